@@ -6,11 +6,42 @@ export default defineConfig({
   test: {
     reporters: ['default'],
     projects: [
-      { extends: true, test: { name: 'packages', include: ['packages/*/test/**/*.test.ts'], testTimeout: 60_000 } },
-      { extends: true, test: { name: 'system', include: ['test/**/*.test.ts'], exclude: ['test/servers/**', 'test/soak/**', 'test/packed/**'], testTimeout: 120_000, hookTimeout: 120_000 } },
-      { extends: true, test: { name: 'packed', include: ['test/packed/**/*.test.ts'], testTimeout: 300_000, hookTimeout: 300_000 } },
-      { extends: true, test: { name: 'servers', include: ['test/servers/**/*.test.ts'], testTimeout: 300_000, hookTimeout: 300_000 } },
-      { extends: true, test: { name: 'soak', include: soak ? ['test/soak/**/*.test.ts'] : [], testTimeout: 7_200_000 } },
+      {
+        extends: true,
+        test: { name: 'packages', include: ['packages/*/test/**/*.test.ts'], testTimeout: 60_000 },
+      },
+      {
+        extends: true,
+        test: {
+          name: 'system',
+          include: ['test/**/*.test.ts'],
+          exclude: ['test/servers/**', 'test/soak/**', 'test/packed/**'],
+          testTimeout: 120_000,
+          hookTimeout: 120_000,
+        },
+      },
+      {
+        extends: true,
+        test: {
+          name: 'packed',
+          include: ['test/packed/**/*.test.ts'],
+          testTimeout: 300_000,
+          hookTimeout: 300_000,
+        },
+      },
+      {
+        extends: true,
+        test: {
+          name: 'servers',
+          include: ['test/servers/**/*.test.ts'],
+          testTimeout: 300_000,
+          hookTimeout: 300_000,
+        },
+      },
+      {
+        extends: true,
+        test: { name: 'soak', include: soak ? ['test/soak/**/*.test.ts'] : [], testTimeout: 7_200_000 },
+      },
     ],
     coverage: { include: ['packages/*/src/**'] },
   },
