@@ -1,0 +1,20 @@
+#!/usr/bin/env bash
+# Tests that need more than Node: Berkeley DB's own tools, loop-mounted and full file systems. Debian, as root.
+set -euo pipefail
+cd "$(dirname "$0")/.."
+
+need() { # need COMMAND PACKAGE
+  command -v "$1" >/dev/null && return
+  if [ "$(id -u)" != 0 ]; then
+    echo "test-servers: '$1' is missing; install the Debian package '$2' or run this as root" >&2
+    exit 1
+  fi
+  if [ -z "${updated:-}" ]; then apt-get update -qq; updated=1; fi
+  DEBIAN_FRONTEND=noninteractive apt-get install -y -qq "$2" >/dev/null
+}
+
+need db5.3_hotbackup db5.3-util
+need mount mount
+need mkfs.ext4 e2fsprogs
+
+exec npx -y pnpm@10 exec vitest run --project servers "$@"
