@@ -1,0 +1,116 @@
+import { errorsFrom } from '@timberline/wal'
+
+/** Throws the errors of this package; each row's comment says what happened. */
+export const engineError = errorsFrom({
+  // ---- the home
+  // No identity file: the path is mistyped, or nothing was ever created there.
+  ENGINE_HOME_MISSING: {
+    kind: 'invalid',
+    hint: 'check the path of the home; open it once with TimberLevel to create it',
+  },
+  // The identity file cannot be decoded, or it is gone while data, log or checkpoint are still there.
+  ENGINE_HOME_DAMAGED: {
+    kind: 'corruption',
+    hint: 'restore timberline.json from a backup of this environment, or recover the home',
+  },
+  // Another process, or another open database of this one, holds the home.
+  ENGINE_HOME_LOCKED: {
+    kind: 'conflict',
+    hint: 'close the database in the process named by pid, or wait for it to end',
+  },
+  // The folder is a plain LevelDB database.
+  ENGINE_HOME_NOT_ADOPTED: {
+    kind: 'invalid',
+    hint: 'adopt it in place with TimberLevel.adopt(location) or `timberline adopt`',
+  },
+  // The folder is a backup set; opening it as a database would spoil it.
+  ENGINE_BACKUP_NOT_RECOVERED: {
+    kind: 'invalid',
+    hint: 'recover it into an empty folder with `timberline recover`',
+  },
+  // A recovery into this home is running or was interrupted.
+  ENGINE_RECOVERY_UNFINISHED: {
+    kind: 'conflict',
+    hint: 'run the same recovery again; it goes on or begins anew',
+  },
+  // The operating system refused to read, write or flush a file of the home.
+  ENGINE_IO_FAILED: { kind: 'unavailable', hint: 'see the cause; mend the disk, then open again' },
+
+  // ---- LevelDB's own files
+  // The MANIFEST names no usable version: cut before its first whole record, or bytes that are no MANIFEST.
+  ENGINE_MANIFEST_DAMAGED: {
+    kind: 'corruption',
+    hint: 'open the home, which rebuilds data/ from its checkpoint and log',
+  },
+  // CURRENT is missing or names no MANIFEST.
+  ENGINE_CURRENT_DAMAGED: {
+    kind: 'corruption',
+    hint: 'open the home, which rebuilds data/ from its checkpoint and log',
+  },
+  // A table has not the length, checksum or layout it must have.
+  ENGINE_TABLE_DAMAGED: {
+    kind: 'corruption',
+    hint: 'open the home, which rebuilds data/ from its checkpoint and log, or recover it from a backup',
+  },
+  // The value under the engine's reserved key is not one that it wrote.
+  ENGINE_STATE_DAMAGED: {
+    kind: 'corruption',
+    hint: 'open the home, which rebuilds data/ from its checkpoint and log',
+  },
+
+  // ---- checkpoints
+  // LevelDB never confirmed the flush in its MANIFEST; a full disk does this.
+  ENGINE_CHECKPOINT_UNCONFIRMED: {
+    kind: 'unavailable',
+    hint: 'free disk space, then close and open the database again',
+  },
+  // The tables of one version kept vanishing while they were being linked.
+  ENGINE_CHECKPOINT_RESTLESS: { kind: 'unavailable', hint: 'try again when less is being written' },
+  // A checkpoint's manifest cannot be decoded.
+  ENGINE_CHECKPOINT_DAMAGED: {
+    kind: 'corruption',
+    hint: 'take a new checkpoint, or recover the home from a backup',
+  },
+
+  // ---- recovery of data/ at open
+  // The log does not reach back to the state: a segment between them is missing.
+  ENGINE_LOG_GAP: {
+    kind: 'gap',
+    hint: 'put the missing segments back from an archive or a backup, or recover the home',
+  },
+  // The log ends before the newest checkpoint: its end was lost.
+  ENGINE_LOG_LOST: {
+    kind: 'gap',
+    hint: 'put the missing segments back from an archive or a backup, or recover the home',
+  },
+  // data/ must be rebuilt, and no checkpoint is whole and the log does not begin at the first transaction.
+  ENGINE_STATE_LOST: { kind: 'corruption', hint: 'recover the home from a backup or an archive' },
+
+  // ---- control socket
+  // Nobody listens on the home's control socket.
+  ENGINE_NOT_RUNNING: {
+    kind: 'unavailable',
+    hint: 'open the home in a process first, or use the offline form of the command',
+  },
+  // The owner did not answer in time, or not in the protocol.
+  ENGINE_CONTROL_FAILED: {
+    kind: 'unavailable',
+    hint: 'see the cause; try again, or restart the process that owns the home',
+  },
+  // The request is not one of the protocol.
+  ENGINE_CONTROL_REQUEST: { kind: 'invalid', hint: 'use the request types of ControlRequest' },
+
+  // ---- adopting a plain LevelDB folder
+  // The folder holds no LevelDB database, or already is a home.
+  ENGINE_ADOPT_REFUSED: { kind: 'invalid', hint: 'give the folder of a closed plain LevelDB database' },
+  // The database has keys in the zone that the engine keeps for itself.
+  ENGINE_ADOPT_KEY_RESERVED: {
+    kind: 'invalid',
+    hint: 'remove or rename the keys that begin with sixteen 0xFF bytes',
+  },
+  // An adoption or its way back was interrupted.
+  ENGINE_ADOPT_UNFINISHED: {
+    kind: 'conflict',
+    hint: 'run the same step (adopt or unadopt) again; it goes on where it ended',
+  },
+})

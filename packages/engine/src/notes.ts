@@ -1,0 +1,38 @@
+import * as v from 'valibot'
+
+const count = v.pipe(v.number(), v.safeInteger(), v.minValue(0))
+const noteSchema = v.variant('type', [
+  v.object({ type: v.literal('checkpoint'), lsn: count, segmentNumber: count, tables: count }),
+  v.object({ type: v.literal('bulkload'), phase: v.picklist(['begin', 'end']) }),
+])
+
+/** The engine's own bookkeeping in the log, decoded from a record of kind `note`. Notes change no state. */
+export type Note =
+  /** A checkpoint at `lsn` appeared; `segmentNumber` is the first segment needed to go on from it. */
+  | {
+      readonly type: 'checkpoint'
+      readonly lsn: number
+      readonly segmentNumber: number
+      readonly tables: number
+    }
+  /** Data was loaded beside the log between the two phases: no replay leads across. */
+  | { readonly type: 'bulkload'; readonly phase: 'begin' | 'end' }
+  /** Written by a later version. */
+  | { readonly type: 'unknown' }
+
+/** UTF-8 JSON. */
+export function encodeNote(note: Note): Buffer {
+  return Buffer.from(JSON.stringify(note))
+}
+
+/** The note in a payload; one that this version does not know is `unknown`, never an error: notes change no state. */
+export function decodeNote(payload: Uint8Array): Note {
+  let value: unknown
+  try {
+    value = JSON.parse(Buffer.from(payload).toString('utf8'))
+  } catch {
+    return { type: 'unknown' }
+  }
+  const parsed = v.safeParse(noteSchema, value)
+  return parsed.success ? parsed.output : { type: 'unknown' }
+}
