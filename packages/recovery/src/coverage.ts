@@ -1,0 +1,123 @@
+// Which records of a path can be read, and from where. Pure; the plan and the ledger of reachable points stand on it.
+import type { Lsn } from '@timberline/wal'
+import type { Base, History, Span, Stretch } from './history.ts'
+
+/** A span with the part of it that belongs to a path: a parent's segment may run past the fork. */
+export interface PathSpan {
+  readonly span: Span
+  readonly fromLsn: Lsn
+  readonly throughLsn: Lsn
+}
+
+/** Spans of one kind of origin; `highest[i]` is the last LSN that any of the spans up to `i` reaches. */
+export interface Shelf {
+  readonly spans: readonly PathSpan[]
+  readonly highest: readonly Lsn[]
+}
+
+/** Consecutive LSNs, both ends included. */
+export interface Run {
+  readonly fromLsn: Lsn
+  readonly throughLsn: Lsn
+}
+
+/** What can be read along one path. */
+export interface Coverage {
+  readonly path: readonly Stretch[]
+  /** By kind of origin, the preferred kind first; each ascending by first LSN. */
+  readonly shelves: readonly Shelf[]
+  /** Maximal runs of readable records, ascending and disjoint. */
+  readonly runs: readonly Run[]
+  /** Bases on the path, ascending by LSN. */
+  readonly bases: readonly Base[]
+  /** The last record known to have existed on the path. */
+  readonly knownThroughLsn: Lsn
+}
+
+/** Works out what can be read along `path`. */
+export function coverageOf(history: History, path: readonly Stretch[]): Coverage {
+  const stretches = new Map(path.map((stretch) => [stretch.timeline, stretch]))
+  const spans = history.spans
+    .flatMap((span) => clip(span, stretches.get(span.timeline)))
+    .toSorted((a, b) => a.fromLsn - b.fromLsn)
+  const bases = history.bases
+    .filter((base) => {
+      const stretch = stretches.get(base.timeline)
+      // The state at the fork is also the state before a timeline's first record.
+      return stretch !== undefined && base.lsn >= stretch.fromLsn - 1 && base.lsn <= stretch.throughLsn
+    })
+    .toSorted((a, b) => a.lsn - b.lsn)
+  const known = history.known.flatMap((point) => {
+    const stretch = stretches.get(point.timeline)
+    return stretch === undefined ? [] : [Math.min(point.lsn, stretch.throughLsn)]
+  })
+  const forks = path.map((stretch) => stretch.fromLsn - 1)
+  const ends = [...known, ...forks, ...bases.map((base) => base.lsn), ...spans.map((span) => span.throughLsn)]
+  const knownThroughLsn = ends.reduce((a, b) => Math.max(a, b), 0)
+  return { path, shelves: shelvesOf(spans), runs: unite(spans), bases, knownThroughLsn }
+}
+
+/** The last LSN that replay from `lsn` can reach. */
+export function reachFrom(coverage: Coverage, lsn: Lsn): Lsn {
+  const next = coverage.runs.find((run) => run.fromLsn <= lsn + 1 && lsn + 1 <= run.throughLsn)
+  return next === undefined ? lsn : next.throughLsn
+}
+
+/**
+ * The span to read record `lsn` from: a whole archived segment before pieces, pieces before a backup's own copy, and among
+ * equals the one that reaches furthest.
+ */
+export function spanAt(coverage: Coverage, lsn: Lsn): PathSpan | undefined {
+  for (const shelf of coverage.shelves) {
+    const found = onShelf(shelf, lsn)
+    if (found !== undefined) return found
+  }
+  return undefined
+}
+
+function onShelf({ spans, highest }: Shelf, lsn: Lsn): PathSpan | undefined {
+  let low = 0
+  let high = spans.length
+  while (low < high) {
+    const middle = (low + high) >>> 1
+    if ((spans[middle]?.fromLsn ?? Infinity) <= lsn) low = middle + 1
+    else high = middle
+  }
+  let best: PathSpan | undefined
+  // Spans of one kind hardly overlap, so that this looks at one or two.
+  for (let index = low - 1; index >= 0 && (highest[index] ?? 0) >= lsn; index--) {
+    const candidate = spans[index]
+    if (candidate !== undefined && candidate.throughLsn > (best?.throughLsn ?? lsn - 1)) best = candidate
+  }
+  return best
+}
+
+const preference = ['segment', 'pieces', 'files', 'backup'] as const
+
+function shelvesOf(spans: readonly PathSpan[]): Shelf[] {
+  return preference.map((type) => {
+    const own = spans.filter(({ span }) => span.origin.type === type)
+    let top = 0
+    return { spans: own, highest: own.map(({ throughLsn }) => (top = Math.max(top, throughLsn))) }
+  })
+}
+
+function clip(span: Span, stretch: Stretch | undefined): PathSpan[] {
+  if (stretch === undefined) return []
+  const fromLsn = Math.max(span.firstLsn, stretch.fromLsn)
+  const throughLsn = Math.min(span.lastLsn, stretch.throughLsn)
+  return fromLsn > throughLsn ? [] : [{ span, fromLsn, throughLsn }]
+}
+
+function unite(spans: readonly PathSpan[]): Run[] {
+  const runs: Run[] = []
+  for (const { fromLsn, throughLsn } of spans) {
+    const last = runs.at(-1)
+    if (last !== undefined && fromLsn <= last.throughLsn + 1) {
+      runs[runs.length - 1] = { fromLsn: last.fromLsn, throughLsn: Math.max(last.throughLsn, throughLsn) }
+    } else {
+      runs.push({ fromLsn, throughLsn })
+    }
+  }
+  return runs
+}

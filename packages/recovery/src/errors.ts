@@ -1,0 +1,58 @@
+import { errorsFrom } from '@timberline/wal'
+
+/** Errors of this package; codes are stable. */
+const errors = {
+  // The target lies before the oldest backup. The plan's `after` is the earliest instant that can be had.
+  RECOVERY_NO_BASE: { kind: 'gap', hint: 'choose a target at or after the earliest restorable point' },
+  // Log between the base and the target is missing; the details name it. Fetch it, or choose one of the points named.
+  RECOVERY_LOG_GAP: { kind: 'gap', hint: 'put the missing log back, or choose one of the reachable points' },
+  // The target lies after the last archived record. Nothing proves that no commit is missing before it.
+  RECOVERY_TARGET_AFTER_END: { kind: 'gap', hint: 'choose an earlier target, or ask for the latest' },
+  // No restore point of that name is on the chosen timeline.
+  RECOVERY_MARK_UNKNOWN: {
+    kind: 'invalid',
+    hint: 'check the name and the timeline; the details list known marks',
+  },
+  // Several restore points carry that name: recovery does not guess which one is meant.
+  RECOVERY_MARK_AMBIGUOUS: { kind: 'invalid', hint: 'give the LSN of the one you mean' },
+  // The archive knows no such timeline.
+  RECOVERY_TIMELINE_UNKNOWN: { kind: 'invalid', hint: 'choose one of the known timelines' },
+  // The base asked for is not in the archive, or lies after the target.
+  RECOVERY_BASE_UNKNOWN: { kind: 'invalid', hint: 'leave the choice of the base to the plan' },
+  // The target is not well formed.
+  RECOVERY_TARGET_INVALID: { kind: 'invalid', hint: 'give a whole LSN, or a time in whole microseconds' },
+  // The new home holds something. Recovery never writes over data.
+  RECOVERY_TARGET_NOT_EMPTY: { kind: 'conflict', hint: 'recover into a new or an empty folder' },
+  // The source is not there, or is no backup. A mistyped path must not look like success.
+  RECOVERY_SOURCE_MISSING: { kind: 'invalid', hint: 'check the path of the backup or archive' },
+  // A file of the backup differs from what its manifest says. It must not be restored.
+  RECOVERY_SOURCE_DAMAGED: { kind: 'corruption', hint: 'use another backup; verify this one' },
+  // Fetched log is not what the catalogue promised, or its records do not follow each other.
+  RECOVERY_LOG_DAMAGED: { kind: 'corruption', hint: 'verify the archive; choose a target before the damage' },
+  // The restored content differs from what was recorded at the same LSN.
+  RECOVERY_DIGEST_MISMATCH: {
+    kind: 'corruption',
+    hint: 'do not use this restore; verify the archive, try another base',
+  },
+  // Base and log belong to different environments.
+  RECOVERY_ENVIRONMENT_MISMATCH: { kind: 'conflict', hint: 'use the archive of the same environment' },
+  // Records that bypassed the log were loaded between base and target, so that the log cannot bring them back.
+  RECOVERY_BULK_LOAD: { kind: 'gap', hint: 'use a backup taken after the bulk load, or a target before it' },
+  // Writing the new home failed, or the interrupted home could not be cleared. Mend the cause and run it again.
+  RECOVERY_WRITE_FAILED: {
+    kind: 'unavailable',
+    hint: 'mend the cause (space, permissions) and run the recovery again',
+  },
+  // The archive did not reach the LSN of the live database in time.
+  RECOVERY_ARCHIVE_BEHIND: { kind: 'unavailable', hint: 'see whether the shipper runs, and try again' },
+  // The live home and the archive hold different environments or timelines.
+  RECOVERY_NOT_THE_SAME: { kind: 'invalid', hint: 'check the paths of home and archive' },
+  // The caller asked to stop. What was written stays marked as unfinished, and can be run again.
+  RECOVERY_ABORTED: { kind: 'aborted', hint: 'run the recovery again to begin anew' },
+} as const
+
+/** Makes an error of this package by its code. */
+export const recoveryError: ReturnType<typeof errorsFrom<keyof typeof errors>> = errorsFrom(errors)
+
+/** A code of this package's table of errors. */
+export type RecoveryErrorCode = keyof typeof errors

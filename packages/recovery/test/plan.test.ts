@@ -1,0 +1,521 @@
+import fc from 'fast-check'
+import { describe, expect, test } from 'vitest'
+import type { Base, Branch, History, Span } from '../src/history.ts'
+import { planHistory, type RecoveryGap, type RecoveryPlan } from '../src/plan.ts'
+import type { Target } from '../src/target.ts'
+
+// Fixtures: record `lsn` was committed at `lsn * 10` microseconds unless a case says otherwise.
+const time = (lsn: number): number => lsn * 10
+
+function span(
+  timeline: number,
+  firstLsn: number,
+  lastLsn: number,
+  type: 'segment' | 'pieces' | 'backup' = 'segment',
+): Span {
+  return {
+    timeline,
+    segmentNumber: firstLsn,
+    firstLsn,
+    lastLsn,
+    firstCommittedAtUs: time(firstLsn),
+    lastCommittedAtUs: time(lastLsn),
+    bytes: 100 * (lastLsn - firstLsn + 1),
+    origin: { type } as Span['origin'],
+  }
+}
+
+function base(timeline: number, lsn: number, label = `b${lsn}`): Base {
+  return {
+    label,
+    timeline,
+    lsn,
+    committedAtUs: time(lsn),
+    bytes: 1000,
+    origin: { type: 'archive' } as Base['origin'],
+  }
+}
+
+function history(part: Partial<History>): History {
+  const spans = part.spans ?? []
+  return {
+    branches: [{ timeline: 1 }],
+    bases: [],
+    marks: [],
+    known: spans.map(({ timeline, lastLsn }) => ({ timeline, lsn: lastLsn })),
+    ...part,
+    spans,
+  }
+}
+
+function brief(plan: RecoveryPlan | RecoveryGap): string {
+  if (!plan.possible) {
+    const missing =
+      plan.missing === undefined
+        ? ''
+        : ` missing ${plan.missing.timeline}:${plan.missing.fromLsn}-${plan.missing.throughLsn}`
+    return `${plan.code}${missing} before ${plan.before?.lsn} after ${plan.after?.lsn}`
+  }
+  const spans = plan.spans.map(
+    (part) => `${part.span.origin.type[0]}${part.span.timeline}:${part.fromLsn}-${part.throughLsn}`,
+  )
+  const end = plan.throughLsn === undefined ? `<=${plan.throughLsnMax}` : plan.throughLsn
+  return `${plan.base.label} ${spans.join(' ')} end ${end}`
+}
+
+const through = (lsn: number): Target => ({ type: 'lsn', lsn, edge: 'through' })
+const before = (lsn: number): Target => ({ type: 'lsn', lsn, edge: 'before' })
+const at = (atUs: number, edge: 'before' | 'through' = 'through'): Target => ({ type: 'time', atUs, edge })
+const latest: Target = { type: 'latest' }
+
+describe('on one timeline', () => {
+  const whole = history({
+    spans: [span(1, 1, 30), span(1, 31, 60), span(1, 61, 70, 'pieces')],
+    bases: [base(1, 20), base(1, 50)],
+    marks: [
+      { timeline: 1, name: 'release', lsn: 44, committedAtUs: 440 },
+      { timeline: 1, name: 'twice', lsn: 45, committedAtUs: 450 },
+      { timeline: 1, name: 'twice', lsn: 46, committedAtUs: 460 },
+    ],
+  })
+  const holed = history({ spans: [span(1, 1, 30), span(1, 41, 60)], bases: [base(1, 20), base(1, 50)] })
+  const cases: readonly [string, History, Target, string][] = [
+    ['the latest starts from the newest backup', whole, latest, 'b50 s1:51-60 p1:61-70 end 70'],
+    ['an LSN starts from the newest backup before it', whole, through(49), 'b20 s1:21-30 s1:31-49 end 49'],
+    ['an LSN that is a backup needs no log', whole, through(50), 'b50  end 50'],
+    ['before the record after a backup needs no log', whole, before(51), 'b50  end 50'],
+    ['before a backup is reached from the one before it', whole, before(50), 'b20 s1:21-30 s1:31-49 end 49'],
+    ['the last record is reachable', whole, through(70), 'b50 s1:51-60 p1:61-70 end 70'],
+    ['before the record that comes next is the end', whole, before(71), 'b50 s1:51-60 p1:61-70 end 70'],
+    ['past the end is refused', whole, through(71), 'RECOVERY_TARGET_AFTER_END before 70 after undefined'],
+    [
+      'before the first backup is refused, and the earliest named',
+      whole,
+      through(19),
+      'RECOVERY_NO_BASE before undefined after 20',
+    ],
+    [
+      'before the first backup record is refused',
+      whole,
+      before(20),
+      'RECOVERY_NO_BASE before undefined after 20',
+    ],
+    ['a time on a record keeps it with through', whole, at(300), 'b20 s1:21-30 end 30'],
+    ['a time on a record drops it with before', whole, at(300, 'before'), 'b20 s1:21-29 end 29'],
+    ['a time between segments is known exactly', whole, at(305), 'b20 s1:21-30 end 30'],
+    ['a time on the first record of a segment keeps it', whole, at(310), 'b20 s1:21-30 s1:31-59 end <=59'],
+    ['a time inside a segment is left to its reader', whole, at(455), 'b20 s1:21-30 s1:31-59 end <=59'],
+    ['a time on a backup needs no log', whole, at(500), 'b50  end 50'],
+    [
+      'before a time on a backup is reached from the one before',
+      whole,
+      at(500, 'before'),
+      'b20 s1:21-30 s1:31-59 end <=59',
+    ],
+    ['a time on the very last record is proved', whole, at(700), 'b50 s1:51-60 p1:61-70 end 70'],
+    [
+      'a time after the last record is not proved',
+      whole,
+      at(701),
+      'RECOVERY_TARGET_AFTER_END before 70 after undefined',
+    ],
+    [
+      'a time before the first backup is refused',
+      whole,
+      at(199),
+      'RECOVERY_NO_BASE before undefined after 20',
+    ],
+    [
+      'a mark is kept with through',
+      whole,
+      { type: 'mark', name: 'release', edge: 'through' },
+      'b20 s1:21-30 s1:31-44 end 44',
+    ],
+    [
+      'a mark is dropped with before',
+      whole,
+      { type: 'mark', name: 'release', edge: 'before' },
+      'b20 s1:21-30 s1:31-43 end 43',
+    ],
+    [
+      'an unknown mark is refused',
+      whole,
+      { type: 'mark', name: 'x', edge: 'before' },
+      'RECOVERY_MARK_UNKNOWN before undefined after undefined',
+    ],
+    [
+      'a mark that is there twice is refused',
+      whole,
+      { type: 'mark', name: 'twice', edge: 'before' },
+      'RECOVERY_MARK_AMBIGUOUS before undefined after undefined',
+    ],
+    [
+      'a hole is named with the points on both sides',
+      holed,
+      through(45),
+      'RECOVERY_LOG_GAP missing 1:31-40 before 30 after 50',
+    ],
+    ['a hole after the base does not matter before it', holed, through(30), 'b20 s1:21-30 end 30'],
+    ['a hole before the newest base does not matter after it', holed, latest, 'b50 s1:51-60 end 60'],
+    ['a time in a hole is refused', holed, at(355), 'RECOVERY_LOG_GAP missing 1:31-40 before 30 after 50'],
+    [
+      'a time just before a hole is not proved',
+      holed,
+      at(305),
+      'RECOVERY_LOG_GAP missing 1:31-40 before 30 after 50',
+    ],
+    ['a time on the last record before a hole is proved', holed, at(300), 'b20 s1:21-30 end 30'],
+    [
+      'an empty archive has no base',
+      history({}),
+      latest,
+      'RECOVERY_NO_BASE before undefined after undefined',
+    ],
+    [
+      'log without a backup has no base',
+      history({ spans: [span(1, 1, 9)] }),
+      latest,
+      'RECOVERY_NO_BASE before undefined after undefined',
+    ],
+    [
+      'the latest is refused when known log after the newest base is lost',
+      history({ spans: [span(1, 1, 30), span(1, 41, 60)], bases: [base(1, 20)] }),
+      latest,
+      'RECOVERY_LOG_GAP missing 1:31-40 before 30 after undefined',
+    ],
+    [
+      'a piece that is known but not readable is a loss, not the end',
+      history({ spans: [span(1, 1, 30)], bases: [base(1, 20)], known: [{ timeline: 1, lsn: 33 }] }),
+      latest,
+      'RECOVERY_LOG_GAP missing 1:31-33 before 30 after undefined',
+    ],
+    [
+      'pieces fill a hole between whole segments, then a backup does',
+      history({
+        spans: [
+          span(1, 1, 30),
+          span(1, 31, 34, 'pieces'),
+          span(1, 21, 40, 'backup'),
+          span(1, 41, 50),
+          span(1, 25, 50, 'pieces'),
+        ],
+        bases: [base(1, 20)],
+      }),
+      latest,
+      'b20 s1:21-30 p1:31-50 end 50',
+    ],
+    [
+      'the log inside a backup serves where the archive has none',
+      history({ spans: [span(1, 21, 24, 'backup'), span(1, 25, 28)], bases: [base(1, 20)] }),
+      latest,
+      'b20 b1:21-24 s1:25-28 end 28',
+    ],
+  ]
+  test.each(cases)('%s', (_, past, target, expected) => {
+    expect(brief(planHistory(past, target))).toBe(expected)
+  })
+
+  test('the span of the first dropped record is named', () => {
+    expect(planHistory(whole, through(60))).toMatchObject({ next: { fromLsn: 61 } })
+    expect(planHistory(whole, latest)).not.toHaveProperty('next')
+  })
+
+  test('the prediction counts base, log and records', () => {
+    expect(planHistory(whole, through(60))).toMatchObject({
+      predicted: { baseBytes: 1000, logBytes: 3000, records: 10 },
+    })
+  })
+
+  test('an older base can be asked for, one after the target cannot', () => {
+    expect(brief(planHistory(whole, through(60), { base: 'b20' }))).toBe('b20 s1:21-30 s1:31-60 end 60')
+    expect(planHistory(whole, through(40), { base: 'b50' })).toMatchObject({ code: 'RECOVERY_BASE_UNKNOWN' })
+    expect(planHistory(whole, through(40), { base: 'x' })).toMatchObject({
+      code: 'RECOVERY_BASE_UNKNOWN',
+      known: ['b20', 'b50'],
+    })
+  })
+
+  test('a malformed target is refused', () => {
+    for (const target of [
+      through(1.5),
+      through(-1),
+      at(Number.NaN),
+      { type: 'lsn', lsn: 1 },
+      { type: 'mark', name: '', edge: 'before' },
+      { type: 'x' },
+    ]) {
+      expect(() => planHistory(whole, target as Target)).toThrow(
+        expect.objectContaining({ code: 'RECOVERY_TARGET_INVALID' }),
+      )
+    }
+  })
+})
+
+describe('on a tree of timelines', () => {
+  // 1: 1..100; 2 left 1 at 50 and has 51..80; 3 left 1 at 90 and holds nothing yet; 4 left 2 at 70.
+  const tree = history({
+    branches: [
+      { timeline: 1 },
+      { timeline: 2, parent: 1, forkLsn: 50 },
+      { timeline: 3, parent: 1, forkLsn: 90 },
+      { timeline: 4, parent: 2, forkLsn: 70 },
+    ],
+    spans: [span(1, 1, 60), span(1, 61, 100), span(2, 51, 75), span(2, 76, 80), span(4, 71, 72, 'pieces')],
+    bases: [base(1, 20), base(1, 55), base(2, 50, 'fork'), base(2, 77)],
+  })
+  const cases: readonly [string, number | undefined, Target, string][] = [
+    [
+      'the newest timeline is followed through its ancestors',
+      undefined,
+      latest,
+      'fork s2:51-70 p4:71-72 end 72',
+    ],
+    ['the parent ends at the fork', 2, latest, 'b77 s2:78-80 end 80'],
+    ['the parent keeps its own history', 1, latest, 'b55 s1:56-60 s1:61-100 end 100'],
+    ['a point before the fork uses the backup of the root', 2, through(40), 'b20 s1:21-40 end 40'],
+    ['the fork itself is also the first state of the child', 2, through(50), 'fork  end 50'],
+    ['a backup of the parent after the fork is not on the path', 4, through(60), 'fork s2:51-60 end 60'],
+    [
+      'a number that was only taken follows its parent to the fork',
+      3,
+      latest,
+      'b55 s1:56-60 s1:61-90 end 90',
+    ],
+    [
+      'an LSN of another branch is refused',
+      2,
+      through(90),
+      'RECOVERY_TARGET_AFTER_END before 80 after undefined',
+    ],
+    [
+      'an unknown timeline is refused',
+      9,
+      latest,
+      'RECOVERY_TIMELINE_UNKNOWN before undefined after undefined',
+    ],
+  ]
+  test.each(cases)('%s', (_, timeline, target, expected) => {
+    expect(brief(planHistory(tree, target, timeline === undefined ? {} : { timeline }))).toBe(expected)
+  })
+
+  test('the refusal names the timeline that holds the LSN', () => {
+    expect(planHistory(tree, through(90), { timeline: 2 })).toMatchObject({ known: ['timeline 1'] })
+  })
+
+  test('without a backup of its own, a timeline is reached through the log of its parent up to the fork', () => {
+    const bare = { ...tree, bases: [base(1, 20)] }
+    expect(brief(planHistory(bare, latest, { timeline: 2 }))).toBe('b20 s1:21-50 s2:51-75 s2:76-80 end 80')
+  })
+})
+
+// The naive model knows every single record; the plan knows only spans. They must agree on every question.
+interface World {
+  readonly branches: readonly Branch[]
+  readonly times: ReadonlyMap<string, number>
+  readonly history: History
+}
+
+const worlds: fc.Arbitrary<World> = fc
+  .record({
+    steps: fc.array(fc.integer({ min: 1, max: 3 }), { minLength: 80, maxLength: 80 }),
+    timelines: fc.array(
+      fc.record({ parent: fc.nat(3), fork: fc.nat(30), count: fc.integer({ min: 0, max: 20 }) }),
+      { minLength: 1, maxLength: 4 },
+    ),
+    cuts: fc.array(fc.tuple(fc.integer({ min: 1, max: 9 }), fc.integer({ min: 0, max: 9 })), {
+      minLength: 40,
+      maxLength: 40,
+    }),
+    bases: fc.array(fc.tuple(fc.nat(3), fc.nat(40)), { maxLength: 4 }),
+  })
+  .map(({ steps, timelines, cuts, bases }) => {
+    const branches: Branch[] = []
+    const times = new Map<string, number>()
+    const ends: number[] = []
+    const spans: Span[] = []
+    const found: Base[] = []
+    let cut = 0
+    timelines.forEach((shape, index) => {
+      const timeline = index + 1
+      const parent = index === 0 ? undefined : 1 + (shape.parent % index)
+      const parentEnd = parent === undefined ? 0 : (ends[parent - 1] ?? 0)
+      const parentFork = parent === undefined ? 0 : (branches[parent - 1]?.forkLsn ?? 0)
+      const forkLsn = parent === undefined ? 0 : parentFork + (shape.fork % (parentEnd - parentFork + 1))
+      branches.push(parent === undefined ? { timeline } : { timeline, parent, forkLsn })
+      for (let lsn = 0; lsn <= forkLsn; lsn++) {
+        const inherited = parent === undefined ? 0 : times.get(`${parent}:${lsn}`)
+        if (inherited !== undefined) times.set(`${timeline}:${lsn}`, inherited)
+      }
+      const end = forkLsn + shape.count
+      for (let lsn = forkLsn + 1; lsn <= end; lsn++) {
+        times.set(
+          `${timeline}:${lsn}`,
+          (times.get(`${timeline}:${lsn - 1}`) ?? 0) + (steps[(lsn + timeline * 7) % 80] ?? 1),
+        )
+      }
+      ends.push(end)
+      for (let first = forkLsn + 1; first <= end;) {
+        const [length, dice] = cuts[cut++ % 40] ?? [1, 9]
+        const last = Math.min(end, first + length - 1)
+        const type = dice > 4 ? 'segment' : dice > 2 ? 'pieces' : 'backup'
+        if (dice > 1) {
+          spans.push({
+            ...span(timeline, first, last, type),
+            firstCommittedAtUs: times.get(`${timeline}:${first}`) ?? -1,
+            lastCommittedAtUs: times.get(`${timeline}:${last}`) ?? -1,
+          })
+        }
+        first = last + 1
+      }
+    })
+    for (const [pick, offset] of bases) {
+      const timeline = 1 + (pick % branches.length)
+      const forkLsn = branches[timeline - 1]?.forkLsn ?? 0
+      const lsn = forkLsn + (offset % ((ends[timeline - 1] ?? 0) - forkLsn + 1))
+      found.push({
+        ...base(timeline, lsn, `t${timeline}-${lsn}`),
+        committedAtUs: times.get(`${timeline}:${lsn}`) ?? -1,
+      })
+    }
+    const known = ends.map((lsn, index) => ({ timeline: index + 1, lsn }))
+    return { branches, times, history: { branches, spans, bases: found, marks: [], known } }
+  })
+
+/** For each LSN of the path: its owner, and whether it can be read. */
+function walk(
+  world: World,
+  timeline: number,
+): { lsn: number; owner: number; readable: boolean; atUs: number }[] {
+  const records = []
+  for (let lsn = 1; world.times.has(`${timeline}:${lsn}`); lsn++) {
+    let owner = timeline
+    for (
+      let branch = world.branches[owner - 1];
+      branch?.parent !== undefined && lsn <= (branch.forkLsn ?? 0);
+      branch = world.branches[owner - 1]
+    ) {
+      owner = branch.parent
+    }
+    const readable = world.history.spans.some(
+      (part) => part.timeline === owner && part.firstLsn <= lsn && lsn <= part.lastLsn,
+    )
+    records.push({ lsn, owner, readable, atUs: world.times.get(`${timeline}:${lsn}`) ?? -1 })
+  }
+  return records
+}
+
+function basesOnPath(world: World, timeline: number): Base[] {
+  const allowed = new Map<number, number>([[timeline, Infinity]])
+  let limit = Infinity
+  for (
+    let branch = world.branches[timeline - 1];
+    branch?.parent !== undefined;
+    branch = world.branches[branch.parent - 1]
+  ) {
+    limit = Math.min(limit, branch.forkLsn ?? 0)
+    allowed.set(branch.parent, limit)
+  }
+  return world.history.bases.filter((candidate) => candidate.lsn <= (allowed.get(candidate.timeline) ?? -1))
+}
+
+function checkPlan(world: World, plan: RecoveryPlan, records: ReturnType<typeof walk>): void {
+  let next = plan.base.lsn + 1
+  for (const part of plan.spans) {
+    expect(part.fromLsn).toBe(next)
+    expect(part.fromLsn).toBeGreaterThanOrEqual(part.span.firstLsn)
+    expect(part.throughLsn).toBeLessThanOrEqual(part.span.lastLsn)
+    for (let lsn = part.fromLsn; lsn <= part.throughLsn; lsn++)
+      expect(records[lsn - 1]?.owner).toBe(part.span.timeline)
+    next = part.throughLsn + 1
+  }
+  expect(next - 1).toBe(Math.max(plan.throughLsnMax, plan.base.lsn))
+  expect(world.history.bases).toContain(plan.base)
+}
+
+describe('against a model that knows every record', () => {
+  test('an LSN is planned exactly when a base and every record after it can be had', () => {
+    fc.assert(
+      fc.property(worlds, fc.nat(3), fc.nat(60), (world, pick, lsn) => {
+        const timeline = 1 + (pick % world.branches.length)
+        const records = walk(world, timeline)
+        const usable = basesOnPath(world, timeline).filter((candidate) => candidate.lsn <= lsn)
+        const reachable = usable.some((candidate) => {
+          for (let need = candidate.lsn + 1; need <= lsn; need++)
+            if (records[need - 1]?.readable !== true) return false
+          return true
+        })
+        const plan = planHistory(world.history, through(lsn), { timeline })
+        expect(plan.possible).toBe(reachable)
+        if (plan.possible) {
+          expect(plan.throughLsn).toBe(lsn)
+          checkPlan(world, plan, records)
+        } else if (usable.length === 0) {
+          expect(plan.code).toBe('RECOVERY_NO_BASE')
+        } else {
+          expect(plan.code).toBe(
+            records.length < lsn && plan.before?.lsn === records.length
+              ? 'RECOVERY_TARGET_AFTER_END'
+              : 'RECOVERY_LOG_GAP',
+          )
+          if (plan.missing !== undefined) {
+            for (let gone = plan.missing.fromLsn; gone <= plan.missing.throughLsn; gone++) {
+              expect(records[gone - 1]).toMatchObject({ readable: false, owner: plan.missing.timeline })
+            }
+            expect(plan.before?.lsn).toBe(plan.missing.fromLsn - 1)
+          }
+          expect(planHistory(world.history, through(plan.before?.lsn ?? -1), { timeline }).possible).toBe(
+            true,
+          )
+          if (plan.after !== undefined)
+            expect(planHistory(world.history, through(plan.after.lsn), { timeline }).possible).toBe(true)
+        }
+      }),
+      { numRuns: 2000 },
+    )
+  })
+
+  test('a time is planned to the last record at or before it, or refused when that is not proved', () => {
+    fc.assert(
+      fc.property(
+        worlds,
+        fc.nat(3),
+        fc.nat(140),
+        fc.constantFrom('before' as const, 'through' as const),
+        (world, pick, atUs, edge) => {
+          const timeline = 1 + (pick % world.branches.length)
+          const records = walk(world, timeline)
+          const kept = (candidate: number): boolean =>
+            edge === 'through' ? candidate <= atUs : candidate < atUs
+          const truth = records.findLast((record) => kept(record.atUs))?.lsn ?? 0
+          const usable = basesOnPath(world, timeline).filter((candidate) => kept(candidate.committedAtUs))
+          const newest = usable.reduce((most, candidate) => Math.max(most, candidate.lsn), -1)
+          let whole = newest >= 0
+          for (let need = newest + 1; need <= truth; need++) whole &&= records[need - 1]?.readable === true
+          const onTime = edge === 'through' && (world.times.get(`${timeline}:${truth}`) ?? -1) === atUs
+          const proved = whole && (onTime || records[truth]?.readable === true)
+          const plan = planHistory(world.history, at(atUs, edge), { timeline })
+          if (plan.possible) {
+            checkPlan(world, plan, records)
+            if (plan.throughLsn !== undefined) expect(plan.throughLsn).toBe(truth)
+            // Nothing beyond the truth is readable here, so that the reader of the log cannot go too far either.
+            const unproved = plan.throughLsn === undefined && plan.next === undefined
+            if (!unproved) {
+              expect(proved).toBe(true)
+              expect(truth).toBeLessThanOrEqual(Math.max(plan.throughLsnMax, plan.base.lsn))
+            }
+          } else {
+            expect(proved).toBe(false)
+            expect(plan.code).toBe(
+              newest < 0
+                ? 'RECOVERY_NO_BASE'
+                : plan.missing === undefined
+                  ? 'RECOVERY_TARGET_AFTER_END'
+                  : 'RECOVERY_LOG_GAP',
+            )
+          }
+        },
+      ),
+      { numRuns: 2000 },
+    )
+  })
+})
