@@ -1,0 +1,116 @@
+import { posix } from 'node:path'
+import { type MemoryNode, MemoryFolder } from './memory-node.ts'
+import { type SystemErrorSite, systemError } from './system-error.ts'
+
+/** A change of one folder's names that is atomic on disk; a rename inside one folder is one such change. */
+export interface NameChange {
+  /** Parts of one operation (a rename between folders) share their order. */
+  readonly order: number
+  readonly folder: MemoryFolder
+  readonly entries: readonly NameEntry[]
+}
+
+/** A name and what it stands for from now on; `undefined` when the name is gone. */
+export interface NameEntry {
+  readonly name: string
+  readonly node: MemoryNode | undefined
+}
+
+/** Where a path leads: the folder that holds (or would hold) its last name, and what has that name. */
+export interface Place {
+  readonly folder: MemoryFolder
+  readonly name: string
+  readonly node: MemoryNode | undefined
+}
+
+/** The tree of folders with the changes of names that are not durable yet, oldest first. */
+export class NameSpace {
+  readonly root: MemoryFolder
+  #changes: NameChange[] = []
+
+  constructor(root: MemoryFolder) {
+    this.root = root
+  }
+
+  get changes(): readonly NameChange[] {
+    return this.#changes
+  }
+
+  /** What has this path, if anything; throws ENOTDIR when a file is in the way. */
+  look(path: string, site: SystemErrorSite): MemoryNode | undefined {
+    return this.#walk(namesOf(path), site)
+  }
+
+  /** What has this path; throws ENOENT or ENOTDIR. */
+  find(path: string, site: SystemErrorSite): MemoryNode {
+    const node = this.look(path, site)
+    if (node === undefined) throw systemError('ENOENT', site)
+    return node
+  }
+
+  findFolder(path: string, site: SystemErrorSite): MemoryFolder {
+    const node = this.find(path, site)
+    if (!node.isFolder) throw systemError('ENOTDIR', site)
+    return node
+  }
+
+  place(path: string, site: SystemErrorSite): Place {
+    const names = namesOf(path)
+    const name = names.pop()
+    if (name === undefined) throw systemError('EBUSY', site)
+    const folder = this.#walk(names, site)
+    if (folder === undefined) throw systemError('ENOENT', site)
+    if (!folder.isFolder) throw systemError('ENOTDIR', site)
+    return { folder, name, node: folder.live.get(name) }
+  }
+
+  apply(change: NameChange): void {
+    for (const { name, node } of change.entries) {
+      const before = change.folder.live.get(name)
+      if (before !== undefined && !before.isFolder)
+        before.parents.splice(before.parents.indexOf(change.folder), 1)
+      if (node === undefined) {
+        change.folder.live.delete(name)
+        continue
+      }
+      change.folder.live.set(name, node)
+      if (!node.isFolder) node.parents.push(change.folder)
+    }
+    this.#changes.push(change)
+  }
+
+  makeDurable(isCovered: (change: NameChange) => boolean): void {
+    const left: NameChange[] = []
+    for (const change of this.#changes) {
+      if (isCovered(change)) putEntries(change.folder.durable, change.entries)
+      else left.push(change)
+    }
+    this.#changes = left
+  }
+
+  #walk(names: readonly string[], site: SystemErrorSite): MemoryNode | undefined {
+    let node: MemoryNode = this.root
+    for (const name of names) {
+      if (!node.isFolder) throw systemError('ENOTDIR', site)
+      const next = node.live.get(name)
+      if (next === undefined) return undefined
+      node = next
+    }
+    return node
+  }
+}
+
+export function putEntries(names: Map<string, MemoryNode>, entries: readonly NameEntry[]): void {
+  for (const { name, node } of entries) {
+    if (node === undefined) names.delete(name)
+    else names.set(name, node)
+  }
+}
+
+/** The names along a path; a relative one starts at the root, since the simulated machine has no current folder. */
+export function namesOf(path: string): string[] {
+  return posix
+    .resolve('/', path)
+    .split('/')
+    .filter((name) => name !== '')
+}
