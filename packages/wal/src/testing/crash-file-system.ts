@@ -106,6 +106,15 @@ export class CrashFileSystem implements FileSystem {
    */
   crash(policy: number | CrashPolicy = {}): CrashFileSystem {
     this.#disk.cutPower()
+    return this.ifCrashed(policy)
+  }
+
+  /**
+   * What `crash` would give at this moment, while this file system goes on: to hold a promise against every moment of one run.
+   *
+   * @param policy - as for `crash`.
+   */
+  ifCrashed(policy: number | CrashPolicy = {}): CrashFileSystem {
     const chosen = typeof policy === 'number' ? { seed: policy } : policy
     const seed = chosen.seed ?? this.#random.integer(0x7fffffff)
     const random = seededRandom(seed)
