@@ -93,7 +93,8 @@ class MemoryFileHandle implements CrashFileHandle {
   }
 
   async close(): Promise<void> {
-    this.#begin('close')
+    this.#disk.begin('close')
+    if (this.#isClosed) return
     this.#isClosed = true
     this.#file.openCount -= 1
     this.#disk.release(this.#file)

@@ -160,7 +160,7 @@ export class CrashFileSystem implements FileSystem {
 
   async status(path: string): Promise<FileStatus | undefined> {
     this.#disk.begin('stat')
-    const node = this.#disk.names.look(path, { syscall: 'stat', path })
+    const node = this.#disk.names.look(path)
     return node === undefined ? undefined : statusOf(node)
   }
 
@@ -169,8 +169,8 @@ export class CrashFileSystem implements FileSystem {
     this.#disk.begin('link')
     const node = this.#disk.names.find(existing, site)
     const target = this.#disk.names.place(path, site)
-    if (node.isFolder) throw systemError('EPERM', site)
     if (target.node !== undefined) throw systemError('EEXIST', site)
+    if (node.isFolder) throw systemError('EPERM', site)
     this.#disk.changeNames([{ folder: target.folder, entries: [{ name: target.name, node }] }])
   }
 
@@ -183,9 +183,9 @@ export class CrashFileSystem implements FileSystem {
     if (node === undefined) throw systemError('ENOENT', site)
     // POSIX: two names of one file stay as they are.
     if (target.node === node) return
+    if (isWithin(to, from)) throw systemError('EINVAL', site)
+    if (isWithin(from, to)) throw systemError('ENOTEMPTY', site)
     if (node.isFolder) {
-      const [inner, outer] = [namesOf(to), namesOf(from)]
-      if (outer.every((name, index) => inner[index] === name)) throw systemError('EINVAL', site)
       if (target.node?.isFolder === false) throw systemError('ENOTDIR', site)
       if ((target.node?.live.size ?? 0) > 0) throw systemError('ENOTEMPTY', site)
     } else if (target.node?.isFolder === true) throw systemError('EISDIR', site)
@@ -213,7 +213,7 @@ export class CrashFileSystem implements FileSystem {
   async removeTree(path: string): Promise<void> {
     const site = { syscall: 'rm', path }
     this.#disk.begin('rm')
-    if (this.#disk.names.look(path, site) === undefined) return
+    if (this.#disk.names.seek(path, site) === undefined) return
     const top = this.#disk.names.place(path, site)
     const found: { folder: MemoryFolder; name: string }[] = [{ folder: top.folder, name: top.name }]
     for (const { folder, name } of found) {
@@ -252,4 +252,9 @@ export class CrashFileSystem implements FileSystem {
   #removeName(folder: MemoryFolder, name: string): void {
     this.#disk.changeNames([{ folder, entries: [{ name, node: undefined }] }])
   }
+}
+
+function isWithin(path: string, folder: string): boolean {
+  const inner = namesOf(path)
+  return namesOf(folder).every((name, index) => inner[index] === name)
 }

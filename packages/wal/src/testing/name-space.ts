@@ -36,14 +36,21 @@ export class NameSpace {
     return this.#changes
   }
 
+  /** What has this path, if anything; nothing can be below a file. */
+  look(path: string): MemoryNode | undefined {
+    let node: MemoryNode | undefined = this.root
+    for (const name of namesOf(path)) node = node?.isFolder === true ? node.live.get(name) : undefined
+    return node
+  }
+
   /** What has this path, if anything; throws ENOTDIR when a file is in the way. */
-  look(path: string, site: SystemErrorSite): MemoryNode | undefined {
+  seek(path: string, site: SystemErrorSite): MemoryNode | undefined {
     return this.#walk(namesOf(path), site)
   }
 
   /** What has this path; throws ENOENT or ENOTDIR. */
   find(path: string, site: SystemErrorSite): MemoryNode {
-    const node = this.look(path, site)
+    const node = this.seek(path, site)
     if (node === undefined) throw systemError('ENOENT', site)
     return node
   }
