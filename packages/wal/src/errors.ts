@@ -67,3 +67,80 @@ function describe(message: string, details: ErrorDetails | undefined): string {
     ? message
     : `${message}: ${pairs.map(([key, value]) => `${key}=${String(value)}`).join(' ')}`
 }
+
+/** Makes an error of one package's table. */
+export type ErrorMaker<Code extends string> = (
+  code: Code,
+  message: string,
+  more?: { details?: ErrorDetails; cause?: unknown },
+) => TimberlineError
+
+/** Every code this package throws; codes are never reused and never renamed. */
+export type WalCode =
+  | 'WAL_CORRUPT'
+  | 'WAL_GAP'
+  | 'WAL_FOREIGN'
+  | 'WAL_FORMAT'
+  | 'WAL_RECORD_TOO_LARGE'
+  | 'WAL_INVALID'
+  | 'WAL_CLOSED'
+  | 'WAL_FAILED'
+  | 'WAL_WRITE_FAILED'
+  | 'WAL_SYNC_FAILED'
+  | 'WAL_IO'
+  | 'WAL_CONFIRMATION_DAMAGED'
+  | 'WAL_ABORTED'
+
+/** Makes the errors of this package. */
+export const walError: ErrorMaker<WalCode> = errorsFrom<WalCode>({
+  // Bytes that were durable once are not what was written: a device error, or a program that wrote into the folder.
+  WAL_CORRUPT: {
+    kind: 'corruption',
+    hint: 'Stop writing here; get the named segment back from the archive or a backup, or restore.',
+  },
+  // A segment or LSN that the caller needs is not in the folder: it was removed, or copied without its neighbours.
+  WAL_GAP: {
+    kind: 'gap',
+    hint: 'Fetch the missing segment from the archive, or start from an LSN that is there.',
+  },
+  // The segment belongs to another environment or timeline: a folder was mixed up or copied over another.
+  WAL_FOREIGN: {
+    kind: 'conflict',
+    hint: 'Check the folder: these segments were written by another environment or timeline.',
+  },
+  // The segment has a format version that this release does not know.
+  WAL_FORMAT: { kind: 'invalid', hint: 'Read it with the release that wrote it, or a newer one.' },
+  // A record above recordBytesMax; nothing was written.
+  WAL_RECORD_TOO_LARGE: { kind: 'invalid', hint: 'Split the record, or raise recordBytesMax.' },
+  // An argument outside its documented bounds.
+  WAL_INVALID: { kind: 'invalid', hint: 'Mend the argument named in the message.' },
+  // A call on a log that was closed.
+  WAL_CLOSED: { kind: 'closed', hint: 'Open the log again.' },
+  // A call on a log that stopped after a failed write or sync; `cause` is that failure.
+  WAL_FAILED: { kind: 'closed', hint: 'Mend what the cause names, then open the log again.' },
+  // The device refused a write; details.outcome says whether the records can still appear after reopening.
+  WAL_WRITE_FAILED: {
+    kind: 'unavailable',
+    hint: 'Free space or mend the device, reopen the log; with outcome "unknown" look whether the records are there.',
+  },
+  // The device refused a sync; it is never retried, because the system may have dropped the data.
+  WAL_SYNC_FAILED: {
+    kind: 'unavailable',
+    hint: 'Mend the device, reopen the log and look whether the records are there.',
+  },
+  // Another call to the file system was refused; `cause` is the system's error.
+  WAL_IO: { kind: 'unavailable', hint: 'Mend what the cause names and try again.' },
+  // A confirmation file cannot be read; while it cannot, nothing may be removed on the strength of it.
+  WAL_CONFIRMATION_DAMAGED: {
+    kind: 'corruption',
+    hint: 'Remove the named file; the archive it belongs to writes a new one.',
+  },
+  // The caller's signal asked to stop.
+  WAL_ABORTED: { kind: 'aborted', hint: 'Nothing to mend: the caller asked to stop.' },
+})
+
+/** The system's error code (`ENOENT`, `ENOSPC`, …) of a caught value, if it has one. */
+export function systemCode(error: unknown): string | undefined {
+  if (typeof error !== 'object' || error === null || !('code' in error)) return undefined
+  return typeof error.code === 'string' ? error.code : undefined
+}

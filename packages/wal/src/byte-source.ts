@@ -1,0 +1,50 @@
+import type { FileHandle } from './file-system.ts'
+
+/** Where a segment's bytes come from: a file, or an object fetched from an archive. */
+export interface ByteSource {
+  /** How many bytes there are; may grow while a file is read that is still written. */
+  readonly bytes: number
+  /** Names the source in errors. */
+  readonly path?: string
+  /** Fills `target` from `position` on; resolves with the bytes read, fewer only at the end. */
+  read(target: Uint8Array, position: number): Promise<number>
+}
+
+/** A byte source over an open file; `refresh` learns its present length. */
+export class FileSource implements ByteSource {
+  readonly path: string
+  readonly handle: FileHandle
+  #bytes = 0
+
+  constructor(handle: FileHandle, path: string) {
+    this.handle = handle
+    this.path = path
+  }
+
+  get bytes(): number {
+    return this.#bytes
+  }
+
+  async refresh(): Promise<number> {
+    const { bytes } = await this.handle.status()
+    this.#bytes = bytes
+    return bytes
+  }
+
+  read(target: Uint8Array, position: number): Promise<number> {
+    return this.handle.read(target, position)
+  }
+}
+
+/** A byte source over bytes in memory. */
+export function memorySource(content: Uint8Array, path = 'memory'): ByteSource {
+  return {
+    bytes: content.length,
+    path,
+    read: (target, position) => {
+      const part = content.subarray(position, position + target.length)
+      target.set(part)
+      return Promise.resolve(part.length)
+    },
+  }
+}

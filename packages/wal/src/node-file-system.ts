@@ -1,0 +1,149 @@
+import * as fs from 'node:fs'
+import { promises } from 'node:fs'
+import type { FileHandle, FileStatus, FileSystem, OpenMode } from './file-system.ts'
+
+const FLAGS = { read: 'r', write: 'r+', create: 'wx+' } as const satisfies Record<OpenMode, string>
+
+/** The real file system. */
+export const nodeFileSystem: FileSystem = {
+  open: (path, mode) =>
+    new Promise((resolve, reject) => {
+      fs.open(path, FLAGS[mode], (error, descriptor) =>
+        error === null ? resolve(new NodeFileHandle(descriptor)) : reject(error),
+      )
+    }),
+  makeDirectory: async (path) => {
+    await promises.mkdir(path, { recursive: true })
+  },
+  list: async (path) => (await promises.readdir(path)).sort(),
+  status: async (path) => {
+    const stats = await new Promise<fs.Stats | undefined>((resolve, reject) => {
+      fs.stat(path, (error, found) => {
+        if (error === null) resolve(found)
+        else if (error.code === 'ENOENT' || error.code === 'ENOTDIR') resolve(undefined)
+        else reject(error)
+      })
+    })
+    return stats === undefined ? undefined : statusOf(stats)
+  },
+  link: (existing, path) => promises.link(existing, path),
+  rename: (from, to) => promises.rename(from, to),
+  remove: (path) => promises.unlink(path),
+  removeTree: (path) => promises.rm(path, { recursive: true, force: true }),
+  syncDirectory,
+  watch,
+}
+
+/** Over a bare descriptor, so that the same file can be written by this thread and by the pool. */
+class NodeFileHandle implements FileHandle {
+  readonly #descriptor: number
+  #closed = false
+
+  constructor(descriptor: number) {
+    this.#descriptor = descriptor
+  }
+
+  async read(target: Uint8Array, position: number): Promise<number> {
+    let done = 0
+    while (done < target.length) {
+      const read = await this.#readOnce(target, done, position + done)
+      if (read === 0) break
+      done += read
+    }
+    return done
+  }
+
+  async write(source: Uint8Array, position: number): Promise<void> {
+    let done = 0
+    while (done < source.length) done += await this.#writeOnce(source, done, position + done)
+  }
+
+  writeNow(source: Uint8Array, position: number): void {
+    let done = 0
+    while (done < source.length) {
+      done += fs.writeSync(this.#descriptor, source, done, source.length - done, position + done)
+    }
+  }
+
+  sync(): Promise<void> {
+    return new Promise((resolve, reject) => {
+      fs.fdatasync(this.#descriptor, (error) => (error === null ? resolve() : reject(error)))
+    })
+  }
+
+  syncNow(): void {
+    fs.fdatasyncSync(this.#descriptor)
+  }
+
+  truncate(bytes: number): Promise<void> {
+    return new Promise((resolve, reject) => {
+      fs.ftruncate(this.#descriptor, bytes, (error) => (error === null ? resolve() : reject(error)))
+    })
+  }
+
+  status(): Promise<FileStatus> {
+    return new Promise((resolve, reject) => {
+      fs.fstat(this.#descriptor, (error, stats) =>
+        error === null ? resolve(statusOf(stats)) : reject(error),
+      )
+    })
+  }
+
+  close(): Promise<void> {
+    // A second close would close a descriptor that by then may belong to another file.
+    if (this.#closed) return Promise.resolve()
+    this.#closed = true
+    return new Promise((resolve, reject) => {
+      fs.close(this.#descriptor, (error) => (error ? reject(error) : resolve()))
+    })
+  }
+
+  #readOnce(target: Uint8Array, offset: number, position: number): Promise<number> {
+    return new Promise((resolve, reject) => {
+      fs.read(this.#descriptor, target, offset, target.length - offset, position, (error, read) =>
+        error === null ? resolve(read) : reject(error),
+      )
+    })
+  }
+
+  #writeOnce(source: Uint8Array, offset: number, position: number): Promise<number> {
+    return new Promise((resolve, reject) => {
+      fs.write(this.#descriptor, source, offset, source.length - offset, position, (error, written) =>
+        error === null ? resolve(written) : reject(error),
+      )
+    })
+  }
+}
+
+function statusOf(stats: fs.Stats): FileStatus {
+  return {
+    bytes: stats.size,
+    isDirectory: stats.isDirectory(),
+    modifiedAtMs: stats.mtimeMs,
+    linkCount: stats.nlink,
+  }
+}
+
+async function syncDirectory(path: string): Promise<void> {
+  // Windows opens no folder for syncing; its file systems journal names themselves.
+  if (process.platform === 'win32') return
+  const handle = await promises.open(path, 'r')
+  try {
+    // Names made, changed or removed in this folder before now are durable.
+    await handle.sync()
+  } finally {
+    await handle.close()
+  }
+}
+
+function watch(path: string, onChange: () => void): () => void {
+  try {
+    const watcher = fs.watch(path, { persistent: false }, () => onChange())
+    // The folder went away or the system lost the watch: callers poll as well, so they only get slower.
+    watcher.on('error', () => watcher.close())
+    return () => watcher.close()
+  } catch {
+    // The system has no watch left to give (a limit per user on Linux): the callers' poll is what remains.
+    return () => undefined
+  }
+}

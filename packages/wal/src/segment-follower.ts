@@ -1,0 +1,144 @@
+import { Doorbell } from './doorbell.ts'
+import { walError } from './errors.ts'
+import type { FileSystem } from './file-system.ts'
+import { isAborted } from './log-follower.ts'
+import { LogWalker } from './log-walker.ts'
+import { nodeFileSystem } from './node-file-system.ts'
+import type { Lsn, SegmentMark } from './record.ts'
+import { missingSegment, segmentNumbers, type SegmentSummary } from './segment-file.ts'
+import { HEADER_BYTES } from './segment-header.ts'
+
+/** How to follow a log by its files, for shipping bytes. */
+export interface FollowSegmentsOptions {
+  readonly directory: string
+  /** The first segment wanted. */
+  readonly fromSegment: number
+  /** Position in that segment up to which the caller has its bytes; a frame's end, or 0. Default 0. */
+  readonly fromPosition?: number | undefined
+  readonly fileSystem?: FileSystem | undefined
+  /** Ends the follower, quietly. */
+  readonly signal?: AbortSignal | undefined
+  /** Milliseconds after which the folder is looked at though nothing rang; default 250. */
+  readonly pollMs?: number | undefined
+  /** Milliseconds to wait after a ring, so that a burst is seen as one; default 5. */
+  readonly gatherMs?: number | undefined
+}
+
+/**
+ * What happened to a segment. `bytes`: whole, durable frames now reach from `position` to `endPosition` (0 is before the
+ * header); read them with `readSegmentBytes`. `sealed`: the segment is complete and durable; the last bytes before a seal may
+ * come without a step of their own.
+ */
+export type SegmentStep =
+  | {
+      readonly type: 'bytes'
+      readonly segmentNumber: number
+      readonly position: number
+      readonly endPosition: number
+      readonly firstLsn: Lsn
+      readonly lastLsn: Lsn
+      readonly lastCommittedAtUs: number
+      readonly marks: readonly SegmentMark[]
+    }
+  | { readonly type: 'sealed'; readonly summary: SegmentSummary }
+
+/** The most one `bytes` step spans beyond its first frame. */
+const STEP_BYTES_MAX = 4 * 1024 * 1024
+
+/**
+ * Follows the segments of a log, from this or another process; ends only with `signal` or an error. Nothing it reports is not
+ * durable.
+ *
+ * @throws WAL_GAP, WAL_CORRUPT, WAL_FOREIGN, WAL_FORMAT; WAL_INVALID when `fromPosition` is not the end of a frame
+ */
+export async function* followSegments(options: FollowSegmentsOptions): AsyncGenerator<SegmentStep> {
+  const { directory, fromSegment, fileSystem = nodeFileSystem, signal } = options
+  const doorbell = new Doorbell(fileSystem, directory, signal)
+  const walker = new LogWalker({ directory, fileSystem, durable: true })
+  let shipped = options.fromPosition ?? 0
+  let begun = false
+  try {
+    while (!isAborted(signal)) {
+      begun ||= await begin(walker, { directory, fromSegment, fileSystem })
+      const step = begun ? await nextStep(walker, shipped) : undefined
+      if (step !== undefined) {
+        yield step
+        shipped = step.type === 'bytes' ? step.endPosition : 0
+        continue
+      }
+      const rang = await doorbell.wait(options.pollMs ?? 250, options.gatherMs ?? 5)
+      if (!rang && begun) await walker.judge()
+    }
+  } finally {
+    doorbell.close()
+    await walker.close()
+  }
+}
+
+/** Enters the first segment; false while it does not exist yet. */
+async function begin(
+  walker: LogWalker,
+  from: { directory: string; fromSegment: number; fileSystem: FileSystem },
+): Promise<boolean> {
+  if (await walker.enter(from.fromSegment)) return true
+  const numbers = await segmentNumbers(from.directory, from.fileSystem)
+  if (!numbers.some((number) => number > from.fromSegment)) return false
+  if (await walker.enter(from.fromSegment)) return true
+  throw missingSegment(from.directory, from.fromSegment)
+}
+
+/** Gathers what is new beyond `shipped` in the present segment; `undefined` when nothing is. */
+async function nextStep(walker: LogWalker, shipped: number): Promise<SegmentStep | undefined> {
+  const whole = await walker.leaveSealed()
+  if (whole !== undefined) return { type: 'sealed', summary: whole }
+  let found: { endPosition: number; records: number; lastLsn: Lsn; lastCommittedAtUs: number } | undefined
+  const marks: SegmentMark[] = []
+  while (found === undefined || found.endPosition - shipped < STEP_BYTES_MAX) {
+    const before = walker.reader?.position ?? HEADER_BYTES
+    const step = await walker.step()
+    if (step.type === 'sealed') return step
+    const reader = walker.reader
+    if (step.type === 'end' || reader === undefined) break
+    if (reader.position <= shipped) continue
+    if (before < shipped) throw notAFrameEnd(walker, shipped)
+    const last = step.records.at(-1)
+    found = {
+      endPosition: reader.position,
+      records: (found?.records ?? 0) + step.records.length,
+      lastLsn: last?.lsn ?? 0,
+      lastCommittedAtUs: last?.committedAtUs ?? 0,
+    }
+  }
+  const reader = walker.reader
+  if (reader === undefined) return undefined
+  if (found === undefined) {
+    if (reader.position < shipped) throw notAFrameEnd(walker, shipped)
+    return undefined
+  }
+  const firstLsn = found.lastLsn - found.records + 1
+  marks.push(...reader.marks.filter((mark) => mark.lsn >= firstLsn && mark.lsn <= found.lastLsn))
+  // Only what is durable is reported: later frames say so, otherwise the file is synced here.
+  if (reader.tally.durableLsn < found.lastLsn) await walker.sync()
+  const { endPosition, lastLsn, lastCommittedAtUs } = found
+  const segmentNumber = reader.header.segmentNumber
+  return {
+    type: 'bytes',
+    segmentNumber,
+    position: shipped,
+    endPosition,
+    firstLsn,
+    lastLsn,
+    lastCommittedAtUs,
+    marks,
+  }
+}
+
+function notAFrameEnd(walker: LogWalker, position: number): Error {
+  return walError('WAL_INVALID', 'the position to go on from is not the end of a frame', {
+    details: {
+      segmentNumber: walker.reader?.header.segmentNumber,
+      position,
+      reached: walker.reader?.position,
+    },
+  })
+}
