@@ -34,6 +34,7 @@ export class ActiveSegment {
   readonly #zeros: ZeroFill
   readonly #bytesMax: number
   #position: number
+  #closing: Promise<void> | undefined
 
   private constructor(handle: FileHandle, place: SegmentPlace, zeros: { fill: ZeroFill; bytesMax: number }) {
     this.path = place.path
@@ -177,9 +178,10 @@ export class ActiveSegment {
     }
   }
 
-  async close(): Promise<void> {
-    await this.#zeros.stop()
-    await this.#handle.close()
+  /** Idempotent. */
+  close(): Promise<void> {
+    this.#closing ??= this.#zeros.stop().then(() => this.#handle.close())
+    return this.#closing
   }
 
   #advance(frame: Buffer): void {

@@ -1,5 +1,5 @@
 /** Below this average a flush on the calling thread costs less than handing it to another, in microseconds. */
-const INLINE_US_MAX = 120
+const INLINE_US_MAX = 160
 /** Groups above this go to another thread in any case: copying them into the kernel alone would hold up the loop. */
 const INLINE_BYTES_MAX = 256 * 1024
 /** One hiccup counts no more than this, in microseconds, so that it is soon forgotten. */
@@ -7,13 +7,18 @@ const SAMPLE_US_MAX = 1000
 /** After this many groups on another thread one is tried here again: what is measured there includes the hop. */
 const PROBE_EVERY = 256
 
-/** Decides, by a moving average of what flushes took, where the next group is written and synced. */
+/** Whether a frame is written on the calling thread. */
+export function isSmall(bytes: number): boolean {
+  return bytes <= INLINE_BYTES_MAX
+}
+
+/** Decides, by a moving average of what flushes took, where the next group is synced. */
 export class FlushPace {
   #averageUs = 0
   #handedOver = 0
 
-  inline(bytes: number): boolean {
-    if (bytes > INLINE_BYTES_MAX) return false
+  /** Whether the next sync is done on the calling thread. */
+  inline(): boolean {
     if (this.#averageUs < INLINE_US_MAX) return true
     this.#handedOver += 1
     return this.#handedOver % PROBE_EVERY === 0

@@ -1,19 +1,20 @@
 import { ActiveSegment } from './active-segment.ts'
 import { CommitClock } from './commit-clock.ts'
+import { Deferred } from './deferred.ts'
 import { walError, type TimberlineError } from './errors.ts'
 import { callSafely, type WalEvent } from './events.ts'
-import { FlushPace } from './flush-pace.ts'
-import { Group, GROUP_BYTES_MAX } from './group.ts'
+import { syncFailure, writeFailure, type FlushOutcome } from './flush-failure.ts'
+import { FlushPace, isSmall } from './flush-pace.ts'
+import { GROUP_BYTES_MAX, type Group } from './group.ts'
+import { GroupQueue } from './group-queue.ts'
 import { createNext } from './log-opening.ts'
 import type { LogSettings } from './log-options.ts'
-import { Deferred } from './deferred.ts'
 import type { Lsn, RecordKind, RecordPlace } from './record.ts'
+import { HEADER_BYTES } from './segment-header.ts'
 import type { SegmentSummary } from './segment-file.ts'
 
 /** Records that nobody waits for become durable within this, in milliseconds. */
 const BACKGROUND_SYNC_MS = 500
-const SPARE_BUFFERS_MAX = 2
-const SPARE_BYTES_MAX: number = 2 * GROUP_BYTES_MAX
 
 /** What a flusher starts from. */
 export interface FlusherStart {
@@ -32,23 +33,19 @@ export class Flusher {
   readonly #emit: (event: WalEvent) => void
   readonly #clock: CommitClock
   readonly #pace = new FlushPace()
+  readonly #groups: GroupQueue
   #segment: ActiveSegment
-  #pending: Group
-  #flight: Group | undefined
-  /** Full groups before the pending one. */
-  #queue: Group[] = []
-  #spare: Buffer[] = []
   #failure: TimberlineError | undefined
   #draining = false
   #drained: Deferred<void> | undefined
   #wantSync: Deferred<void> | undefined
   #wantRoll: Deferred<SegmentSummary> | undefined
+  #rolling: Deferred<SegmentSummary> | undefined
   #ageDue = false
   #ageTimer: NodeJS.Timeout | undefined
   #syncTimer: NodeJS.Timeout | undefined
   #writtenLsn: Lsn
   #durableLsn: Lsn
-  #queuedBytes = 0
 
   constructor(start: FlusherStart) {
     this.#settings = start.settings
@@ -58,7 +55,9 @@ export class Flusher {
     const { nextLsn } = start.segment.tally
     this.#writtenLsn = nextLsn - 1
     this.#durableLsn = nextLsn - 1
-    this.#pending = new Group(nextLsn, undefined)
+    // A group that alone exceeds the segment's bound would make every segment too long.
+    const roomBytes = Math.max(1, start.settings.segmentBytesMax - 4 * HEADER_BYTES)
+    this.#groups = new GroupQueue(nextLsn, Math.min(GROUP_BYTES_MAX, roomBytes))
     if (start.segment.tally.records > 0) this.#armAge()
   }
 
@@ -67,7 +66,7 @@ export class Flusher {
   }
 
   get nextLsn(): Lsn {
-    return this.#pending.nextLsn
+    return this.#groups.nextLsn
   }
 
   get durableLsn(): Lsn {
@@ -75,7 +74,7 @@ export class Flusher {
   }
 
   get queuedBytes(): number {
-    return this.#queuedBytes
+    return this.#groups.queuedBytes
   }
 
   get activeSegment(): number {
@@ -83,16 +82,11 @@ export class Flusher {
   }
 
   append(payload: Uint8Array, kind: RecordKind, durable: boolean): RecordPlace {
-    if (!this.#pending.hasRoomFor(payload.length)) this.#nextGroup()
-    const group = this.#pending
-    const lsn = group.nextLsn
-    const committedAtUs = this.#clock.next()
-    group.add(payload, kind, committedAtUs)
+    const { group, place } = this.#groups.add(payload, kind, this.#clock.next())
     if (durable) group.durable = true
-    if (kind === 'mark') group.marks.push({ name: Buffer.from(payload).toString('utf8'), lsn, committedAtUs })
-    this.#queuedBytes += payload.length
+    if (kind === 'mark') group.marks.push({ name: Buffer.from(payload).toString('utf8'), ...place })
     if (!this.#draining) this.#schedule()
-    return { lsn, committedAtUs }
+    return place
   }
 
   flushed(lsn: Lsn): Promise<void> {
@@ -101,16 +95,17 @@ export class Flusher {
     }
     if (lsn <= this.#durableLsn) return Promise.resolve()
     if (this.#failure !== undefined) return Promise.reject(this.#failure)
-    const group = this.#groupOf(lsn)
+    const group = this.#groups.groupOf(lsn)
     return group === undefined ? Promise.resolve() : group.whenDone()
   }
 
   async sync(): Promise<Lsn> {
     if (this.#failure !== undefined) throw this.#failure
     const target = this.nextLsn - 1
-    if (this.#pending.records > 0) {
-      this.#pending.durable = true
-      await this.#pending.whenDone()
+    const { collecting } = this.#groups
+    if (collecting !== undefined) {
+      collecting.durable = true
+      await collecting.whenDone()
     } else if (this.#durableLsn < target) {
       this.#wantSync ??= new Deferred()
       this.#schedule()
@@ -151,9 +146,12 @@ export class Flusher {
   async #drain(): Promise<void> {
     while (this.#failure === undefined) {
       if (this.#wantRoll !== undefined || this.#ageDue) await this.#rollOnDemand()
-      const group = this.#take()
-      if (group !== undefined) await this.#flush(group)
-      else if (this.#wantSync !== undefined) await this.#syncAlone()
+      const group = this.#groups.take()
+      if (group !== undefined) {
+        // Somebody waits for what was written before: this group takes the sync along.
+        if (this.#wantSync !== undefined) group.durable = true
+        await this.#flush(group)
+      } else if (this.#wantSync !== undefined) await this.#syncAlone()
       else if (this.#wantRoll === undefined) break
       // Completions run, and new commits gather, before the next group is taken.
       await new Promise(setImmediate)
@@ -169,37 +167,16 @@ export class Flusher {
     await this.#drained.promise
   }
 
-  #take(): Group | undefined {
-    let group = this.#queue.shift()
-    if (group === undefined && this.#pending.records > 0) {
-      group = this.#pending
-      this.#pending = new Group(group.nextLsn, this.#spare.pop())
-    }
-    if (group !== undefined && this.#wantSync !== undefined) group.durable = true
-    return group
-  }
-
-  #nextGroup(): void {
-    this.#queue.push(this.#pending)
-    this.#pending = new Group(this.#pending.nextLsn, this.#spare.pop())
-  }
-
-  #groupOf(lsn: Lsn): Group | undefined {
-    if (lsn >= this.#pending.firstLsn) return this.#pending
-    if (this.#flight !== undefined && lsn < this.#flight.nextLsn && lsn >= this.#flight.firstLsn)
-      return this.#flight
-    return this.#queue.find((group) => lsn >= group.firstLsn && lsn < group.nextLsn)
-  }
-
   async #flush(group: Group): Promise<void> {
-    this.#flight = group
     if (this.#segment.isFullFor(group) && !(await this.#rollNow())) return
     const segment = this.#segment
     const frame = group.encode(segment.header.checksum, this.#durableLsn)
-    const inline = this.#pace.inline(frame.length) && segment.isClear(frame.length)
+    // Copying a small frame into the kernel costs less than handing it to another thread, whatever the device does.
+    const writesHere = isSmall(frame.length) && segment.isClear(frame.length)
+    const inline = writesHere && this.#pace.inline()
     const begin = performance.now()
     try {
-      if (inline) segment.writeNow(frame)
+      if (writesHere) segment.writeNow(frame)
       else await segment.write(frame)
     } catch (cause) {
       await this.#failWrite(cause)
@@ -214,7 +191,7 @@ export class Flusher {
         if (inline) segment.syncNow()
         else await segment.sync()
       } catch (cause) {
-        this.#failSync(cause, 'unknown')
+        this.#failSync(cause)
         return
       }
       this.#durableLsn = this.#writtenLsn
@@ -225,18 +202,17 @@ export class Flusher {
   }
 
   #finish(group: Group): void {
-    this.#flight = undefined
-    this.#queuedBytes -= group.payloadBytes - group.records * 16
-    const { onFlushed } = this.#settings
-    if (onFlushed !== undefined) {
-      const flushed = { writtenLsn: this.#writtenLsn, durableLsn: this.#durableLsn }
-      callSafely(() => onFlushed(flushed))
-    }
-    group.succeed()
+    this.#tell()
+    this.#groups.release(group)
     if (this.#durableLsn === this.#writtenLsn) this.#syncDone()
     else this.#armSync()
-    const { buffer } = group
-    if (this.#spare.length < SPARE_BUFFERS_MAX && buffer.length <= SPARE_BYTES_MAX) this.#spare.push(buffer)
+  }
+
+  #tell(): void {
+    const { onFlushed } = this.#settings
+    if (onFlushed === undefined) return
+    const flushed = { writtenLsn: this.#writtenLsn, durableLsn: this.#durableLsn }
+    callSafely(() => onFlushed(flushed))
   }
 
   #syncDone(): void {
@@ -251,13 +227,11 @@ export class Flusher {
       // Records written without waiting are durable from here on.
       await this.#segment.sync()
     } catch (cause) {
-      this.#failSync(cause, 'unknown')
+      this.#failSync(cause)
       return
     }
     this.#durableLsn = this.#writtenLsn
-    const { onFlushed } = this.#settings
-    const flushed = { writtenLsn: this.#writtenLsn, durableLsn: this.#durableLsn }
-    if (onFlushed !== undefined) callSafely(() => onFlushed(flushed))
+    this.#tell()
     this.#syncDone()
   }
 
@@ -275,8 +249,6 @@ export class Flusher {
     this.#rolling = undefined
     if (summary !== undefined) wanted?.resolve(summary)
   }
-
-  #rolling: Deferred<SegmentSummary> | undefined
 
   /** Seals the active segment and goes on in a new one; `undefined` after a failure. */
   async #rollNow(): Promise<SegmentSummary | undefined> {
@@ -304,40 +276,28 @@ export class Flusher {
       return summary
     } catch (cause) {
       // The groups that wait were not written at all.
-      this.#fail(
-        walError('WAL_WRITE_FAILED', 'the segment could not be sealed or the next one not be made', {
-          cause,
-          details: { path: this.#segment.path, outcome: 'rejected', lsn: this.#writtenLsn + 1 },
-        }),
-      )
+      const place = { path: this.#segment.path, outcome: 'rejected', lsn: this.#writtenLsn + 1 } as const
+      this.#fail(writeFailure('the segment could not be sealed or the next one not be made', place, cause))
       return undefined
     }
   }
 
   async #failWrite(cause: unknown): Promise<void> {
     const segment = this.#segment
-    let outcome: 'rejected' | 'unknown' = 'rejected'
+    let outcome: FlushOutcome = 'rejected'
     try {
       await segment.cutBack()
     } catch {
       // The error below says it: whether bytes of the group stay in the file is not known.
       outcome = 'unknown'
     }
-    this.#fail(
-      walError('WAL_WRITE_FAILED', 'a group of commits could not be written', {
-        cause,
-        details: { path: segment.path, outcome, position: segment.position, lsn: this.#writtenLsn + 1 },
-      }),
-    )
+    const { path, position } = segment
+    const place = { path, outcome, position, lsn: this.#writtenLsn + 1 }
+    this.#fail(writeFailure('a group of commits could not be written', place, cause))
   }
 
-  #failSync(cause: unknown, outcome: 'unknown'): void {
-    this.#fail(
-      walError('WAL_SYNC_FAILED', 'the log could not be synced', {
-        cause,
-        details: { path: this.#segment.path, outcome, lsn: this.#durableLsn + 1 },
-      }),
-    )
+  #failSync(cause: unknown): void {
+    this.#fail(syncFailure({ path: this.#segment.path, lsn: this.#durableLsn + 1 }, cause))
   }
 
   #fail(error: TimberlineError): void {
@@ -346,11 +306,13 @@ export class Flusher {
     clearTimeout(this.#syncTimer)
     const { onFailed } = this.#settings
     if (onFailed !== undefined) callSafely(() => onFailed(error))
-    for (const group of [this.#flight, ...this.#queue, this.#pending]) group?.fail(error)
+    this.#groups.fail(error)
     this.#wantSync?.reject(error)
     this.#wantRoll?.reject(error)
     this.#rolling?.reject(error)
     this.#emit({ type: 'log.failed', error })
+    // Closing promises nothing any more; what the device says to it adds nothing to the error that is known.
+    void this.#segment.close().catch(() => undefined)
   }
 
   async #fence(): Promise<void> {
@@ -361,7 +323,7 @@ export class Flusher {
       // Promises nothing new: it lets the next opener tell damage of the last records from a torn tail.
       await this.#segment.sync()
     } catch (cause) {
-      this.#failSync(cause, 'unknown')
+      this.#failSync(cause)
       throw this.#failure
     }
   }

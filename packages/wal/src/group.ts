@@ -53,10 +53,15 @@ export class Group {
     return this.#buffer
   }
 
-  hasRoomFor(payloadBytes: number): boolean {
+  /** Bytes of the records' own payloads. */
+  get recordBytes(): number {
+    return this.payloadBytes - this.records * RECORD_HEADER_BYTES
+  }
+
+  hasRoomFor(payloadBytes: number, bytesMax: number): boolean {
     if (this.records === 0) return true
     const after = this.payloadBytes + RECORD_HEADER_BYTES + payloadBytes
-    return this.records < GROUP_RECORDS_MAX && after <= GROUP_BYTES_MAX
+    return this.records < GROUP_RECORDS_MAX && after <= bytesMax
   }
 
   /** Copies a record in. */
