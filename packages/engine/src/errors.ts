@@ -114,3 +114,10 @@ export const engineError = errorsFrom({
     hint: 'run the same step (adopt or unadopt) again; it goes on where it ended',
   },
 })
+
+/** The `code` of any error: the operating system's, LevelDB's or ours. */
+export function codeOf(error: unknown): string | undefined {
+  if (!(error instanceof Error)) return undefined
+  const code: unknown = Reflect.get(error, 'code')
+  return typeof code === 'string' ? code : undefined
+}

@@ -1,0 +1,60 @@
+import type { AbstractSnapshot } from 'abstract-level'
+import { ClassicLevel } from 'classic-level'
+import { APPLIED_KEY, decodeApplied, encodeApplied } from './reserved-keys.ts'
+import type { AppliedPosition } from './reserved-keys.ts'
+
+/** Operations gathered to go into LevelDB as one atomic batch. */
+export interface OperationBatch {
+  put(key: Buffer, value: Buffer): void
+  del(key: Buffer): void
+  /** Writes them together with the position they lead to. One batch in flight at a time: the pool may reorder two. */
+  write(position: AppliedPosition): Promise<void>
+}
+
+/** What replay writes into. */
+export interface ReplayTarget {
+  /** How far the log has been applied. */
+  applied(): Promise<AppliedPosition>
+  operationBatch(): OperationBatch
+}
+
+/** LevelDB bare: buffers in and out, the engine's own zone visible. Never for users, and never beside an open engine. */
+export class RawLevel extends ClassicLevel<Buffer, Buffer> implements ReplayTarget {
+  constructor(directory: string) {
+    super(directory, { keyEncoding: 'buffer', valueEncoding: 'buffer' })
+  }
+
+  async applied(): Promise<AppliedPosition> {
+    return decodeApplied(await this.get(APPLIED_KEY))
+  }
+
+  /** How far the log had been applied when the snapshot was taken. */
+  async appliedAt(snapshot: AbstractSnapshot): Promise<AppliedPosition> {
+    return decodeApplied(await this.get(APPLIED_KEY, { snapshot }))
+  }
+
+  operationBatch(): OperationBatch {
+    return new RawBatch(this)
+  }
+}
+
+class RawBatch implements OperationBatch {
+  readonly #batch: ReturnType<RawLevel['batch']>
+
+  constructor(level: RawLevel) {
+    this.#batch = level.batch()
+  }
+
+  put(key: Buffer, value: Buffer): void {
+    this.#batch.put(key, value)
+  }
+
+  del(key: Buffer): void {
+    this.#batch.del(key)
+  }
+
+  async write(position: AppliedPosition): Promise<void> {
+    this.#batch.put(APPLIED_KEY, encodeApplied(position))
+    await this.#batch.write()
+  }
+}

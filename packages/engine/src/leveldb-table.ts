@@ -1,0 +1,165 @@
+/**
+ * LevelDB's tables, read without LevelDB: it serves a flipped bit as data (classic-level asks for no block checksums), and
+ * it cannot be opened on files that another LevelDB shares. Used to read the applied position out of a checkpoint and to
+ * verify tables whose hash is not known.
+ *
+ * @see https://github.com/google/leveldb/blob/main/doc/table_format.md
+ */
+import { engineError } from './errors.ts'
+import { crc32c, maskCrc } from './leveldb-crc.ts'
+import { LeveldbCursor } from './leveldb-cursor.ts'
+import { unpackSnappy } from './leveldb-snappy.ts'
+
+/** The bytes of one table. */
+export interface TableSource {
+  /** Names it in errors. */
+  readonly path: string
+  readonly bytes: number
+  /** Fills `target` from `position` on; resolves with the bytes read. */
+  read(target: Buffer, position: number): Promise<number>
+}
+
+/** The newest entry of a key in one table. */
+export interface TableEntry {
+  /** LevelDB's own count of writes; the greater one is the newer. */
+  readonly sequence: number
+  /** Absent when the entry is a deletion. */
+  readonly value?: Buffer
+}
+
+interface BlockHandle {
+  readonly position: number
+  readonly bytes: number
+}
+
+const FOOTER_BYTES = 48
+const TRAILER_BYTES = 5
+const KEY_SUFFIX_BYTES = 8
+const MAGIC = 0xdb4775248b80fb57n
+const PLAIN = 0
+const SNAPPY = 1
+/** A block is 4 KiB, or one entry longer than that; this bounds what a damaged length can make us allocate. */
+const UNPACKED_BYTES_MAX = 1024 * 1024 * 1024
+
+/**
+ * The newest entry for `userKey` in a table, or `undefined`.
+ *
+ * @throws ENGINE_TABLE_DAMAGED
+ */
+export async function findInTable(table: TableSource, userKey: Buffer): Promise<TableEntry | undefined> {
+  const { index } = await readFooter(table)
+  for (const [lastKey, coded] of entriesOf(await readBlock(table, index), table)) {
+    // The index names, for each block, a key not smaller than its last one.
+    if (Buffer.compare(userKeyOf(lastKey, table), userKey) < 0) continue
+    const block = await readBlock(table, decodeHandle(new LeveldbCursor(coded), table))
+    for (const [key, value] of entriesOf(block, table)) {
+      const order = Buffer.compare(userKeyOf(key, table), userKey)
+      // Newer entries of a key come first.
+      if (order === 0) return decodeEntry(key, value, table)
+      if (order > 0) return undefined
+    }
+  }
+  return undefined
+}
+
+/**
+ * Checks the checksum of every block of a table.
+ *
+ * @throws ENGINE_TABLE_DAMAGED
+ */
+export async function checkTable(table: TableSource): Promise<void> {
+  const { metaindex, index } = await readFooter(table)
+  for (const handle of [metaindex, index]) {
+    for (const [, coded] of entriesOf(await readBlock(table, handle), table)) {
+      const block = decodeHandle(new LeveldbCursor(coded), table)
+      await readStored(table, block)
+    }
+  }
+}
+
+async function readFooter(table: TableSource): Promise<{ metaindex: BlockHandle; index: BlockHandle }> {
+  if (table.bytes < FOOTER_BYTES) throw damaged(table, 'is shorter than a footer')
+  const footer = await readExactly(table, { position: table.bytes - FOOTER_BYTES, bytes: FOOTER_BYTES })
+  if (footer.readBigUInt64LE(FOOTER_BYTES - 8) !== MAGIC) throw damaged(table, 'has no footer')
+  const cursor = new LeveldbCursor(footer)
+  const metaindex = decodeHandle(cursor, table)
+  return { metaindex, index: decodeHandle(cursor, table) }
+}
+
+function decodeHandle(cursor: LeveldbCursor, table: TableSource): BlockHandle {
+  const position = cursor.varint()
+  const bytes = cursor.varint()
+  if (position === undefined || bytes === undefined || position + bytes + TRAILER_BYTES > table.bytes) {
+    throw damaged(table, 'points outside itself')
+  }
+  return { position, bytes }
+}
+
+/** A block's content, unpacked. */
+async function readBlock(table: TableSource, handle: BlockHandle): Promise<Buffer> {
+  const { data, packing } = await readStored(table, handle)
+  if (packing === PLAIN) return data
+  const unpacked = packing === SNAPPY ? unpackSnappy(data, UNPACKED_BYTES_MAX) : undefined
+  if (unpacked === undefined) throw damaged(table, 'has a block that cannot be unpacked')
+  return unpacked
+}
+
+/** A block as it is stored, its checksum verified; that covers the packing byte too. */
+async function readStored(
+  table: TableSource,
+  handle: BlockHandle,
+): Promise<{ data: Buffer; packing: number }> {
+  const stored = await readExactly(table, { position: handle.position, bytes: handle.bytes + TRAILER_BYTES })
+  const covered = stored.subarray(0, handle.bytes + 1)
+  if (maskCrc(crc32c(covered)) !== stored.readUInt32LE(handle.bytes + 1)) {
+    throw damaged(table, `has a damaged block at position ${handle.position}`)
+  }
+  return { data: covered.subarray(0, handle.bytes), packing: covered.readUInt8(handle.bytes) }
+}
+
+/** Keys and values of a block in order; each key shares a prefix with the one before it. */
+function* entriesOf(block: Buffer, table: TableSource): Generator<[Buffer, Buffer], void> {
+  const restartCount = block.length < 4 ? -1 : block.readUInt32LE(block.length - 4)
+  const endBytes = block.length - 4 - restartCount * 4
+  if (restartCount < 0 || endBytes < 0) throw damaged(table, 'has a block without a directory')
+  const cursor = new LeveldbCursor(block.subarray(0, endBytes))
+  let key: Buffer = Buffer.alloc(0)
+  while (cursor.remainingBytes > 0) {
+    const sharedBytes = cursor.varint()
+    const ownBytes = cursor.varint()
+    const valueBytes = cursor.varint()
+    if (sharedBytes === undefined || ownBytes === undefined || valueBytes === undefined) {
+      throw damaged(table, 'has a cut entry')
+    }
+    const own = cursor.take(ownBytes)
+    const value = cursor.take(valueBytes)
+    if (own === undefined || value === undefined || sharedBytes > key.length) {
+      throw damaged(table, 'has an entry that reaches outside its block')
+    }
+    key = sharedBytes === 0 ? own : Buffer.concat([key.subarray(0, sharedBytes), own])
+    yield [key, value]
+  }
+}
+
+function decodeEntry(key: Buffer, value: Buffer, table: TableSource): TableEntry {
+  const suffix = key.readBigUInt64LE(key.length - KEY_SUFFIX_BYTES)
+  const sequence = Number(suffix >> 8n)
+  if (!Number.isSafeInteger(sequence)) throw damaged(table, 'has a sequence number out of range')
+  return (suffix & 0xffn) === 1n ? { sequence, value: Buffer.from(value) } : { sequence }
+}
+
+function userKeyOf(key: Buffer, table: TableSource): Buffer {
+  if (key.length < KEY_SUFFIX_BYTES) throw damaged(table, 'has a key without a suffix')
+  return key.subarray(0, key.length - KEY_SUFFIX_BYTES)
+}
+
+async function readExactly(table: TableSource, range: BlockHandle): Promise<Buffer> {
+  const target = Buffer.allocUnsafe(range.bytes)
+  const got = await table.read(target, range.position)
+  if (got !== range.bytes) throw damaged(table, 'is shorter than its length')
+  return target
+}
+
+function damaged(table: TableSource, what: string): Error {
+  return engineError('ENGINE_TABLE_DAMAGED', `a table ${what}`, { details: { path: table.path } })
+}

@@ -1,0 +1,234 @@
+import { nodeFileSystem, readLog } from '@timberline/wal'
+import type { FileSystem } from '@timberline/wal'
+import { checkpointLsns } from './checkpoint-manifest.ts'
+import { codeOf, engineError } from './errors.ts'
+import type { HomeIdentity } from './home-identity.ts'
+import type { HomeLayout } from './home-layout.ts'
+import type { ReplayTarget } from './leveldb-raw.ts'
+import { replayInto } from './replay.ts'
+import type { ReplayProgress } from './replay.ts'
+import type { AppliedPosition } from './reserved-keys.ts'
+import { dataCondition, openError, prepareData, syncData } from './state.ts'
+import { rebuildData } from './state-rebuild.ts'
+import type { RebuildReason, Rebuilt } from './state-rebuild.ts'
+import { verifyData } from './state-verify.ts'
+
+/** LevelDB as the recovery at open handles it; over `super._open` and `super._close` in the database class. */
+export interface StateHandle extends ReplayTarget {
+  open(options: { readonly createIfMissing: boolean }): Promise<void>
+  close(): Promise<void>
+}
+
+/** Options of {@link recoverState}. */
+export interface RecoverStateOptions {
+  readonly layout: HomeLayout
+  readonly identity: HomeIdentity
+  /** What opening the log found; it is open and its end is durable. */
+  readonly log: { readonly firstLsn: number; readonly lastLsn: number }
+  /** Verify every table before the state is used; default false. Costs a read of the whole database. */
+  readonly verify?: boolean
+  readonly fileSystem?: FileSystem
+  readonly signal?: AbortSignal
+  readonly onProgress?: (progress: ReplayProgress) => void
+}
+
+/** What the recovery at open found and did. */
+export interface RecoverReport {
+  /** The state was made new and empty, in a new environment. */
+  readonly created: boolean
+  /** Records replayed from the log. */
+  readonly replayed: number
+  /** The first of them; `throughLsn + 1` when there was none. */
+  readonly fromLsn: number
+  /** The LSN of the state now: the end of the log. */
+  readonly throughLsn: number
+  readonly committedAtUs: number
+  readonly rebuilt: boolean
+  readonly reason?: RebuildReason
+  /** The checkpoint that a rebuild began from; absent when from nothing. */
+  readonly checkpointLsn?: number
+  /** Where the old data folder was kept, if it held what the log does not. */
+  readonly keptAt?: string
+  readonly ms: number
+}
+
+/**
+ * Opens the LevelDB of a home and brings it to the end of the log, whatever happened to it: LevelDB's own log is removed,
+ * the applied position tells where replay starts, and a state that is damaged, gone, ahead of the log or behind its
+ * checkpoint is rebuilt. The handle is open when it resolves, and closed when it rejects. The caller holds the home's lock.
+ *
+ * @throws ENGINE_LOG_LOST, ENGINE_LOG_GAP, ENGINE_STATE_LOST, ENGINE_HOME_LOCKED
+ */
+export async function recoverState(
+  handle: StateHandle,
+  options: RecoverStateOptions,
+): Promise<RecoverReport> {
+  const begunAtMs = performance.now()
+  const recovery = new Recovery(handle, options)
+  const report = await recovery.run()
+  return { ...report, ms: performance.now() - begunAtMs }
+}
+
+class Recovery {
+  readonly #handle: StateHandle
+  readonly #options: RecoverStateOptions
+  readonly #fileSystem: FileSystem
+  #rebuilt: (Rebuilt & { reason: RebuildReason }) | undefined
+
+  constructor(handle: StateHandle, options: RecoverStateOptions) {
+    this.#handle = handle
+    this.#options = options
+    this.#fileSystem = options.fileSystem ?? nodeFileSystem
+  }
+
+  async run(): Promise<Omit<RecoverReport, 'ms'>> {
+    const checkpointLsn = await this.#newestCheckpointLsn()
+    this.#refuseLostLog(checkpointLsn)
+    const created = await this.#isNew()
+    let reason = created ? undefined : await this.#openOrReason(checkpointLsn)
+    if (created) await this.#open(true)
+    for (;;) {
+      if (reason !== undefined) await this.#rebuild(reason)
+      try {
+        return await this.#replay(created)
+      } catch (error) {
+        await this.#handle.close()
+        // LevelDB finds some damage only when it reads; once rebuilt, the same would come again.
+        if (this.#rebuilt !== undefined || !isLevelDamage(error)) throw error
+        reason = 'damaged'
+      }
+    }
+  }
+
+  /** A checkpoint that cannot be read counts as there: it was taken, so the log must reach it. */
+  async #newestCheckpointLsn(): Promise<number | undefined> {
+    return (await checkpointLsns(this.#options.layout.home, this.#fileSystem)).at(-1)
+  }
+
+  /** The log was durable through every checkpoint when it appeared; if it now ends before, its end was taken away. */
+  #refuseLostLog(checkpointLsn: number | undefined): void {
+    const { log, layout } = this.#options
+    if (checkpointLsn === undefined || log.lastLsn >= checkpointLsn) return
+    throw engineError('ENGINE_LOG_LOST', 'the log ends before the newest checkpoint', {
+      details: { logDirectory: layout.logDirectory, lastLsn: log.lastLsn, checkpointLsn },
+    })
+  }
+
+  /** Nothing was ever committed and no state exists: the only case in which an empty one is right. */
+  async #isNew(): Promise<boolean> {
+    const { layout, identity, log } = this.#options
+    if (log.firstLsn !== 1 || log.lastLsn !== 0 || identity.adoptedAtUs !== undefined) return false
+    if ((await dataCondition(layout.dataDirectory, this.#fileSystem)) !== 'empty') return false
+    return (await this.#newestCheckpointLsn()) === undefined
+  }
+
+  /** Opens what is there; or leaves it closed and says why it cannot be used. */
+  async #openOrReason(checkpointLsn: number | undefined): Promise<RebuildReason | undefined> {
+    const { layout } = this.#options
+    if ((await dataCondition(layout.dataDirectory, this.#fileSystem)) !== 'whole') return 'missing'
+    if (this.#options.verify === true && (await this.#hasDamage())) return 'damaged'
+    try {
+      await this.#open(false)
+    } catch (error) {
+      if (codeOf(error) === 'ENGINE_STATE_DAMAGED') return 'unopenable'
+      throw error
+    }
+    const reason = await this.#unfitReason(checkpointLsn)
+    if (reason !== undefined) await this.#handle.close()
+    return reason
+  }
+
+  async #unfitReason(checkpointLsn: number | undefined): Promise<RebuildReason | undefined> {
+    const { log, layout } = this.#options
+    let position: AppliedPosition
+    try {
+      position = await this.#handle.applied()
+    } catch (error) {
+      if (isLevelDamage(error)) return 'damaged'
+      await this.#handle.close()
+      throw error
+    }
+    if (position.lsn > log.lastLsn) return 'ahead'
+    if (checkpointLsn !== undefined && position.lsn < checkpointLsn) return 'behind'
+    if (position.lsn + 1 >= log.firstLsn) return undefined
+    await this.#handle.close()
+    throw engineError('ENGINE_LOG_GAP', 'the log does not reach back to the state', {
+      details: {
+        logDirectory: layout.logDirectory,
+        missingFromLsn: position.lsn + 1,
+        missingThroughLsn: log.firstLsn - 1,
+      },
+    })
+  }
+
+  async #hasDamage(): Promise<boolean> {
+    const { layout } = this.#options
+    return (
+      (await verifyData(layout, { fileSystem: this.#fileSystem, signal: this.#options.signal })).length > 0
+    )
+  }
+
+  async #rebuild(reason: RebuildReason): Promise<void> {
+    const { layout, identity, log } = this.#options
+    const rebuilt = await rebuildData({ layout, identity, ...log, reason, fileSystem: this.#fileSystem })
+    this.#rebuilt = { ...rebuilt, reason }
+    await this.#open(rebuilt.from === undefined)
+  }
+
+  async #open(createIfMissing: boolean): Promise<void> {
+    const { dataDirectory } = this.#options.layout
+    try {
+      await prepareData(dataDirectory, { createIfMissing, fileSystem: this.#fileSystem })
+      await this.#handle.open({ createIfMissing })
+    } catch (error) {
+      throw openError(error, dataDirectory)
+    }
+    await syncData(dataDirectory, this.#fileSystem)
+  }
+
+  async #replay(created: boolean): Promise<Omit<RecoverReport, 'ms'>> {
+    const { layout, log, signal, onProgress } = this.#options
+    const start = await this.#handle.applied()
+    const rebuilt = this.#rebuilt
+    const found = {
+      created,
+      fromLsn: start.lsn + 1,
+      rebuilt: rebuilt !== undefined,
+      ...(rebuilt === undefined ? {} : { reason: rebuilt.reason }),
+      ...(rebuilt?.from === undefined ? {} : { checkpointLsn: rebuilt.from.lsn }),
+      ...(rebuilt?.keptAt === undefined ? {} : { keptAt: rebuilt.keptAt }),
+    }
+    if (start.lsn === log.lastLsn) {
+      return { ...found, replayed: 0, throughLsn: start.lsn, committedAtUs: start.committedAtUs }
+    }
+    const groups = readLog({
+      directory: layout.logDirectory,
+      fromLsn: start.lsn + 1,
+      throughLsn: log.lastLsn,
+      fileSystem: this.#fileSystem,
+      signal,
+    })
+    const replayed = await replayInto(this.#handle, groups, {
+      throughLsn: log.lastLsn,
+      ...(signal === undefined ? {} : { signal }),
+      ...(onProgress === undefined ? {} : { onProgress }),
+    })
+    if (replayed.appliedLsn !== log.lastLsn) {
+      throw engineError('ENGINE_LOG_GAP', 'the log ended while it was replayed', {
+        details: { logDirectory: layout.logDirectory, appliedLsn: replayed.appliedLsn, lastLsn: log.lastLsn },
+      })
+    }
+    return {
+      ...found,
+      replayed: replayed.records,
+      throughLsn: replayed.appliedLsn,
+      committedAtUs: replayed.lastCommittedAtUs,
+    }
+  }
+}
+
+/** What LevelDB or the applied position say about damage; errors of the log are not the state's. */
+function isLevelDamage(error: unknown): boolean {
+  const code = codeOf(error) ?? ''
+  return code === 'ENGINE_STATE_DAMAGED' || code === 'LEVEL_CORRUPTION' || code === 'LEVEL_IO_ERROR'
+}

@@ -1,0 +1,156 @@
+import { dirname, join } from 'node:path'
+import { nodeFileSystem } from '@timberline/wal'
+import type { FileSystem } from '@timberline/wal'
+import { takeCheckpoint } from './checkpoint-take.ts'
+import type { TakeCheckpointOptions, TakenCheckpoint } from './checkpoint-take.ts'
+import { stateDigest } from './digest.ts'
+import type { StateDigest, StateDigestOptions } from './digest.ts'
+import { codeOf, engineError } from './errors.ts'
+import { leveldbNames, removeLeveldbLogs } from './leveldb-files.ts'
+import { RawLevel } from './leveldb-raw.ts'
+import type { AppliedPosition } from './reserved-keys.ts'
+
+/** Options of {@link openState}. */
+export interface OpenStateOptions {
+  /** Make an empty state where there is none. A folder with tables but without CURRENT is never taken for empty. */
+  readonly createIfMissing: boolean
+  readonly fileSystem?: FileSystem
+}
+
+/** The LevelDB of a home, open without its log: for recovery and tools. Its owner holds the home's lock, or a scratch copy. */
+export interface State {
+  readonly level: RawLevel
+  applied(): Promise<AppliedPosition>
+  appliedLsn(): Promise<number>
+  /** Takes a checkpoint of this state into a home. */
+  checkpoint(options: Omit<TakeCheckpointOptions, 'level'>): Promise<TakenCheckpoint>
+  digest(options?: StateDigestOptions): Promise<StateDigest>
+  /** Does not flush: what was not in a checkpoint comes out of the log again. */
+  close(): Promise<void>
+  [Symbol.asyncDispose](): Promise<void>
+}
+
+/**
+ * Opens a LevelDB folder at its last flush: LevelDB's own logs are removed first, and the folder is synced after.
+ *
+ * @throws ENGINE_CURRENT_DAMAGED, ENGINE_STATE_DAMAGED when LevelDB refuses the folder
+ */
+export async function openState(dataDirectory: string, options: OpenStateOptions): Promise<State> {
+  const { createIfMissing, fileSystem = nodeFileSystem } = options
+  await prepareData(dataDirectory, { createIfMissing, fileSystem })
+  const level = new RawLevel(dataDirectory)
+  try {
+    await level.open({ createIfMissing })
+  } catch (error) {
+    throw openError(error, dataDirectory)
+  }
+  await syncData(dataDirectory, fileSystem)
+  return new OpenedState(level)
+}
+
+/**
+ * What must be done to a data folder before every open: no LevelDB log is left, and an open can neither create what should
+ * have been there nor delete the tables of a folder that has lost its CURRENT.
+ *
+ * @throws ENGINE_CURRENT_DAMAGED
+ */
+export async function prepareData(
+  dataDirectory: string,
+  options: { readonly createIfMissing: boolean; readonly fileSystem: FileSystem },
+): Promise<void> {
+  const { createIfMissing, fileSystem } = options
+  const condition = await dataCondition(dataDirectory, fileSystem)
+  if (condition === 'broken' || (condition === 'empty' && !createIfMissing)) {
+    throw engineError('ENGINE_CURRENT_DAMAGED', 'the data folder has no CURRENT', {
+      details: { dataDirectory, condition },
+    })
+  }
+  await removeLeveldbLogs(dataDirectory, fileSystem)
+}
+
+/** `broken`: there are tables, but CURRENT, which leads to them, is missing. */
+export async function dataCondition(
+  dataDirectory: string,
+  fileSystem: FileSystem,
+): Promise<'whole' | 'empty' | 'broken'> {
+  const names = await leveldbNames(dataDirectory, fileSystem)
+  if (names.has('CURRENT')) return 'whole'
+  return [...names.values()].some(({ type }) => type === 'table') ? 'broken' : 'empty'
+}
+
+/**
+ * Makes durable what LevelDB's open changed: it renames CURRENT and removes the old MANIFEST without syncing the folder,
+ * and may come back from a power cut as neither the one nor the other.
+ */
+export async function syncData(dataDirectory: string, fileSystem: FileSystem): Promise<void> {
+  await syncNewestManifest(dataDirectory, fileSystem)
+  await fileSystem.syncDirectory(dataDirectory)
+  await fileSystem.syncDirectory(dirname(dataDirectory))
+}
+
+/** Whoever has it open says so with the code LEVEL_LOCKED; every other refusal means that the folder is not sound. */
+export function openError(error: unknown, dataDirectory: string): unknown {
+  const reason = error instanceof Error && error.cause instanceof Error ? error.cause : error
+  if (codeOf(reason) === 'LEVEL_LOCKED') {
+    return engineError('ENGINE_HOME_LOCKED', 'another process has the data folder open', {
+      details: { dataDirectory },
+      cause: reason,
+    })
+  }
+  return engineError('ENGINE_STATE_DAMAGED', 'LevelDB cannot open the data folder', {
+    details: { dataDirectory },
+    cause: reason,
+  })
+}
+
+/** LevelDB creates the first MANIFEST of a database without syncing it. */
+async function syncNewestManifest(dataDirectory: string, fileSystem: FileSystem): Promise<void> {
+  for (const [name, { type }] of await leveldbNames(dataDirectory, fileSystem)) {
+    if (type !== 'manifest' && type !== 'current') continue
+    const handle = await fileSystem.open(join(dataDirectory, name), 'read')
+    try {
+      // CURRENT and the MANIFEST it names have their content for good.
+      await handle.sync()
+    } finally {
+      await handle.close()
+    }
+  }
+}
+
+class OpenedState implements State {
+  readonly level: RawLevel
+
+  constructor(level: RawLevel) {
+    this.level = level
+  }
+
+  applied(): Promise<AppliedPosition> {
+    return this.level.applied()
+  }
+
+  async appliedLsn(): Promise<number> {
+    return (await this.level.applied()).lsn
+  }
+
+  checkpoint(options: Omit<TakeCheckpointOptions, 'level'>): Promise<TakenCheckpoint> {
+    return takeCheckpoint({ ...options, level: this.level })
+  }
+
+  async digest(options: StateDigestOptions = {}): Promise<StateDigest> {
+    const snapshot = options.snapshot ?? this.level.snapshot()
+    try {
+      const { lsn } = await this.level.appliedAt(snapshot)
+      return await stateDigest(this.level, lsn, { ...options, snapshot })
+    } finally {
+      if (options.snapshot === undefined) await snapshot.close()
+    }
+  }
+
+  close(): Promise<void> {
+    return this.level.close()
+  }
+
+  [Symbol.asyncDispose](): Promise<void> {
+    return this.close()
+  }
+}
