@@ -255,12 +255,10 @@ export class Flusher {
     const begin = performance.now()
     clearTimeout(this.#ageTimer)
     this.#ageTimer = undefined
+    if (this.#durableLsn < this.#writtenLsn) await this.#syncAlone()
+    // A seal states that everything before it is durable, so it comes only after that sync.
+    if (this.#failure !== undefined) return undefined
     try {
-      if (this.#durableLsn < this.#writtenLsn) {
-        // A seal states that everything before it is durable.
-        await this.#segment.sync()
-        this.#durableLsn = this.#writtenLsn
-      }
       const old = this.#segment
       const { summary, link } = await old.seal()
       const place = await createNext(this.#settings, { previous: link, nextLsn: summary.lastLsn + 1 })

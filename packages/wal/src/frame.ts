@@ -118,7 +118,7 @@ export function decodeGroup(header: FrameHeader, payload: Buffer): LogRecord[] |
   for (let index = 0; index < header.records; index += 1) {
     if (position + RECORD_HEADER_BYTES > payload.length) return 'a record begins beyond its group'
     const bytes = payload.readUInt32LE(position)
-    const kind = kindOf(payload.readUInt8(position + 4))
+    const kind = kindOf(payload.readUInt32LE(position + 4))
     const committedAtUs = readU64(payload, position + 8)
     const begin = position + RECORD_HEADER_BYTES
     if (kind === undefined) return 'a record has an unknown kind'
