@@ -113,6 +113,46 @@ export const engineError = errorsFrom({
     kind: 'conflict',
     hint: 'run the same step (adopt or unadopt) again; it goes on where it ended',
   },
+  // ---- records
+  // The payload of a log record is no transaction: another program wrote it, or it was damaged before it was checksummed.
+  ENGINE_RECORD_DAMAGED: {
+    kind: 'corruption',
+    hint: 'verify the log; recover the home from a backup or an archive if it repeats',
+  },
+  // A later release wrote this record.
+  ENGINE_RECORD_FORMAT: { kind: 'invalid', hint: 'read it with the release that wrote it, or a newer one' },
+  // Meta holds something that cannot stand in the log: a function, a class instance, too deep a nesting.
+  ENGINE_META_INVALID: { kind: 'invalid', hint: 'use plain values, dates and bytes as meta' },
+
+  // ---- reading and writing
+  // The key lies in the zone that the engine keeps for itself.
+  ENGINE_KEY_RESERVED: { kind: 'invalid', hint: 'use keys that do not begin with sixteen 0xFF bytes' },
+  // The log could not be written or synced; details.outcome says whether this commit can still appear after reopening.
+  ENGINE_LOG_FAILED: {
+    kind: 'unavailable',
+    hint: 'reads go on; mend what the cause names, then close and open the database again',
+  },
+  // LevelDB refused a batch of commits that are durable in the log.
+  ENGINE_APPLY_FAILED: {
+    kind: 'unavailable',
+    hint: 'the commits are safe in the log; mend what the cause names, then close and open the database again',
+  },
+  // The database is closed, or was closed while the call waited.
+  ENGINE_CLOSED: { kind: 'closed', hint: 'open the database again' },
+  // Others committed what this transaction had read, on every try.
+  ENGINE_TRANSACTION_CONFLICT: {
+    kind: 'conflict',
+    hint: 'try again later, raise `retries`, or read less in the transaction',
+  },
+  // A call on a transaction that has committed or was aborted.
+  ENGINE_TRANSACTION_ENDED: {
+    kind: 'closed',
+    hint: 'await every call on the transaction before its function returns',
+  },
+  // The LSN asked for has been removed from the log, or lies in the future of it.
+  ENGINE_LSN_PRUNED: { kind: 'gap', hint: 'begin at a later LSN, or read the archive' },
+  // An option outside its documented bounds.
+  ENGINE_OPTION_INVALID: { kind: 'invalid', hint: 'mend the option named in the message' },
 })
 
 /** The `code` of any error: the operating system's, LevelDB's or ours. */
