@@ -1,0 +1,71 @@
+import { createHash } from 'node:crypto'
+import type { Archive } from './archive.ts'
+import { type BackupManifest, encodeBackupManifest } from './backup-manifest.ts'
+import type { BackupRef } from './catalogue.ts'
+import type { CatalogueEvent } from './catalogue-event.ts'
+import type { CatalogueFold } from './catalogue-fold.ts'
+import { archiveError } from './errors.ts'
+import { backupManifestName } from './layout.ts'
+
+/** Where a new timeline leaves its parent; the first timeline of an environment has none. */
+export interface Fork {
+  /** The number; default the next free one. */
+  readonly timeline?: number | undefined
+  readonly parent?: number | undefined
+  /** Last record shared with the parent. */
+  readonly forkLsn?: number | undefined
+}
+
+/** The event by which a timeline begins, decided on the present state. */
+export function forkEvent(
+  fold: CatalogueFold,
+  { timeline, parent, forkLsn = 0 }: Fork,
+): CatalogueEvent & { type: 'timeline.begun' } {
+  if (parent !== undefined && fold.timeline(parent) === undefined) {
+    throw archiveError('ARCHIVE_TIMELINE_UNKNOWN', 'the parent of a timeline is not in the archive', {
+      details: { parent },
+    })
+  }
+  const number = timeline ?? Math.max(fold.newestTimeline, parent ?? 0) + 1
+  if (fold.timeline(number) !== undefined) {
+    throw archiveError('ARCHIVE_TIMELINE_TAKEN', 'a timeline with this number exists', {
+      details: { timeline: number },
+    })
+  }
+  return { type: 'timeline.begun', timeline: number, ...(parent === undefined ? {} : { parent, forkLsn }) }
+}
+
+/** Stores a manifest, then tells of the backup; the same manifest twice is fine. */
+export async function addBackup(archive: Archive, manifest: BackupManifest): Promise<void> {
+  const { label, environmentId } = manifest
+  if (environmentId !== archive.identity.environmentId) {
+    throw archiveError('ARCHIVE_FOREIGN_ENVIRONMENT', 'the backup is of another environment', {
+      details: { label, environmentId, expectedEnvironmentId: archive.identity.environmentId },
+    })
+  }
+  const content = encodeBackupManifest(manifest)
+  const manifestSha256 = createHash('sha256').update(content).digest('hex')
+  const backup: BackupRef = {
+    label,
+    timeline: manifest.timeline,
+    kind: manifest.kind,
+    lsn: manifest.checkpoint.lsn,
+    committedAtUs: manifest.checkpoint.committedAtUs,
+    beginLsn: manifest.beginLsn,
+    endLsn: manifest.endLsn,
+    endCommittedAtUs: manifest.endCommittedAtUs,
+    bytes: manifest.files.reduce((sum, file) => sum + file.bytes, 0),
+    name: backupManifestName(label),
+    manifestSha256,
+  }
+  const isThere = (fold: CatalogueFold): boolean => {
+    const known = fold.backup(label)
+    if (known === undefined || known.manifestSha256 === manifestSha256) return known !== undefined
+    throw archiveError('ARCHIVE_BACKUP_EXISTS', 'there is another backup with this label', {
+      details: { label },
+    })
+  }
+  if (isThere(await archive.journal.refresh())) return
+  await archive.store.put(backup.name, content)
+  await archive.journal.append((fold) => (isThere(fold) ? undefined : { type: 'backup.added', backup }))
+}

@@ -1,0 +1,67 @@
+import { archiveError } from './errors.ts'
+
+/** Content to store that is not held in memory; `read` begins anew at each call, so that a put can be tried again. */
+export interface PutStream {
+  /** Length where it is known beforehand; a store may refuse a stream that turns out otherwise. */
+  readonly bytes?: number | undefined
+  read(): AsyncIterable<Uint8Array>
+}
+
+/** `created`: the object is new; `exists-same`: it was there with the same content. Both mean it is durable now. */
+export type PutOutcome = 'created' | 'exists-same'
+
+/** An object as a listing shows it. */
+export interface StoredObject {
+  readonly name: string
+  readonly bytes: number
+}
+
+/** Where a listing begins and ends. */
+export interface ListOptions {
+  /** Only names after this one, by code unit. */
+  readonly startAfter?: string | undefined
+  /** At most so many. */
+  readonly limit?: number | undefined
+}
+
+/**
+ * The port to whatever keeps objects. Objects are written once and never change. `storeConformance` is the test of it.
+ *
+ * Errors are ARCHIVE_OBJECT_MISSING, ARCHIVE_CONFLICT, ARCHIVE_NAME_INVALID and, for everything that another try may
+ * mend, ARCHIVE_STORE_FAILED. Listings are complete as of some moment after the call began.
+ */
+export interface ArchiveStore {
+  /** How people name this store, without secrets. */
+  readonly url: string
+  /**
+   * Stores a new object, durably and as a whole; a failed put leaves nothing under the name.
+   *
+   * @throws ARCHIVE_CONFLICT when the name is taken by other content
+   */
+  put(name: string, content: Uint8Array | PutStream): Promise<PutOutcome>
+  /** The whole object. @throws ARCHIVE_OBJECT_TOO_LARGE beyond `bytesMax`, default 64 MiB */
+  get(name: string, options?: { readonly bytesMax?: number }): Promise<Buffer>
+  /** A part of an object; shorter only at its end. */
+  getRange(name: string, range: { readonly position: number; readonly bytes: number }): Promise<Buffer>
+  /** The object in chunks of at most 1 MiB. */
+  getStream(name: string): AsyncIterable<Buffer>
+  /** `undefined` when there is no such object. */
+  status(name: string): Promise<{ readonly bytes: number } | undefined>
+  /** Objects whose names begin with `prefix`, ascending by code unit. */
+  list(prefix: string, options?: ListOptions): AsyncIterable<StoredObject>
+  /** Removes an object; fine when missing. The removal need not be durable at once. */
+  delete(name: string): Promise<void>
+}
+
+/** Default bound of `get`. */
+export const GET_BYTES_MAX: number = 64 * 1024 * 1024
+const NAME_LENGTH_MAX = 512
+const NAME = /^[A-Za-z0-9_-][A-Za-z0-9._-]*(?:\/[A-Za-z0-9_-][A-Za-z0-9._-]*)*$/
+
+/** Passes a valid object name through. @throws ARCHIVE_NAME_INVALID */
+export function checkedName(name: string): string {
+  if (name.length > NAME_LENGTH_MAX || !NAME.test(name)) {
+    throw archiveError('ARCHIVE_NAME_INVALID', 'an object cannot have this name', { details: { name } })
+  }
+  return name
+}

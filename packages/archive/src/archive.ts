@@ -1,0 +1,242 @@
+import * as v from 'valibot'
+import type { ArchiveStore } from './archive-store.ts'
+import { type BackupManifest, decodeBackupManifest } from './backup-manifest.ts'
+import type { ArchiveIdentity, Catalogue, PieceRef, SegmentRef, TimelineInfo } from './catalogue.ts'
+import type { CatalogueEvent } from './catalogue-event.ts'
+import { type CatalogueIndex, openCatalogueIndex } from './catalogue-index.ts'
+import { decodeCheckedJson, encodeCheckedJson } from './checked-json.ts'
+import { archiveError, hasCode } from './errors.ts'
+import type { GzipCodec } from './gzip-codec.ts'
+import { Journal } from './journal.ts'
+import { IDENTITY_NAME, parsePieceName, piecePrefix } from './layout.ts'
+import { nativeGzip } from './native-gzip.ts'
+import type { ObjectSource } from './object-codec.ts'
+import { ObjectShelf, type PutObjectOptions, type PutObjectResult } from './object-shelf.ts'
+import { addBackup, type Fork, forkEvent } from './archive-entries.ts'
+import { continuousPieces, rangeOf } from './segment-content.ts'
+import { environmentIdSchema, timeSchema } from './schemas.ts'
+
+/** Choices for working with an archive; none of them changes what is stored where. */
+export interface ArchiveOptions {
+  /** gzip implementation; default the platform's, compressing in a worker thread. */
+  readonly gzip?: GzipCodec | undefined
+  /** Folder for a cache of the journal; it may be deleted at any time. Default: none, the journal is read at opening. */
+  readonly indexDirectory?: string | undefined
+  /** Clock for events, microseconds since the epoch. */
+  readonly now?: (() => number) | undefined
+}
+
+/** Makes a new archive for an environment, or opens the one that is there. @throws ARCHIVE_FOREIGN_ENVIRONMENT */
+export async function createArchive(
+  store: ArchiveStore,
+  options: ArchiveOptions & { readonly environmentId: string },
+): Promise<Archive> {
+  const { environmentId, now = nowUs } = options
+  if ((await store.status(IDENTITY_NAME)) === undefined) {
+    try {
+      await store.put(IDENTITY_NAME, encodeCheckedJson({ format: 1, environmentId, createdAtUs: now() }))
+    } catch (error) {
+      // Another process made it in the same moment.
+      if (!hasCode(error, 'ARCHIVE_CONFLICT')) throw error
+    }
+  }
+  return openArchive(store, options)
+}
+
+/** Opens an archive. @throws ARCHIVE_MISSING, ARCHIVE_FOREIGN_ENVIRONMENT, ARCHIVE_FORMAT */
+export async function openArchive(
+  store: ArchiveStore,
+  options: ArchiveOptions & { readonly environmentId?: string | undefined } = {},
+): Promise<Archive> {
+  const identity = await readIdentity(store)
+  const expected = options.environmentId ?? identity.environmentId
+  if (identity.environmentId !== expected) {
+    throw archiveError('ARCHIVE_FOREIGN_ENVIRONMENT', 'the archive belongs to another environment', {
+      details: { url: store.url, environmentId: identity.environmentId, expectedEnvironmentId: expected },
+    })
+  }
+  const { indexDirectory } = options
+  const index = indexDirectory === undefined ? undefined : await openCatalogueIndex(indexDirectory, identity)
+  return new Archive({ store, identity, index, options })
+}
+
+/** An environment's archive: its catalogue and its objects. */
+export class Archive {
+  readonly identity: ArchiveIdentity
+  readonly store: ArchiveStore
+  /** Shared by all who append through this object; shippers refer to it. */
+  readonly journal: Journal
+  readonly #shelf: ObjectShelf
+  readonly #index: CatalogueIndex | undefined
+
+  /** Use `openArchive` or `createArchive`. */
+  constructor(parts: {
+    readonly store: ArchiveStore
+    readonly identity: ArchiveIdentity
+    readonly index: CatalogueIndex | undefined
+    readonly options: ArchiveOptions
+  }) {
+    const { store, identity, index, options } = parts
+    this.store = store
+    this.identity = identity
+    this.#index = index
+    this.#shelf = new ObjectShelf(store, options.gzip ?? nativeGzip())
+    const { environmentId } = identity
+    this.journal = new Journal({ store, environmentId, now: options.now ?? nowUs, index })
+  }
+
+  /** What the archive holds now. */
+  async catalogue(): Promise<Catalogue> {
+    // Pieces before events: a piece that a segment replaced meanwhile is then told by the event, never by neither.
+    const listed = await this.listPieces()
+    const fold = await this.journal.refresh()
+    return fold.catalogue(this.identity, listed)
+  }
+
+  /** Every object named as a piece, whether it counts or not. */
+  async listPieces(timeline?: number): Promise<readonly PieceRef[]> {
+    const pieces: PieceRef[] = []
+    for await (const object of this.store.list(piecePrefix(timeline))) {
+      const piece = parsePieceName(object)
+      if (piece !== undefined) pieces.push(piece)
+    }
+    return pieces
+  }
+
+  /**
+   * Appends an event to the journal, durably; resolves with its sequence number.
+   *
+   * @throws ARCHIVE_CONFLICT when it contradicts what the journal says, ARCHIVE_FENCED when its epoch has passed
+   */
+  appendEvent(event: CatalogueEvent): Promise<number> {
+    return this.journal.append(() => event)
+  }
+
+  /**
+   * Stores content under a name, compressed by default. Content whose length and checksum are not given is read twice.
+   *
+   * @throws ARCHIVE_CONFLICT, ARCHIVE_SOURCE_CHANGED, ARCHIVE_UPLOAD_DAMAGED
+   */
+  putObject(
+    name: string,
+    content: Uint8Array | ObjectSource,
+    options?: PutObjectOptions,
+  ): Promise<PutObjectResult> {
+    return this.#shelf.put(name, content, options)
+  }
+
+  /** The whole content of an object, checked. @throws ARCHIVE_OBJECT_DAMAGED, ARCHIVE_OBJECT_TOO_LARGE */
+  getObject(name: string, options?: { readonly bytesMax?: number }): Promise<Buffer> {
+    return this.#shelf.get(name, options?.bytesMax)
+  }
+
+  /** The content of an object as a stream: trust nothing of it before it has ended without an error. */
+  readObject(name: string): AsyncIterable<Buffer> {
+    return this.#shelf.read(name)
+  }
+
+  /** The file of an archived segment, as a stream that ends in an error unless it is exactly what was archived. */
+  fetchSegment(segment: SegmentRef): AsyncIterable<Buffer> {
+    return this.#shelf.read(segment.name, { bytes: segment.bytes, sha256: segment.sha256 })
+  }
+
+  /**
+   * The bytes of a piece. When the piece was replaced by its segment after the catalogue was read, they come from there.
+   */
+  async *fetchPiece(piece: PieceRef): AsyncGenerator<Buffer> {
+    const bytes = piece.endPosition - piece.position
+    if ((await this.store.status(piece.name)) !== undefined) {
+      yield* this.#shelf.read(piece.name, { bytes })
+      return
+    }
+    const segment = (await this.journal.refresh()).segment(piece.timeline, piece.segmentNumber)
+    if (segment === undefined) {
+      throw archiveError('ARCHIVE_OBJECT_MISSING', 'a piece is missing', { details: { name: piece.name } })
+    }
+    yield* rangeOf(this.fetchSegment(segment), piece)
+  }
+
+  /**
+   * The beginning of a segment that is not archived as a whole: the bytes of its pieces, in order, from its header on.
+   *
+   * @throws ARCHIVE_OBJECT_MISSING when the pieces leave a hole
+   */
+  async *fetchPieces(pieces: readonly PieceRef[]): AsyncGenerator<Buffer> {
+    for (const piece of continuousPieces(pieces)) yield* this.fetchPiece(piece)
+  }
+
+  /** Enters a backup whose files are stored; it is one from the moment that this resolves, and nothing before. */
+  addBackup(manifest: BackupManifest): Promise<void> {
+    return addBackup(this, manifest)
+  }
+
+  /** The manifest of a backup. @throws ARCHIVE_BACKUP_UNKNOWN, ARCHIVE_MANIFEST_DAMAGED */
+  async backupManifest(label: string): Promise<BackupManifest> {
+    const backup = (await this.journal.refresh()).backup(label)
+    if (backup === undefined) {
+      throw archiveError('ARCHIVE_BACKUP_UNKNOWN', 'no backup has this label', { details: { label } })
+    }
+    const content = await this.store.get(backup.name)
+    const manifest = decodeBackupManifest(content)
+    if (manifest.label === label && manifest.environmentId === this.identity.environmentId) return manifest
+    throw archiveError('ARCHIVE_MANIFEST_DAMAGED', 'the manifest is of another backup', {
+      details: { label },
+    })
+  }
+
+  /**
+   * Begins a timeline, once and for all: of two recoveries that take the same number, one fails. Without a number the
+   * next free one is taken.
+   *
+   * @throws ARCHIVE_TIMELINE_TAKEN, ARCHIVE_TIMELINE_UNKNOWN when the parent is not known
+   */
+  async beginTimeline(fork: Fork): Promise<TimelineInfo> {
+    let begun = 0
+    const sequence = await this.journal.append((fold) => {
+      const event = forkEvent(fold, fork)
+      begun = event.timeline
+      return event
+    })
+    const info = this.journal.fold.timeline(begun)
+    if (info !== undefined) return info
+    throw archiveError('ARCHIVE_JOURNAL_DAMAGED', 'a timeline began and is not there', {
+      details: { sequence },
+    })
+  }
+
+  /** Closes the index; the archive itself holds nothing open. Safe to call twice. */
+  async close(): Promise<void> {
+    await this.#index?.close()
+  }
+
+  async [Symbol.asyncDispose](): Promise<void> {
+    await this.close()
+  }
+}
+
+const identitySchema = v.object({
+  format: v.number(),
+  environmentId: environmentIdSchema,
+  createdAtUs: timeSchema,
+})
+
+async function readIdentity(store: ArchiveStore): Promise<ArchiveIdentity> {
+  const details = { url: store.url }
+  if ((await store.status(IDENTITY_NAME)) === undefined) {
+    throw archiveError('ARCHIVE_MISSING', 'there is no archive here', { details })
+  }
+  const decoded = decodeCheckedJson(await store.get(IDENTITY_NAME))
+  const parsed = decoded.type === 'whole' ? v.safeParse(identitySchema, decoded.value) : undefined
+  if (parsed?.success !== true) {
+    throw archiveError('ARCHIVE_OBJECT_DAMAGED', 'the identity of the archive is damaged', { details })
+  }
+  const { format, environmentId, createdAtUs } = parsed.output
+  if (format === 1) return { format, environmentId, createdAtUs }
+  throw archiveError('ARCHIVE_FORMAT', 'the archive was made by another release', {
+    details: { ...details, format },
+  })
+}
+
+function nowUs(): number {
+  return Date.now() * 1000
+}

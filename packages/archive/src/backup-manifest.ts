@@ -1,0 +1,116 @@
+import * as v from 'valibot'
+import { decodeCheckedJson, encodeCheckedJson } from './checked-json.ts'
+import { archiveError } from './errors.ts'
+import { environmentIdSchema, lsnSchema, sha256Schema, timeSchema, timelineSchema } from './schemas.ts'
+
+const count = v.pipe(v.number(), v.safeInteger(), v.minValue(0))
+const positive = v.pipe(v.number(), v.safeInteger(), v.minValue(1))
+const fileName = v.pipe(
+  v.string(),
+  v.maxLength(512),
+  v.regex(/^(?!.*(?:^|\/)\.\.?(?:\/|$))[^/\0]+(?:\/[^/\0]+)*$/),
+)
+
+const checkpointSchema = v.object({
+  lsn: lsnSchema,
+  committedAtUs: timeSchema,
+  segmentNumber: positive,
+  manifestName: v.pipe(v.string(), v.regex(/^MANIFEST-\d+$/)),
+  manifestBase64: v.pipe(v.string(), v.base64()),
+  current: v.string(),
+})
+
+const digestSchema = v.object({
+  algorithm: v.literal('sha256'),
+  lsn: lsnSchema,
+  entries: count,
+  bytes: count,
+  hex: sha256Schema,
+})
+
+const manifestSchema = v.object({
+  format: v.literal(1),
+  label: v.pipe(v.string(), v.regex(/^[A-Za-z0-9_-][A-Za-z0-9._-]{0,63}$/)),
+  environmentId: environmentIdSchema,
+  timeline: timelineSchema,
+  kind: v.literal('full'),
+  checkpoint: checkpointSchema,
+  beginLsn: lsnSchema,
+  endLsn: lsnSchema,
+  endCommittedAtUs: timeSchema,
+  files: v.array(
+    v.object({ name: fileName, bytes: count, sha256: sha256Schema, object: v.optional(v.string()) }),
+  ),
+  digest: v.optional(digestSchema),
+  startedAtUs: timeSchema,
+  endedAtUs: timeSchema,
+  tool: v.string(),
+})
+
+/** The LevelDB version that a backup starts from: which MANIFEST bytes, at which LSN. */
+export interface CheckpointRef {
+  readonly lsn: number
+  readonly committedAtUs: number
+  /** First log segment needed to go on from `lsn`. */
+  readonly segmentNumber: number
+  readonly manifestName: string
+  readonly manifestBase64: string
+  /** Content of CURRENT. */
+  readonly current: string
+}
+
+/** A digest of all keys and values as of an LSN. */
+export interface DigestRef {
+  readonly algorithm: 'sha256'
+  readonly lsn: number
+  readonly entries: number
+  readonly bytes: number
+  readonly hex: string
+}
+
+/** One file of a backup set. */
+export interface BackupFile {
+  /** Path in the set: `checkpoint/tables/000005.ldb`, `log/log.0000000003`. */
+  readonly name: string
+  readonly bytes: number
+  readonly sha256: string
+  /** The archive's object that holds it; absent in a backup on disk. */
+  readonly object?: string | undefined
+}
+
+/** What a backup set holds, with length and checksum of each file; written last, it is what makes the set a backup. */
+export interface BackupManifest {
+  readonly format: 1
+  readonly label: string
+  readonly environmentId: string
+  readonly timeline: number
+  readonly kind: 'full'
+  readonly checkpoint: CheckpointRef
+  /** The log in the set begins at this LSN or before it. */
+  readonly beginLsn: number
+  /** The last record of the set: what recovery from it alone reaches. */
+  readonly endLsn: number
+  readonly endCommittedAtUs: number
+  readonly files: readonly BackupFile[]
+  readonly digest?: DigestRef | undefined
+  readonly startedAtUs: number
+  readonly endedAtUs: number
+  /** Program and version that made it. */
+  readonly tool: string
+}
+
+/** @see FORMAT.md#checked-json */
+export function encodeBackupManifest(manifest: BackupManifest): Buffer {
+  return encodeCheckedJson({ ...manifest })
+}
+
+/** @throws ARCHIVE_MANIFEST_DAMAGED */
+export function decodeBackupManifest(content: Uint8Array): BackupManifest {
+  const decoded = decodeCheckedJson(content)
+  if (decoded.type === 'damaged') {
+    throw archiveError('ARCHIVE_MANIFEST_DAMAGED', `the manifest is damaged, ${decoded.reason}`)
+  }
+  const parsed = v.safeParse(manifestSchema, decoded.value)
+  if (parsed.success) return parsed.output
+  throw archiveError('ARCHIVE_MANIFEST_DAMAGED', `the manifest is not one, ${v.summarize(parsed.issues)}`)
+}

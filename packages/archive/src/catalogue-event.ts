@@ -1,0 +1,158 @@
+// FORMAT.md#journal
+import * as v from 'valibot'
+import type { BackupRef, MarkRef, SegmentRef } from './catalogue.ts'
+import { decodeCheckedJson, encodeCheckedJson } from './checked-json.ts'
+import { archiveError } from './errors.ts'
+import {
+  byteCountSchema,
+  environmentIdSchema,
+  epochSchema,
+  lsnSchema,
+  segmentNumberSchema,
+  sha256Schema,
+  timelineSchema,
+  timeSchema,
+} from './schemas.ts'
+
+const checksum = v.pipe(v.number(), v.safeInteger(), v.minValue(0), v.maxValue(0xffffffff))
+const label = v.pipe(v.string(), v.maxLength(64))
+const markName = v.pipe(v.string(), v.maxLength(65_536))
+
+const eventSchema = v.variant('type', [
+  v.object({
+    type: v.literal('timeline.begun'),
+    timeline: timelineSchema,
+    parent: v.optional(timelineSchema),
+    forkLsn: v.optional(lsnSchema),
+  }),
+  v.object({
+    type: v.literal('owner.claimed'),
+    epoch: epochSchema,
+    ownerId: v.pipe(v.string(), v.regex(/^[0-9a-f]{32}$/)),
+    description: v.pipe(v.string(), v.maxLength(1024)),
+    timeline: timelineSchema,
+  }),
+  v.object({
+    type: v.literal('owner.adopted'),
+    epoch: epochSchema,
+    segmentNumber: v.pipe(v.number(), v.safeInteger(), v.minValue(0)),
+    endPosition: byteCountSchema,
+  }),
+  v.object({
+    type: v.literal('segment.archived'),
+    epoch: epochSchema,
+    segment: v.object({
+      timeline: timelineSchema,
+      segmentNumber: segmentNumberSchema,
+      firstLsn: lsnSchema,
+      lastLsn: lsnSchema,
+      firstCommittedAtUs: timeSchema,
+      lastCommittedAtUs: timeSchema,
+      bytes: byteCountSchema,
+      sha256: sha256Schema,
+      storedBytes: byteCountSchema,
+      headerChecksum: checksum,
+      sealChecksum: checksum,
+      marks: v.array(v.object({ name: markName, lsn: lsnSchema, committedAtUs: timeSchema })),
+      name: v.string(),
+    }),
+  }),
+  v.object({
+    type: v.literal('segment.removed'),
+    timeline: timelineSchema,
+    segmentNumber: segmentNumberSchema,
+  }),
+  v.object({
+    type: v.literal('mark.noted'),
+    epoch: epochSchema,
+    mark: v.object({ timeline: timelineSchema, name: markName, lsn: lsnSchema, committedAtUs: timeSchema }),
+  }),
+  v.object({
+    type: v.literal('backup.added'),
+    backup: v.object({
+      label,
+      timeline: timelineSchema,
+      kind: v.literal('full'),
+      lsn: lsnSchema,
+      committedAtUs: timeSchema,
+      beginLsn: lsnSchema,
+      endLsn: lsnSchema,
+      endCommittedAtUs: timeSchema,
+      bytes: byteCountSchema,
+      name: v.string(),
+      manifestSha256: sha256Schema,
+    }),
+  }),
+  v.object({ type: v.literal('backup.removed'), label }),
+])
+
+const entrySchema = v.object({
+  format: v.literal(1),
+  sequence: v.pipe(v.number(), v.safeInteger(), v.minValue(1)),
+  environmentId: environmentIdSchema,
+  atUs: timeSchema,
+  event: eventSchema,
+})
+
+/** A fact about the archive, in the past tense; the catalogue is the fold of all of them. */
+export type CatalogueEvent =
+  | {
+      readonly type: 'timeline.begun'
+      readonly timeline: number
+      readonly parent?: number | undefined
+      readonly forkLsn?: number | undefined
+    }
+  | {
+      readonly type: 'owner.claimed'
+      readonly epoch: number
+      readonly ownerId: string
+      readonly description: string
+      readonly timeline: number
+    }
+  | {
+      readonly type: 'owner.adopted'
+      readonly epoch: number
+      readonly segmentNumber: number
+      readonly endPosition: number
+    }
+  | { readonly type: 'segment.archived'; readonly epoch: number; readonly segment: SegmentRef }
+  | { readonly type: 'segment.removed'; readonly timeline: number; readonly segmentNumber: number }
+  | { readonly type: 'mark.noted'; readonly epoch: number; readonly mark: MarkRef }
+  | { readonly type: 'backup.added'; readonly backup: BackupRef }
+  | { readonly type: 'backup.removed'; readonly label: string }
+
+/** One object of the journal. */
+export interface JournalEntry {
+  readonly format: 1
+  /** From 1, without a hole: its create-only name is what orders events and fences owners. */
+  readonly sequence: number
+  readonly environmentId: string
+  readonly atUs: number
+  readonly event: CatalogueEvent
+}
+
+export function encodeJournalEntry(entry: JournalEntry): Buffer {
+  return encodeCheckedJson({ ...entry })
+}
+
+/** @throws ARCHIVE_JOURNAL_DAMAGED when the content is not the entry with this sequence number and environment */
+export function decodeJournalEntry(
+  content: Uint8Array,
+  expected: { readonly sequence: number; readonly environmentId: string },
+): JournalEntry {
+  const details = { sequence: expected.sequence }
+  const decoded = decodeCheckedJson(content)
+  if (decoded.type === 'damaged') {
+    throw archiveError('ARCHIVE_JOURNAL_DAMAGED', `an event is damaged, ${decoded.reason}`, { details })
+  }
+  const parsed = v.safeParse(entrySchema, decoded.value)
+  if (!parsed.success) {
+    const reason = v.summarize(parsed.issues)
+    throw archiveError('ARCHIVE_JOURNAL_DAMAGED', `an event is unknown, ${reason}`, { details })
+  }
+  const { sequence, environmentId } = parsed.output
+  if (sequence === expected.sequence && environmentId === expected.environmentId) return parsed.output
+  throw archiveError('ARCHIVE_JOURNAL_DAMAGED', 'an event stands in the place of another', {
+    details: { ...details, foundSequence: sequence, foundEnvironmentId: environmentId },
+  })
+}

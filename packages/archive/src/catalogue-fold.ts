@@ -1,0 +1,194 @@
+// The catalogue as a pure function of its events and of a listing of pieces.
+import type {
+  ArchiveIdentity,
+  BackupRef,
+  Catalogue,
+  MarkRef,
+  OwnerRef,
+  PieceRef,
+  SegmentRef,
+  TimelineInfo,
+} from './catalogue.ts'
+import type { CatalogueEvent, JournalEntry } from './catalogue-event.ts'
+import { archiveError } from './errors.ts'
+
+/** The state that events fold into; kept apart from pieces, which are listed and not told by events. */
+export class CatalogueFold {
+  #sequence = 0
+  readonly #timelines = new Map<number, TimelineInfo>()
+  readonly #segments = new Map<string, SegmentRef>()
+  readonly #backups = new Map<string, BackupRef>()
+  readonly #marks: MarkRef[] = []
+  readonly #owners: OwnerRef[] = []
+
+  /** The last event folded. */
+  get sequence(): number {
+    return this.#sequence
+  }
+
+  /** The shipper that may archive. */
+  get owner(): OwnerRef | undefined {
+    return this.#owners.at(-1)
+  }
+
+  timeline(number: number): TimelineInfo | undefined {
+    return this.#timelines.get(number)
+  }
+
+  /** The highest number taken; 0 when there is none. */
+  get newestTimeline(): number {
+    return [...this.#timelines.keys()].reduce((a, b) => Math.max(a, b), 0)
+  }
+
+  segment(timeline: number, segmentNumber: number): SegmentRef | undefined {
+    return this.#segments.get(keyOf(timeline, segmentNumber))
+  }
+
+  backup(label: string): BackupRef | undefined {
+    return this.#backups.get(label)
+  }
+
+  hasMark(mark: MarkRef): boolean {
+    return this.#marks.some((known) => known.timeline === mark.timeline && known.lsn === mark.lsn)
+  }
+
+  /** Why an event cannot come next; `undefined` when it can. Asked before an event is written and when one is read. */
+  problem(event: CatalogueEvent): string | undefined {
+    switch (event.type) {
+      case 'timeline.begun':
+        return this.#timelines.has(event.timeline) ? 'a timeline began twice' : undefined
+      case 'owner.claimed':
+        if (!this.#timelines.has(event.timeline)) return 'a claim on an unknown timeline'
+        return event.epoch === (this.owner?.epoch ?? 0) + 1 ? undefined : 'an owner took no new epoch'
+      case 'owner.adopted':
+      case 'mark.noted':
+        return this.isFenced(event) ? 'an owner that lost the archive went on' : undefined
+      case 'segment.archived':
+        if (this.isFenced(event)) return 'an owner that lost the archive went on'
+        return this.#segmentProblem(event.segment)
+      case 'backup.added':
+        return this.#backups.has(event.backup.label) ? 'a backup was added twice' : undefined
+      case 'segment.removed':
+      case 'backup.removed':
+        return undefined
+    }
+  }
+
+  /** Whether an event is of an owner that is not the present one. */
+  isFenced(event: CatalogueEvent): boolean {
+    return 'epoch' in event && event.type !== 'owner.claimed' && this.owner?.epoch !== event.epoch
+  }
+
+  /** Folds the next event. @throws ARCHIVE_JOURNAL_DAMAGED when one was left out or contradicts those before it */
+  apply({ sequence, atUs, event }: JournalEntry): void {
+    const problem = sequence === this.#sequence + 1 ? this.problem(event) : 'an event is missing'
+    if (problem !== undefined) {
+      throw archiveError('ARCHIVE_JOURNAL_DAMAGED', problem, { details: { sequence: this.#sequence + 1 } })
+    }
+    switch (event.type) {
+      case 'timeline.begun':
+        this.#timelines.set(event.timeline, {
+          timeline: event.timeline,
+          ...(event.parent === undefined ? {} : { parent: event.parent, forkLsn: event.forkLsn }),
+          begunAtUs: atUs,
+        })
+        break
+      case 'owner.claimed': {
+        const { type: _, ...owner } = event
+        this.#owners.push({ ...owner, claimedAtUs: atUs })
+        break
+      }
+      case 'owner.adopted':
+        this.#adopt(event)
+        break
+      case 'segment.archived':
+        this.#segments.set(keyOf(event.segment.timeline, event.segment.segmentNumber), event.segment)
+        break
+      case 'segment.removed':
+        this.#segments.delete(keyOf(event.timeline, event.segmentNumber))
+        break
+      case 'mark.noted':
+        this.#marks.push(event.mark)
+        break
+      case 'backup.added':
+        this.#backups.set(event.backup.label, event.backup)
+        break
+      case 'backup.removed':
+        this.#backups.delete(event.label)
+        break
+    }
+    this.#sequence = sequence
+  }
+
+  /** The catalogue with the pieces of a listing that began before the last event was read. */
+  catalogue(identity: ArchiveIdentity, listed: readonly PieceRef[]): Catalogue {
+    const segments = [...this.#segments.values()].toSorted(bySegment)
+    const pieces = this.countedPieces(listed).filter(
+      (piece) => this.segment(piece.timeline, piece.segmentNumber) === undefined,
+    )
+    return {
+      identity,
+      sequence: this.#sequence,
+      timelines: [...this.#timelines.values()].toSorted((a, b) => a.timeline - b.timeline),
+      segments,
+      pieces,
+      backups: [...this.#backups.values()].toSorted((a, b) => (a.label < b.label ? -1 : 1)),
+      marks: this.#reachableMarks(segments, pieces),
+      ...(this.owner === undefined ? {} : { owner: this.owner }),
+    }
+  }
+
+  /**
+   * Pieces that count. One of an older epoch counts only as far as the owners after it adopted: a shipper that lost its
+   * right may have had one put under way, and nobody may build on that.
+   */
+  countedPieces(listed: readonly PieceRef[]): readonly PieceRef[] {
+    const later = (piece: PieceRef): readonly OwnerRef[] =>
+      this.#owners.filter((owner) => owner.epoch > piece.epoch && owner.timeline === piece.timeline)
+    return listed
+      .filter((piece) => piece.epoch <= (this.owner?.epoch ?? 0))
+      .filter((piece) =>
+        later(piece).every(({ adopted }) => adopted === undefined || reaches(adopted, piece)),
+      )
+      .toSorted((a, b) => bySegment(a, b) || a.position - b.position || b.endPosition - a.endPosition)
+  }
+
+  #adopt({ segmentNumber, endPosition }: { segmentNumber: number; endPosition: number }): void {
+    const owner = this.owner
+    if (owner !== undefined) {
+      this.#owners[this.#owners.length - 1] = { ...owner, adopted: { segmentNumber, endPosition } }
+    }
+  }
+
+  #segmentProblem(segment: SegmentRef): string | undefined {
+    if (!this.#timelines.has(segment.timeline)) return 'a segment of an unknown timeline'
+    const known = this.segment(segment.timeline, segment.segmentNumber)
+    return known === undefined || known.sha256 === segment.sha256 ? undefined : 'a segment has two contents'
+  }
+
+  /** Marks of what is really there: a mark is noted before its piece is put. */
+  #reachableMarks(segments: readonly SegmentRef[], pieces: readonly PieceRef[]): readonly MarkRef[] {
+    const held = this.#marks.filter((mark) =>
+      pieces.some((p) => p.timeline === mark.timeline && p.firstLsn <= mark.lsn && mark.lsn <= p.lastLsn),
+    )
+    const sealed = segments.flatMap(({ timeline, marks }) => marks.map((mark) => ({ timeline, ...mark })))
+    const unique = new Map([...held, ...sealed].map((mark) => [keyOf(mark.timeline, mark.lsn), mark]))
+    return [...unique.values()].toSorted((a, b) => a.timeline - b.timeline || a.lsn - b.lsn)
+  }
+}
+
+function reaches(adopted: NonNullable<OwnerRef['adopted']>, piece: PieceRef): boolean {
+  if (piece.segmentNumber !== adopted.segmentNumber) return piece.segmentNumber < adopted.segmentNumber
+  return piece.endPosition <= adopted.endPosition
+}
+
+function keyOf(timeline: number, number: number): string {
+  return `${timeline}/${number}`
+}
+
+function bySegment(
+  a: { readonly timeline: number; readonly segmentNumber: number },
+  b: { readonly timeline: number; readonly segmentNumber: number },
+): number {
+  return a.timeline - b.timeline || a.segmentNumber - b.segmentNumber
+}

@@ -1,0 +1,113 @@
+/** Who an archive belongs to. */
+export interface ArchiveIdentity {
+  readonly format: 1
+  readonly environmentId: string
+  readonly createdAtUs: number
+}
+
+/** A timeline and where it left its parent. */
+export interface TimelineInfo {
+  readonly timeline: number
+  readonly parent?: number | undefined
+  readonly forkLsn?: number | undefined
+  readonly begunAtUs: number
+}
+
+/** A named restore point. */
+export interface MarkRef {
+  readonly timeline: number
+  readonly name: string
+  readonly lsn: number
+  readonly committedAtUs: number
+}
+
+/** An archived segment. */
+export interface SegmentRef {
+  readonly timeline: number
+  readonly segmentNumber: number
+  readonly firstLsn: number
+  /** `firstLsn - 1` when the segment has no record. */
+  readonly lastLsn: number
+  /** Of a segment without records: the last commit before it. */
+  readonly firstCommittedAtUs: number
+  readonly lastCommittedAtUs: number
+  /** Of the segment's file. */
+  readonly bytes: number
+  readonly sha256: string
+  /** Of the object. */
+  readonly storedBytes: number
+  /** Checksum of the segment's header, which seeds all its frames. */
+  readonly headerChecksum: number
+  /** Checksum of its seal, which the next segment's header repeats. */
+  readonly sealChecksum: number
+  readonly marks: readonly Omit<MarkRef, 'timeline'>[]
+  /** The object. */
+  readonly name: string
+}
+
+/** An archived range of whole frames of a segment that is not archived as a whole yet. */
+export interface PieceRef {
+  readonly timeline: number
+  readonly segmentNumber: number
+  /** Positions in the segment's file; the piece from 0 holds the segment's header. */
+  readonly position: number
+  readonly endPosition: number
+  readonly firstLsn: number
+  /** `firstLsn - 1` when the piece has no record. */
+  readonly lastLsn: number
+  readonly lastCommittedAtUs: number
+  /** Owner epoch of the shipper that put it. */
+  readonly epoch: number
+  readonly name: string
+  readonly storedBytes: number
+}
+
+/** A backup in the archive. */
+export interface BackupRef {
+  readonly label: string
+  readonly timeline: number
+  readonly kind: 'full'
+  /** LSN and commit time of the checkpoint that it starts from. */
+  readonly lsn: number
+  readonly committedAtUs: number
+  readonly beginLsn: number
+  readonly endLsn: number
+  readonly endCommittedAtUs: number
+  /** Of all files. */
+  readonly bytes: number
+  /** The manifest's object, and the checksum of its content. */
+  readonly name: string
+  readonly manifestSha256: string
+}
+
+/** A shipper's reign over the archive. */
+export interface OwnerRef {
+  readonly epoch: number
+  /** Random; tells two shippers of one name apart. */
+  readonly ownerId: string
+  /** Name, host and process, for people. */
+  readonly description: string
+  readonly timeline: number
+  readonly claimedAtUs: number
+  /** Up to where the owner took over pieces of the owners before it; absent between its claim and its survey. */
+  readonly adopted?: { readonly segmentNumber: number; readonly endPosition: number } | undefined
+}
+
+/** All that an archive holds, as of one moment. */
+export interface Catalogue {
+  readonly identity: ArchiveIdentity
+  /** Events folded; the sequence number of the last one. */
+  readonly sequence: number
+  /** Ascending by number. */
+  readonly timelines: readonly TimelineInfo[]
+  /** Ascending by timeline and number. */
+  readonly segments: readonly SegmentRef[]
+  /** Pieces that count and are not replaced by a segment; ascending by timeline, segment and position. */
+  readonly pieces: readonly PieceRef[]
+  /** Ascending by label. */
+  readonly backups: readonly BackupRef[]
+  /** Of segments and pieces; ascending by timeline and LSN, each once. */
+  readonly marks: readonly MarkRef[]
+  /** The shipper that may archive; absent when none ever did. */
+  readonly owner?: OwnerRef | undefined
+}

@@ -1,0 +1,206 @@
+// Fault model: power may fail between any two calls of the file system. An object appears by one link of a synced temporary
+// file, so that a name never has half a content; temporary files are what a crash may leave, and are removed when a day old.
+import { randomBytes } from 'node:crypto'
+import { dirname, join, resolve } from 'node:path'
+import { nodeFileSystem, type FileHandle, type FileSystem } from '@timberline/wal'
+import {
+  type ArchiveStore,
+  checkedName,
+  GET_BYTES_MAX,
+  type PutOutcome,
+  type PutStream,
+} from './archive-store.ts'
+import { DurableFolders } from './durable-folders.ts'
+import { archiveError } from './errors.ts'
+import { listTree } from './directory-listing.ts'
+import { systemCodeOf, wrapped } from './system-failure.ts'
+
+const TEMPORARY_FOLDER = '.tmp'
+const TEMPORARY_AGE_MS_MAX = 24 * 3_600_000
+const CHUNK_BYTES = 1024 * 1024
+
+/** A store in a folder, which is made with the first object. Its objects are plain files under their names. */
+export function directoryStore(path: string, fileSystem: FileSystem = nodeFileSystem): ArchiveStore {
+  const root = resolve(path)
+  const folder = new ObjectFolder(root, fileSystem)
+  const site = (name: string): { name: string; url: string } => ({ name, url: root })
+  return {
+    url: root,
+    put: (name, content) =>
+      wrapped(() => folder.put(checkedName(name), content), { ...site(name), isPut: true }),
+    get: (name, { bytesMax = GET_BYTES_MAX } = {}) =>
+      wrapped(async () => {
+        const handle = await fileSystem.open(folder.pathOf(name), 'read')
+        try {
+          const { bytes } = await handle.status()
+          if (bytes > bytesMax) throw tooLarge(name, { bytes, bytesMax })
+          return await readFully(handle, { position: 0, bytes })
+        } finally {
+          await handle.close()
+        }
+      }, site(name)),
+    getRange: (name, range) =>
+      wrapped(async () => {
+        const handle = await fileSystem.open(folder.pathOf(name), 'read')
+        try {
+          const { bytes } = await handle.status()
+          const length = Math.max(0, Math.min(range.bytes, bytes - range.position))
+          return await readFully(handle, { position: range.position, bytes: length })
+        } finally {
+          await handle.close()
+        }
+      }, site(name)),
+    async *getStream(name) {
+      const handle = await wrapped(() => fileSystem.open(folder.pathOf(name), 'read'), site(name))
+      try {
+        for (let position = 0; ; position += CHUNK_BYTES) {
+          const chunk = await wrapped(() => readFully(handle, { position, bytes: CHUNK_BYTES }), site(name))
+          if (chunk.length > 0) yield chunk
+          if (chunk.length < CHUNK_BYTES) return
+        }
+      } finally {
+        await handle.close()
+      }
+    },
+    status: (name) =>
+      wrapped(async () => {
+        const found = await fileSystem.status(folder.pathOf(name))
+        return found === undefined || found.isDirectory ? undefined : { bytes: found.bytes }
+      }, site(name)),
+    list: (prefix, options = {}) => listTree(fileSystem, root, { prefix, ...options }),
+    delete: (name) =>
+      wrapped(async () => {
+        try {
+          await fileSystem.remove(folder.pathOf(name))
+        } catch (error) {
+          if (systemCodeOf(error) !== 'ENOENT' && systemCodeOf(error) !== 'ENOTDIR') throw error
+        }
+      }, site(name)),
+  }
+}
+
+class ObjectFolder {
+  readonly #root: string
+  readonly #fileSystem: FileSystem
+  readonly #folders: DurableFolders
+  #isSwept = false
+
+  constructor(root: string, fileSystem: FileSystem) {
+    this.#root = root
+    this.#fileSystem = fileSystem
+    this.#folders = new DurableFolders(fileSystem)
+  }
+
+  pathOf(name: string): string {
+    return join(this.#root, checkedName(name))
+  }
+
+  async put(name: string, content: Uint8Array | PutStream): Promise<PutOutcome> {
+    const temporaryFolder = join(this.#root, TEMPORARY_FOLDER)
+    const path = this.pathOf(name)
+    await this.#folders.ensure(temporaryFolder)
+    await this.#folders.ensure(dirname(path))
+    await this.#sweep(temporaryFolder)
+    const temporary = join(temporaryFolder, randomBytes(12).toString('hex'))
+    try {
+      await this.#write(temporary, content)
+      return await this.#appear(temporary, path)
+    } finally {
+      await this.#removeTemporary(temporary)
+    }
+  }
+
+  async #write(path: string, content: Uint8Array | PutStream): Promise<void> {
+    const handle = await this.#fileSystem.open(path, 'create')
+    try {
+      let position = 0
+      for await (const chunk of content instanceof Uint8Array ? [content] : content.read()) {
+        await handle.write(chunk, position)
+        position += chunk.length
+      }
+      const announced = content instanceof Uint8Array ? undefined : content.bytes
+      if (announced !== undefined && announced !== position) {
+        const details = { bytes: position, announcedBytes: announced }
+        throw archiveError('ARCHIVE_SOURCE_CHANGED', 'a stream has another length than announced', {
+          details,
+        })
+      }
+      // The content is durable before it gets its name.
+      await handle.sync()
+    } finally {
+      await handle.close()
+    }
+  }
+
+  async #appear(temporary: string, path: string): Promise<PutOutcome> {
+    let outcome: PutOutcome = 'created'
+    try {
+      await this.#fileSystem.link(temporary, path)
+    } catch (error) {
+      if (systemCodeOf(error) !== 'EEXIST') throw error
+      if (!(await this.#isSame(temporary, path))) {
+        throw archiveError('ARCHIVE_CONFLICT', 'other content is stored under this name', {
+          details: { path },
+        })
+      }
+      outcome = 'exists-same'
+    }
+    // The name is durable: also one that a put left which died before this.
+    await this.#fileSystem.syncDirectory(dirname(path))
+    return outcome
+  }
+
+  async #isSame(path: string, other: string): Promise<boolean> {
+    const handles = [await this.#fileSystem.open(path, 'read')]
+    try {
+      handles.push(await this.#fileSystem.open(other, 'read'))
+      for (let position = 0; ; position += CHUNK_BYTES) {
+        const [a, b] = await Promise.all(
+          handles.map((handle) => readFully(handle, { position, bytes: CHUNK_BYTES })),
+        )
+        if (a === undefined || b === undefined || !a.equals(b)) return false
+        if (a.length < CHUNK_BYTES) return true
+      }
+    } finally {
+      for (const handle of handles) await handle.close()
+    }
+  }
+
+  /** Once, and only what is old: another process may be writing its own. */
+  async #sweep(temporaryFolder: string): Promise<void> {
+    if (this.#isSwept) return
+    this.#isSwept = true
+    for (const name of await this.#fileSystem.list(temporaryFolder)) {
+      const found = await this.#fileSystem.status(join(temporaryFolder, name))
+      if (found !== undefined && Date.now() - found.modifiedAtMs > TEMPORARY_AGE_MS_MAX) {
+        await this.#removeTemporary(join(temporaryFolder, name))
+      }
+    }
+  }
+
+  async #removeTemporary(path: string): Promise<void> {
+    try {
+      await this.#fileSystem.remove(path)
+    } catch (error) {
+      // Not there, or not removable now: the next sweep tries again, and nothing depends on it.
+      if (systemCodeOf(error) === undefined) throw error
+    }
+  }
+}
+
+async function readFully(handle: FileHandle, range: { position: number; bytes: number }): Promise<Buffer> {
+  const target = Buffer.allocUnsafe(range.bytes)
+  let filled = 0
+  while (filled < target.length) {
+    const got = await handle.read(target.subarray(filled), range.position + filled)
+    if (got === 0) break
+    filled += got
+  }
+  return target.subarray(0, filled)
+}
+
+function tooLarge(name: string, details: { bytes: number; bytesMax: number }): Error {
+  return archiveError('ARCHIVE_OBJECT_TOO_LARGE', 'an object is too large to hold', {
+    details: { name, ...details },
+  })
+}

@@ -1,0 +1,109 @@
+import { errorsFrom, TimberlineError, type ErrorDetails } from '@timberline/wal'
+
+/** Every code this package throws; codes are never reused and never renamed. */
+export type ArchiveErrorCode =
+  | 'ARCHIVE_MISSING'
+  | 'ARCHIVE_FOREIGN_ENVIRONMENT'
+  | 'ARCHIVE_FORMAT'
+  | 'ARCHIVE_NAME_INVALID'
+  | 'ARCHIVE_URL_UNKNOWN'
+  | 'ARCHIVE_OBJECT_MISSING'
+  | 'ARCHIVE_OBJECT_DAMAGED'
+  | 'ARCHIVE_OBJECT_TOO_LARGE'
+  | 'ARCHIVE_SOURCE_CHANGED'
+  | 'ARCHIVE_JOURNAL_DAMAGED'
+  | 'ARCHIVE_MANIFEST_DAMAGED'
+  | 'ARCHIVE_CONFLICT'
+  | 'ARCHIVE_AHEAD'
+  | 'ARCHIVE_FENCED'
+  | 'ARCHIVE_TIMELINE_UNKNOWN'
+  | 'ARCHIVE_TIMELINE_TAKEN'
+  | 'ARCHIVE_BACKUP_EXISTS'
+  | 'ARCHIVE_BACKUP_UNKNOWN'
+  | 'ARCHIVE_UPLOAD_DAMAGED'
+  | 'ARCHIVE_STORE_FAILED'
+  | 'ARCHIVE_CLOSED'
+  | 'ARCHIVE_ABORTED'
+
+type ErrorMaker = (
+  code: ArchiveErrorCode,
+  message: string,
+  more?: { details?: ErrorDetails; cause?: unknown },
+) => TimberlineError
+
+/** Makes the errors of this package. */
+export const archiveError: ErrorMaker = errorsFrom<ArchiveErrorCode>({
+  // There is no archive at this address. A mistyped path must not look like an empty archive.
+  ARCHIVE_MISSING: { kind: 'invalid', hint: 'Check the address; a new archive is made by an explicit step.' },
+  // The archive holds another environment than the log or call names.
+  ARCHIVE_FOREIGN_ENVIRONMENT: { kind: 'conflict', hint: 'Give each environment an archive of its own.' },
+  // Written by a release that this one does not know.
+  ARCHIVE_FORMAT: { kind: 'invalid', hint: 'Read it with the release that wrote it, or a newer one.' },
+  // Object names are checked before any store sees them, so that none can leave the archive's folder.
+  ARCHIVE_NAME_INVALID: {
+    kind: 'invalid',
+    hint: 'Use parts of letters, digits, dot, underscore and hyphen, separated by "/", none beginning with a dot.',
+  },
+  // No store is known for this address.
+  ARCHIVE_URL_UNKNOWN: { kind: 'invalid', hint: 'Use a path, or dir:/path.' },
+  // An object that the catalogue or the caller names is not there.
+  ARCHIVE_OBJECT_MISSING: {
+    kind: 'gap',
+    hint: 'Run `timberline archive verify`; read the catalogue again if it is old.',
+  },
+  // An object is not what was put there: cut, flipped, swapped with another.
+  ARCHIVE_OBJECT_DAMAGED: {
+    kind: 'corruption',
+    hint: 'Take the object from another archive, or from the live home.',
+  },
+  // An object is larger than the caller's bound for holding it in memory.
+  ARCHIVE_OBJECT_TOO_LARGE: { kind: 'invalid', hint: 'Read it as a stream, or raise bytesMax.' },
+  // What was to be stored changed between the reading that hashed it and the one that uploaded it.
+  ARCHIVE_SOURCE_CHANGED: { kind: 'conflict', hint: 'Store only what no longer changes.' },
+  // An event of the catalogue is damaged, unknown or missing; nothing may be decided on the strength of the rest.
+  ARCHIVE_JOURNAL_DAMAGED: {
+    kind: 'corruption',
+    hint: 'Restore the named journal object from another copy of the archive.',
+  },
+  // A backup manifest does not match its own checksum or contradicts itself.
+  ARCHIVE_MANIFEST_DAMAGED: { kind: 'corruption', hint: 'Use another backup; this one cannot be trusted.' },
+  // Something else is stored under this name, or another history at this place.
+  ARCHIVE_CONFLICT: {
+    kind: 'conflict',
+    hint: 'Two writers share an archive, or a home was copied: give one an archive of its own.',
+  },
+  // The archive holds later records than the log: the log is an older copy, or lost its end.
+  ARCHIVE_AHEAD: { kind: 'conflict', hint: 'Recover from the archive: it knows more than this home.' },
+  // Another shipper took the archive over; this one may not archive anything any more.
+  ARCHIVE_FENCED: {
+    kind: 'conflict',
+    hint: 'Leave the archive to the other process, or stop that and begin again.',
+  },
+  // The log is on a timeline that the archive has not heard of.
+  ARCHIVE_TIMELINE_UNKNOWN: {
+    kind: 'conflict',
+    hint: 'Say from which timeline and LSN it forked, or use a new archive.',
+  },
+  // The number of a new timeline is taken.
+  ARCHIVE_TIMELINE_TAKEN: { kind: 'conflict', hint: 'Take the next number.' },
+  // There is a backup with this label already.
+  ARCHIVE_BACKUP_EXISTS: { kind: 'conflict', hint: 'Take another label.' },
+  // No backup has this label.
+  ARCHIVE_BACKUP_UNKNOWN: { kind: 'invalid', hint: 'List the backups of the archive.' },
+  // What the store gave back after an upload is not what was uploaded; the object was not entered in the catalogue.
+  ARCHIVE_UPLOAD_DAMAGED: { kind: 'corruption', hint: 'Check the storage device or the path to it.' },
+  // The store refused or could not be reached; the cause says why.
+  ARCHIVE_STORE_FAILED: {
+    kind: 'unavailable',
+    hint: 'Mend what the cause names; a shipper tries again by itself.',
+  },
+  // A call on something that was closed.
+  ARCHIVE_CLOSED: { kind: 'closed', hint: 'Open it again.' },
+  // The caller's signal asked to stop.
+  ARCHIVE_ABORTED: { kind: 'aborted', hint: 'Nothing to mend: the caller asked to stop.' },
+})
+
+/** Whether an error has this code. */
+export function hasCode(error: unknown, code: ArchiveErrorCode): error is TimberlineError {
+  return error instanceof TimberlineError && error.code === code
+}

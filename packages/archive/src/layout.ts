@@ -1,0 +1,89 @@
+// Every object name and its meaning: FORMAT.md#layout. Numbers have fixed widths, so that order by name is order by number.
+import type { PieceRef } from './catalogue.ts'
+
+export const IDENTITY_NAME = 'archive.json'
+export const JOURNAL_PREFIX = 'journal/'
+export const SEGMENT_PREFIX = 'segment/'
+export const PIECE_PREFIX = 'piece/'
+export const BACKUP_PREFIX = 'backup/'
+export const FILE_PREFIX = 'file/'
+
+const WIDTHS = { sequence: 16, timeline: 8, segment: 10, position: 12, lsn: 16, epoch: 6, time: 16 } as const
+
+export function journalName(sequence: number): string {
+  return `${JOURNAL_PREFIX}${pad(sequence, WIDTHS.sequence)}.json`
+}
+
+export function parseJournalName(name: string): number | undefined {
+  const digits = /^journal\/(\d{16})\.json$/.exec(name)?.[1]
+  return digits === undefined ? undefined : Number(digits)
+}
+
+/** Part of the content's checksum is in the name: a writer that lost its right cannot occupy another's name. */
+export function segmentObjectName(segment: {
+  timeline: number
+  segmentNumber: number
+  sha256: string
+}): string {
+  return `${segmentObjectPrefix(segment.timeline, segment.segmentNumber)}${segment.sha256.slice(0, 16)}`
+}
+
+export function segmentObjectPrefix(timeline: number, segmentNumber: number): string {
+  return `${SEGMENT_PREFIX}${pad(timeline, WIDTHS.timeline)}/${pad(segmentNumber, WIDTHS.segment)}-`
+}
+
+export function piecePrefix(timeline?: number): string {
+  return timeline === undefined ? PIECE_PREFIX : `${PIECE_PREFIX}${pad(timeline, WIDTHS.timeline)}/`
+}
+
+/** The name of a piece says all that the catalogue knows of it. */
+export function pieceName(piece: Omit<PieceRef, 'name' | 'storedBytes'>): string {
+  const fields = [
+    pad(piece.segmentNumber, WIDTHS.segment),
+    pad(piece.position, WIDTHS.position),
+    pad(piece.endPosition, WIDTHS.position),
+    pad(piece.epoch, WIDTHS.epoch),
+    pad(piece.firstLsn, WIDTHS.lsn),
+    pad(piece.lastLsn, WIDTHS.lsn),
+    pad(piece.lastCommittedAtUs, WIDTHS.time),
+  ]
+  return `${piecePrefix(piece.timeline)}${fields.join('-')}`
+}
+
+const PIECE = /^piece\/(\d{8})\/(\d{10})-(\d{12})-(\d{12})-(\d{6})-(\d{16})-(\d{16})-(\d{16})$/
+
+/** The piece of this name; `undefined` when the name is not a piece's. */
+export function parsePieceName(object: {
+  readonly name: string
+  readonly bytes: number
+}): PieceRef | undefined {
+  const numbers = PIECE.exec(object.name)?.slice(1).map(Number)
+  if (numbers?.every((value) => Number.isSafeInteger(value)) !== true) return undefined
+  const [timeline, segmentNumber, position, endPosition, epoch, firstLsn, lastLsn, lastCommittedAtUs] =
+    numbers
+  if (timeline === undefined || segmentNumber === undefined || position === undefined) return undefined
+  if (endPosition === undefined || epoch === undefined || firstLsn === undefined) return undefined
+  if (lastLsn === undefined || lastCommittedAtUs === undefined) return undefined
+  if (endPosition <= position || lastLsn < firstLsn - 1) return undefined
+  const { name, bytes: storedBytes } = object
+  const place = { timeline, segmentNumber, position, endPosition }
+  return { ...place, firstLsn, lastLsn, lastCommittedAtUs, epoch, name, storedBytes }
+}
+
+/** Where a backup's manifest and files go. */
+export function backupManifestName(label: string): string {
+  return `${BACKUP_PREFIX}${label}/manifest.json`
+}
+
+export function backupFileName(label: string, file: string): string {
+  return `${BACKUP_PREFIX}${label}/${file}`
+}
+
+/** Where a file goes that was pushed by name, for programs that archive their own log. */
+export function pushedFileName(name: string): string {
+  return `${FILE_PREFIX}${name}`
+}
+
+function pad(value: number, width: number): string {
+  return String(value).padStart(width, '0')
+}

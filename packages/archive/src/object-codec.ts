@@ -1,0 +1,127 @@
+// Objects as streams: FORMAT.md#object.
+import { createHash } from 'node:crypto'
+import { archiveError } from './errors.ts'
+import type { GzipCodec } from './gzip-codec.ts'
+import {
+  decodeEnvelope,
+  encodeEnvelope,
+  ENVELOPE_BYTES,
+  type Envelope,
+  objectDamaged,
+} from './object-envelope.ts'
+
+/** Content to store; `read` begins anew at each call. Content without a known checksum is read twice. */
+export interface ObjectSource {
+  readonly sha256?: string | undefined
+  readonly bytes?: number | undefined
+  read(): AsyncIterable<Uint8Array>
+}
+
+/** The length and checksum of a source. */
+export async function measure(source: ObjectSource): Promise<{ bytes: number; sha256: string }> {
+  const { bytes: known, sha256 } = source
+  if (known !== undefined && sha256 !== undefined) return { bytes: known, sha256 }
+  const hash = createHash('sha256')
+  let bytes = 0
+  for await (const chunk of source.read()) {
+    hash.update(chunk)
+    bytes += chunk.length
+  }
+  return { bytes, sha256: hash.digest('hex') }
+}
+
+/**
+ * The bytes of an object. The content is hashed again on its way: what is stored is what the header says.
+ *
+ * @throws ARCHIVE_SOURCE_CHANGED
+ */
+export async function* encodeObject(
+  name: string,
+  object: { readonly envelope: Envelope; readonly source: ObjectSource },
+  gzip: GzipCodec,
+): AsyncGenerator<Uint8Array> {
+  const { envelope, source } = object
+  yield encodeEnvelope(name, envelope)
+  const content = expecting(source.read(), envelope, (reason) =>
+    archiveError('ARCHIVE_SOURCE_CHANGED', `the source of an object changed, ${reason}`, {
+      details: { name },
+    }),
+  )
+  if (envelope.codec === 'gzip') yield* gzip.compress(content)
+  else yield* content
+}
+
+/**
+ * The content of an object, checked: it ends in an error unless length and checksum hold, and never yields more than the
+ * header's length, whatever a damaged or hostile object would inflate to. Trust nothing of it before it has ended.
+ *
+ * @throws ARCHIVE_OBJECT_DAMAGED, ARCHIVE_FORMAT
+ */
+export async function* decodeObject(
+  name: string,
+  stored: AsyncIterable<Uint8Array>,
+  options: { readonly gzip: GzipCodec; readonly onEnvelope?: (envelope: Envelope) => void },
+): AsyncGenerator<Buffer> {
+  const iterator = stored[Symbol.asyncIterator]()
+  try {
+    const { header, rest } = await takeHeader(iterator)
+    const envelope = decodeEnvelope(name, header)
+    options.onEnvelope?.(envelope)
+    const body = following(rest, iterator)
+    const raw = envelope.codec === 'gzip' ? inflated(name, options.gzip.decompress(body)) : body
+    for await (const chunk of expecting(raw, envelope, (reason) => objectDamaged(name, reason))) {
+      yield Buffer.from(chunk.buffer, chunk.byteOffset, chunk.byteLength)
+    }
+  } finally {
+    await iterator.return?.()
+  }
+}
+
+async function takeHeader(iterator: AsyncIterator<Uint8Array>): Promise<{ header: Buffer; rest: Buffer }> {
+  let bytes = Buffer.alloc(0)
+  while (bytes.length < ENVELOPE_BYTES) {
+    const next = await iterator.next()
+    if (next.done === true) break
+    bytes = Buffer.concat([bytes, next.value])
+  }
+  return { header: bytes.subarray(0, ENVELOPE_BYTES), rest: bytes.subarray(ENVELOPE_BYTES) }
+}
+
+async function* following(first: Buffer, iterator: AsyncIterator<Uint8Array>): AsyncGenerator<Uint8Array> {
+  if (first.length > 0) yield first
+  for (;;) {
+    const next = await iterator.next()
+    if (next.done === true) return
+    yield next.value
+  }
+}
+
+/** The codec's own errors say that the bytes are not gzip; those of the store pass unchanged. */
+async function* inflated(name: string, content: AsyncIterable<Buffer>): AsyncGenerator<Buffer> {
+  try {
+    yield* content
+  } catch (error) {
+    throw isStoreError(error) ? error : objectDamaged(name, 'it cannot be decompressed', error)
+  }
+}
+
+function isStoreError(error: unknown): boolean {
+  return error instanceof Error && (error.name === 'TimberlineError' || error.name === 'AbortError')
+}
+
+async function* expecting<Chunk extends Uint8Array>(
+  content: AsyncIterable<Chunk>,
+  { bytes, sha256 }: Envelope,
+  refuse: (reason: string) => Error,
+): AsyncGenerator<Chunk> {
+  const hash = createHash('sha256')
+  let seen = 0
+  for await (const chunk of content) {
+    seen += chunk.length
+    if (seen > bytes) throw refuse('it is longer than its header says')
+    hash.update(chunk)
+    yield chunk
+  }
+  if (seen < bytes) throw refuse('it is shorter than its header says')
+  if (hash.digest('hex') !== sha256) throw refuse('its content does not match its checksum')
+}
