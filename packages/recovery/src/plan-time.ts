@@ -2,7 +2,7 @@
 import type { Lsn } from '@timberline/wal'
 import { type Coverage, type PathSpan, spanAt } from './coverage.ts'
 import type { Base } from './history.ts'
-import type { Target } from './target.ts'
+import { isDroppedAt, type Target } from './target.ts'
 
 /** Where a time lies: known exactly, inside the span that ends at `throughLsnMax`, or past all that can be read. */
 export type TimeEnd =
@@ -21,7 +21,7 @@ export function endOfTime(coverage: Coverage, base: Base, target: Target & { typ
   for (let found = spanAt(coverage, lsn); found !== undefined; found = spanAt(coverage, lsn)) {
     const { span, throughLsn } = found
     const first = firstTime(found, lsn)
-    if (first !== undefined && isDropped(first, target)) return exactly(lsn - 1)
+    if (first !== undefined && isDroppedAt(first, target)) return exactly(lsn - 1)
     const isWhole = throughLsn === span.lastLsn
     if (isWhole && span.lastCommittedAtUs === atUs)
       return exactly(edge === 'through' ? throughLsn : throughLsn - 1)
@@ -30,7 +30,7 @@ export function endOfTime(coverage: Coverage, base: Base, target: Target & { typ
       // Cut at a fork: its own last time says nothing, the next timeline's first one may.
       const next = spanAt(coverage, throughLsn + 1)
       const nextFirst = next === undefined ? undefined : firstTime(next, throughLsn + 1)
-      if (nextFirst === undefined || isDropped(nextFirst, target))
+      if (nextFirst === undefined || isDroppedAt(nextFirst, target))
         return { type: 'inside', throughLsnMax: throughLsn }
     }
     lsn = throughLsn + 1
@@ -44,8 +44,4 @@ function exactly(throughLsn: Lsn): TimeEnd {
 
 function firstTime({ span }: PathSpan, lsn: Lsn): number | undefined {
   return span.firstLsn === lsn ? span.firstCommittedAtUs : undefined
-}
-
-function isDropped(committedAtUs: number, { atUs, edge }: Target & { type: 'time' }): boolean {
-  return edge === 'through' ? committedAtUs > atUs : committedAtUs >= atUs
 }

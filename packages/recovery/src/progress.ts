@@ -22,6 +22,7 @@ export class ProgressMeter {
   #phase: RecoveryProgress['phase'] = 'restore'
   #baseBytes = 0
   #records = 0
+  #recordsAtPhase = 0
   #recordsTotal: number
   #phaseBeganAt = performance.now()
   #saidAt = 0
@@ -41,6 +42,7 @@ export class ProgressMeter {
   begin(phase: RecoveryProgress['phase']): void {
     this.#phase = phase
     this.#phaseBeganAt = performance.now()
+    this.#recordsAtPhase = this.#records
     this.#say(true)
   }
 
@@ -55,10 +57,11 @@ export class ProgressMeter {
     this.#recordsTotal = records
   }
 
-  addRecords(records: number): void {
-    this.#records += records
+  setRecords(records: number): void {
     const elapsedMs = performance.now() - this.#phaseBeganAt
-    if (elapsedMs > measurableMs) this.#rates.recordsPerS = (this.#records / elapsedMs) * 1000
+    const inPhase = records - this.#recordsAtPhase
+    if (elapsedMs > measurableMs && inPhase > 0) this.#rates.recordsPerS = (inPhase / elapsedMs) * 1000
+    this.#records = records
     this.#say(false)
   }
 

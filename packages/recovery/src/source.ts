@@ -1,6 +1,8 @@
+// The port between recovery and the places that backups and log come from.
 import type { BackupManifest } from '@timberline/archive'
 import type { Lsn } from '@timberline/wal'
 import type { Base, History, Span } from './history.ts'
+import type { TransferOptions } from './transfer.ts'
 
 /** A segment, or the readable beginning of one, as a local file. */
 export interface LocalSegment {
@@ -24,11 +26,12 @@ export interface RecoverySource {
   restoreTables(base: Base, directory: string, options: TransferOptions): Promise<void>
   /** Brings the segments of a span within reach, in order; copies go into `directory`. */
   fetchSpan(span: Span, directory: string, options: TransferOptions): Promise<readonly LocalSegment[]>
-  /** Takes a timeline number that nobody else has, or ever will have. */
-  beginTimeline(fork: { readonly parent: number; readonly forkLsn: Lsn }): Promise<number>
-}
-
-export interface TransferOptions {
-  readonly signal?: AbortSignal | undefined
-  readonly onBytes?: ((bytes: number) => void) | undefined
+  /**
+   * Takes a timeline number that nobody else has, or ever will have. Without `claim` it is only the next free one: for a
+   * home that never archives.
+   */
+  beginTimeline(
+    fork: { readonly timeline: number; readonly forkLsn: Lsn },
+    options: { readonly claim: boolean },
+  ): Promise<number>
 }

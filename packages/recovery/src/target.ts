@@ -37,6 +37,11 @@ export function checkedTarget(target: Target): Target {
   }
 }
 
+/** Whether a time target drops a record that was committed at `committedAtUs`. */
+export function isDroppedAt(committedAtUs: number, { atUs, edge }: Target & { type: 'time' }): boolean {
+  return edge === 'through' ? committedAtUs > atUs : committedAtUs >= atUs
+}
+
 /** The target in words: `before lsn 17`, `through mark release-4`, `latest`. */
 export function formatTarget(target: Target): string {
   switch (target.type) {

@@ -1,0 +1,96 @@
+// Objects of an archive into local files. The archive checks each object against its own header; here the content is held
+// against what the catalogue and the manifest say, so that a whole but wrong object is refused too.
+import { join } from 'node:path'
+import type { Archive, BackupManifest, BackupRef, PieceRef, SegmentRef } from '@timberline/archive'
+import { parseSegmentName } from '@timberline/wal'
+import { recoveryError } from './errors.ts'
+import type { LocalSegment } from './source.ts'
+import { throwIfAborted, transferAll, type TransferOptions, writeVerified } from './transfer.ts'
+
+/** Where to and how. */
+export interface Transfer {
+  readonly directory: string
+  readonly options: TransferOptions
+}
+
+const tablesPrefix = 'checkpoint/tables/'
+const logPrefix = 'log/'
+
+/** Writes the tables of an archived backup into a folder. @throws RECOVERY_SOURCE_DAMAGED */
+export async function restoreArchivedTables(
+  archive: Archive,
+  manifest: BackupManifest,
+  { directory, options }: Transfer,
+): Promise<void> {
+  const tables = manifest.files.filter(({ name }) => name.startsWith(tablesPrefix))
+  await transferAll(tables, async (file) => {
+    const { name, bytes, sha256 } = file
+    const expected = { name, bytes, sha256, code: 'RECOVERY_SOURCE_DAMAGED' as const }
+    const content = { chunks: archive.fetchBackupFile(file), expected }
+    await writeVerified(join(directory, name.slice(tablesPrefix.length)), content, options)
+  })
+}
+
+/** A whole archived segment as a local file. @throws RECOVERY_LOG_DAMAGED */
+export async function fetchSegment(
+  archive: Archive,
+  segment: SegmentRef,
+  { directory, options }: Transfer,
+): Promise<LocalSegment> {
+  const { name, bytes, sha256 } = segment
+  const path = join(directory, `segment-${segment.timeline}-${segment.segmentNumber}`)
+  const expected = { name, bytes, sha256, code: 'RECOVERY_LOG_DAMAGED' as const }
+  await writeVerified(path, { chunks: archive.fetchSegment(segment), expected }, options)
+  return { path, last: false, isCopy: true }
+}
+
+/** The beginning of a segment, put together from its pieces. @throws RECOVERY_LOG_DAMAGED */
+export async function fetchPieces(
+  archive: Archive,
+  pieces: readonly PieceRef[],
+  { directory, options }: Transfer,
+): Promise<LocalSegment> {
+  const [first] = pieces
+  const path = join(directory, `pieces-${first?.timeline ?? 0}-${first?.segmentNumber ?? 0}`)
+  const handle = await options.fileSystem.open(path, 'create')
+  try {
+    for (const piece of pieces) {
+      throwIfAborted(options.signal)
+      let { position } = piece
+      for await (const chunk of archive.fetchPiece(piece)) {
+        await handle.write(chunk, position)
+        position += chunk.length
+        options.onBytes?.(chunk.length)
+      }
+      if (position !== piece.endPosition) refusePiece(piece, position)
+    }
+  } finally {
+    await handle.close()
+  }
+  return { path, last: true, isCopy: true }
+}
+
+/** The log inside an archived backup, in order. @throws RECOVERY_SOURCE_DAMAGED */
+export async function fetchBackupLog(
+  archive: Archive,
+  backup: BackupRef,
+  { directory, options }: Transfer,
+): Promise<readonly LocalSegment[]> {
+  const manifest = await archive.backupManifest(backup)
+  const files = manifest.files
+    .filter(({ name }) => name.startsWith(logPrefix) && parseSegmentName(name.slice(logPrefix.length)) !== undefined)
+    .toSorted((a, b) => (a.name < b.name ? -1 : 1))
+  const pathOf = (name: string): string => join(directory, `backup-${backup.label}-${name.slice(logPrefix.length)}`)
+  await transferAll(files, async (file) => {
+    const { name, bytes, sha256 } = file
+    const expected = { name, bytes, sha256, code: 'RECOVERY_SOURCE_DAMAGED' as const }
+    await writeVerified(pathOf(name), { chunks: archive.fetchBackupFile(file), expected }, options)
+  })
+  return files.map(({ name }, index) => ({ path: pathOf(name), last: index === files.length - 1, isCopy: true }))
+}
+
+function refusePiece(piece: PieceRef, position: number): never {
+  throw recoveryError('RECOVERY_LOG_DAMAGED', 'a piece has another length than its name says', {
+    details: { name: piece.name, position, endPosition: piece.endPosition },
+  })
+}

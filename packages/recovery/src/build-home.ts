@@ -1,0 +1,204 @@
+// The recovery itself: base, log, digests, timeline, checkpoint, in the place that the workplace gives. Nothing here is
+// installed; everything is durable when it returns.
+import { join } from 'node:path'
+import type { BackupManifest } from '@timberline/archive'
+import {
+  type CheckpointManifest,
+  openState,
+  type State,
+  writeDataFromCheckpoint,
+  writeHomeIdentity,
+} from '@timberline/engine'
+import { type FileSystem, type Lsn, openLog, systemCode } from '@timberline/wal'
+import { LogReader } from './log-reader.ts'
+import type { RecoveryPlan } from './plan.ts'
+import { ProgressMeter } from './progress.ts'
+import type { RecoverOptions } from './recover.ts'
+import { replayThrough, type ReplayOutcome } from './replay-through.ts'
+import type { RecoveryReport } from './report.ts'
+import type { RecoverySource } from './source.ts'
+import { resolveEnd } from './target-end.ts'
+import { formatTarget } from './target.ts'
+import type { Workplace } from './workplace.ts'
+
+/** Everything one recovery needs; complete, so that the steps below take nothing else. */
+export interface Build {
+  readonly workplace: Workplace
+  readonly source: RecoverySource
+  readonly plan: RecoveryPlan
+  readonly manifest: BackupManifest
+  readonly reader: LogReader
+  readonly meter: ProgressMeter
+  readonly options: RecoverOptions & { readonly fileSystem: FileSystem }
+}
+
+/** Builds the new home in the workplace and reports what it is. */
+export async function buildHome(
+  workplace: Workplace,
+  work: Pick<Build, 'source' | 'plan' | 'options'>,
+): Promise<Omit<RecoveryReport, 'home' | 'inPlace'>> {
+  const { source, plan, options } = work
+  const { fileSystem, signal } = options
+  const beganAt = performance.now()
+  await fileSystem.makeDirectory(tablesOf(workplace))
+  const reader = new LogReader(source, { directory: workplace.spoolDirectory, fileSystem, signal })
+  const meter = new ProgressMeter(plan.predicted, options.onProgress)
+  const build: Build = { ...work, workplace, manifest: await source.manifest(plan.base), reader, meter }
+  try {
+    await restoreBase(build)
+    const restoredAt = performance.now()
+    meter.begin('resolve')
+    const throughLsn = await resolveEnd(plan, reader)
+    meter.setRecordsTotal(throughLsn - plan.base.lsn)
+    const state = await openState(workplace.building.dataDirectory, { createIfMissing: false })
+    let outcome: ReplayOutcome
+    let begun: Begun
+    try {
+      outcome = await replayThrough(build, state, throughLsn)
+      begun = await beginTimeline(build, state, outcome)
+    } finally {
+      await state.close()
+    }
+    await finishHome(build, begun)
+    await reader.close()
+    await fileSystem.removeTree(workplace.spoolDirectory)
+    return reportOf(build, { outcome, begun, restoreMs: restoredAt - beganAt, totalMs: performance.now() - beganAt })
+  } finally {
+    // A fetch may still run ahead of a reader that failed; the spool is cleared only after it ended.
+    await reader.close()
+  }
+}
+
+/** Tables of the base into the spool, verified while written, and from there as links into `data/`, CURRENT last. */
+async function restoreBase({ workplace, source, plan, manifest, meter, options }: Build): Promise<void> {
+  const { fileSystem, signal } = options
+  meter.begin('restore')
+  const tablesDirectory = tablesOf(workplace)
+  await source.restoreTables(plan.base, tablesDirectory, {
+    fileSystem,
+    signal,
+    onBytes: (bytes) => meter.addBaseBytes(bytes),
+    link: workplace.inPlace,
+  })
+  await fileSystem.syncDirectory(tablesDirectory)
+  const checkpoint = checkpointOf(manifest)
+  const { dataDirectory } = workplace.building
+  try {
+    await writeDataFromCheckpoint(checkpoint, tablesDirectory, dataDirectory, { mode: 'link', verify: false, fileSystem })
+  } catch (error) {
+    if (!noLinks.has(systemCode(error) ?? '')) throw error
+    await fileSystem.removeTree(dataDirectory)
+    await writeDataFromCheckpoint(checkpoint, tablesDirectory, dataDirectory, { mode: 'copy', verify: false, fileSystem })
+  }
+}
+
+/** Systems without hard links. */
+const noLinks: ReadonlySet<string> = new Set(['EPERM', 'ENOTSUP', 'ENOSYS', 'EMLINK', 'EXDEV'])
+
+interface Begun {
+  readonly timeline: number
+  readonly parent: { readonly timeline: number; readonly forkLsn: Lsn }
+  readonly committedAtUs: number
+  readonly segmentNumber: number
+}
+
+/**
+ * Takes the new timeline's number only now that the state is there and proved: a recovery that fails leaves no trace in the
+ * archive.
+ */
+async function beginTimeline(build: Build, state: State, { throughLsn }: ReplayOutcome): Promise<Begun> {
+  const { plan, source, options, meter, workplace, manifest } = build
+  const { fileSystem } = options
+  const owner = plan.path.find((stretch) => stretch.fromLsn <= throughLsn && throughLsn <= stretch.throughLsn)
+  const parent = { timeline: owner?.timeline ?? plan.timeline, forkLsn: throughLsn }
+  const timeline = await source.beginTimeline(parent, { claim: options.scratch !== true })
+  const { committedAtUs } = await state.applied()
+  const { environmentId } = source
+  // Numbers go on, so that the newest segment has the highest number in whatever folder they meet.
+  const segmentNumber = lastSegmentNumber(plan, manifest) + 1
+  await writeHomeIdentity(
+    workplace.building.home,
+    {
+      format: 1,
+      environmentId,
+      timeline,
+      createdAtUs: Date.now() * 1000,
+      archiving: false,
+      parent,
+      // Such a home's first record is not the beginning of its content.
+      ...(throughLsn === 0 ? { adoptedAtUs: Date.now() * 1000 } : {}),
+    },
+    fileSystem,
+  )
+  meter.begin('checkpoint')
+  await state.checkpoint({ home: workplace.building.home, environmentId, timeline, segmentNumber })
+  return { timeline, parent, committedAtUs, segmentNumber }
+}
+
+/** The new timeline's log: an empty first segment that goes on where the state ends. */
+async function finishHome({ workplace, source, options }: Build, begun: Begun): Promise<void> {
+  const { building } = workplace
+  const { timeline, committedAtUs, segmentNumber } = begun
+  const log = await openLog({
+    directory: building.logDirectory,
+    identity: { environmentId: source.environmentId, timeline },
+    fileSystem: options.fileSystem,
+    nextLsn: begun.parent.forkLsn + 1,
+    nextSegmentNumber: segmentNumber,
+    afterCommittedAtUs: committedAtUs,
+    preallocateBytes: 0,
+  })
+  await log.close()
+}
+
+function lastSegmentNumber({ spans, next }: RecoveryPlan, manifest: BackupManifest): number {
+  const used = [...spans, ...(next === undefined ? [] : [next])].map(({ span }) => span.segmentNumber ?? 0)
+  return used.reduce((a, b) => Math.max(a, b), manifest.checkpoint.segmentNumber)
+}
+
+function tablesOf({ spoolDirectory }: Workplace): string {
+  return join(spoolDirectory, 'tables')
+}
+
+const tablePrefix = 'checkpoint/tables/'
+
+function checkpointOf({ environmentId, timeline, checkpoint, files, endedAtUs }: BackupManifest): CheckpointManifest {
+  const tables = files
+    .filter(({ name }) => name.startsWith(tablePrefix))
+    .map(({ name, bytes, sha256 }) => ({ name: name.slice(tablePrefix.length), bytes, sha256 }))
+  return { format: 1, environmentId, timeline, ...checkpoint, tables, createdAtUs: endedAtUs }
+}
+
+function reportOf(
+  { source, plan, manifest }: Build,
+  done: {
+    readonly outcome: ReplayOutcome
+    readonly begun: Begun
+    readonly restoreMs: number
+    readonly totalMs: number
+  },
+): Omit<RecoveryReport, 'home' | 'inPlace'> {
+  const { outcome, begun } = done
+  const { lastApplied, firstDropped, digest, proofs, warnings, records } = outcome
+  const { label, timeline, lsn } = plan.base
+  return {
+    environmentId: source.environmentId,
+    target: formatTarget(plan.target),
+    source: source.name,
+    base: { label, timeline, lsn },
+    timeline: begun.timeline,
+    parent: begun.parent,
+    lsn: outcome.throughLsn,
+    committedAtUs: begun.committedAtUs,
+    ...(lastApplied === undefined ? {} : { lastApplied }),
+    ...(firstDropped === undefined ? {} : { firstDropped }),
+    records,
+    baseBytes: manifest.files.filter(({ name }) => name.startsWith(tablePrefix)).reduce((sum, { bytes }) => sum + bytes, 0),
+    logBytes: plan.predicted.logBytes,
+    ...(digest === undefined ? {} : { digest }),
+    proofs,
+    warnings,
+    durationsMs: { restore: done.restoreMs, replay: outcome.replayMs, digest: outcome.digestMs, total: done.totalMs },
+    resumed: false,
+  }
+}

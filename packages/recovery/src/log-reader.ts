@@ -1,0 +1,124 @@
+// The log of a plan, record by record, out of whatever it was fetched from. What the plan promised is checked here: every
+// LSN once, in order, with increasing commit times. A source that ends early is damage, never the end of history.
+import { type ByteSource, decodeSegment, type FileSystem, type LogRecord, type Lsn, removeIfPresent } from '@timberline/wal'
+import type { PathSpan } from './coverage.ts'
+import { recoveryError } from './errors.ts'
+import type { Span } from './history.ts'
+import type { LocalSegment, RecoverySource } from './source.ts'
+import { throwIfAborted } from './transfer.ts'
+
+/** Fetches spans once, keeps the copies until they are let go, and reads their records. */
+export class LogReader {
+  readonly #source: RecoverySource
+  readonly #directory: string
+  readonly #fileSystem: FileSystem
+  readonly #signal: AbortSignal | undefined
+  readonly #fetched = new Map<Span, Promise<readonly LocalSegment[]>>()
+
+  constructor(
+    source: RecoverySource,
+    options: {
+      /** Where copies go; must exist. */
+      readonly directory: string
+      readonly fileSystem: FileSystem
+      readonly signal?: AbortSignal | undefined
+    },
+  ) {
+    this.#source = source
+    this.#directory = options.directory
+    this.#fileSystem = options.fileSystem
+    this.#signal = options.signal
+  }
+
+  /**
+   * All records of `spans` in order. The next span is fetched while one is read; a span's copy goes when it has been read,
+   * unless `keep` says it is needed again.
+   *
+   * @throws RECOVERY_LOG_DAMAGED
+   */
+  async *read(spans: readonly PathSpan[], options: { readonly keep?: Span | undefined } = {}): AsyncGenerator<LogRecord[]> {
+    let last: LogRecord | undefined
+    for (const [index, part] of spans.entries()) {
+      const ahead = spans[index + 1]
+      await this.#fetch(part.span)
+      // Failing early would hide records that can still be read: the failure is met when the span's turn comes.
+      if (ahead !== undefined) this.#fetch(ahead.span).catch(() => undefined)
+      for await (const group of this.#readSpan(part)) {
+        checkOrder(group, { last, part })
+        last = group.at(-1)
+        yield group
+      }
+      if (part.span !== options.keep && part.span !== ahead?.span) await this.#letGo(part.span)
+    }
+  }
+
+  /** The first record of a span's part. */
+  async first(part: PathSpan): Promise<LogRecord> {
+    for await (const group of this.#readSpan({ ...part, throughLsn: part.fromLsn })) {
+      const [record] = group
+      if (record !== undefined) return record
+    }
+    throw damaged(part, 'the log does not hold a promised record', part.fromLsn)
+  }
+
+  /** Waits for fetches that still run; afterwards the folder of copies may go. */
+  async close(): Promise<void> {
+    await Promise.allSettled(this.#fetched.values())
+  }
+
+  async *#readSpan(part: PathSpan): AsyncGenerator<LogRecord[]> {
+    const expect = { environmentId: this.#source.environmentId, timeline: part.span.timeline }
+    let next = part.fromLsn
+    for (const segment of await this.#fetch(part.span)) {
+      if (next > part.throughLsn) return
+      const handle = await this.#fileSystem.open(segment.path, 'read')
+      try {
+        const { bytes } = await handle.status()
+        const source: ByteSource = { bytes, path: segment.path, read: (target, position) => handle.read(target, position) }
+        for await (const group of decodeSegment(source, { expect, last: segment.last })) {
+          throwIfAborted(this.#signal)
+          const wanted = group.filter(({ lsn }) => lsn >= next && lsn <= part.throughLsn)
+          if (wanted.length > 0) yield wanted
+          next = Math.max(next, (group.at(-1)?.lsn ?? 0) + 1)
+          if (next > part.throughLsn) break
+        }
+      } finally {
+        await handle.close()
+      }
+    }
+    if (next <= part.throughLsn) throw damaged(part, 'the log ends before a promised record', next)
+  }
+
+  #fetch(span: Span): Promise<readonly LocalSegment[]> {
+    const known = this.#fetched.get(span)
+    if (known !== undefined) return known
+    const options = { fileSystem: this.#fileSystem, signal: this.#signal }
+    const fetching = this.#source.fetchSpan(span, this.#directory, options)
+    this.#fetched.set(span, fetching)
+    return fetching
+  }
+
+  async #letGo(span: Span): Promise<void> {
+    const segments = await this.#fetch(span)
+    this.#fetched.delete(span)
+    for (const segment of segments) if (segment.isCopy) await removeIfPresent(segment.path, this.#fileSystem)
+  }
+}
+
+function checkOrder(group: readonly LogRecord[], { last, part }: { last: LogRecord | undefined; part: PathSpan }): void {
+  let before = last
+  for (const record of group) {
+    const expected = before === undefined ? part.fromLsn : before.lsn + 1
+    if (record.lsn !== expected) throw damaged(part, 'the records do not follow each other', record.lsn)
+    if (before !== undefined && record.committedAtUs <= before.committedAtUs) {
+      throw damaged(part, 'commit times go back', record.lsn)
+    }
+    before = record
+  }
+}
+
+function damaged({ span }: PathSpan, message: string, lsn: Lsn): Error {
+  return recoveryError('RECOVERY_LOG_DAMAGED', message, {
+    details: { lsn, timeline: span.timeline, segmentNumber: span.segmentNumber, origin: span.origin.type },
+  })
+}

@@ -1,0 +1,161 @@
+import { dirname, join } from 'node:path'
+import type { Archive, BackupManifest } from '@timberline/archive'
+import { homeLayout, readHomeIdentity } from '@timberline/engine'
+import type { FileSystem } from '@timberline/wal'
+import { fetchBackupLog, fetchPieces, fetchSegment, restoreArchivedTables } from './archive-transfer.ts'
+import { historyOf } from './catalogue-history.ts'
+import { recoveryError } from './errors.ts'
+import { readBackupFolder, readLogFolder, requireFile } from './folder-history.ts'
+import type { Base, Branch, History, Span } from './history.ts'
+import type { LocalSegment, RecoverySource } from './source.ts'
+import { readChunks, transferAll, type TransferOptions, verifyFile, writeVerified } from './transfer.ts'
+
+/**
+ * Where a recovery takes base and log from: an archive, a backup folder, or both, whose log then continues each other.
+ * `logs` adds a folder of log segments, such as the one that survived when the disk with the data did not.
+ */
+export interface RecoveryFrom {
+  readonly archive?: Archive
+  /** The folder of a backup set. */
+  readonly backup?: string
+  /** A folder of log segments; the newest may end in a torn tail. */
+  readonly logs?: string
+}
+
+/**
+ * Opens what a recovery reads from.
+ *
+ * @throws RECOVERY_SOURCE_MISSING, RECOVERY_SOURCE_DAMAGED, RECOVERY_ENVIRONMENT_MISMATCH
+ */
+export async function openSource(from: RecoveryFrom, fileSystem: FileSystem): Promise<RecoverySource> {
+  const { archive, backup, logs } = from
+  const folder = backup === undefined ? undefined : await readBackupFolder(backup, fileSystem)
+  const environmentId = archive?.identity.environmentId ?? folder?.environmentId
+  if (environmentId === undefined) {
+    throw recoveryError('RECOVERY_SOURCE_MISSING', 'neither an archive nor a backup was named')
+  }
+  if (folder !== undefined && folder.environmentId !== environmentId) {
+    throw recoveryError('RECOVERY_ENVIRONMENT_MISMATCH', 'the backup belongs to another environment than the archive', {
+      details: { backup, environmentId: folder.environmentId, archive: archive?.store.url },
+    })
+  }
+  const extra = logs === undefined ? undefined : await readExtraLog(logs, environmentId, fileSystem)
+  const readHistory = async (): Promise<History> => {
+    const parts = [...(archive === undefined ? [] : [historyOf(await archive.catalogue())]), folder?.history, extra]
+    return unite(parts.filter((part) => part !== undefined))
+  }
+  return {
+    name: [archive?.store.url, backup, logs].filter((name) => name !== undefined).join(' + '),
+    environmentId,
+    history: readHistory,
+    manifest: (base) => manifestOf(base, archive),
+    restoreTables: (base, directory, options) => restoreTables(base, directory, { archive, options }),
+    fetchSpan: (span, directory, options) => fetchSpan(span, directory, { archive, options }),
+    beginTimeline: async (fork, { claim }) => {
+      const { branches } = await readHistory()
+      const next = 1 + branches.reduce((most, { timeline }) => Math.max(most, timeline), fork.timeline)
+      return archive === undefined || !claim ? next : claimTimeline(archive, fork)
+    },
+  }
+}
+
+async function claimTimeline(archive: Archive, fork: { timeline: number; forkLsn: number }): Promise<number> {
+  return archive.beginTimeline({ parent: fork.timeline, forkLsn: fork.forkLsn })
+}
+
+function manifestOf({ origin }: Base, archive: Archive | undefined): Promise<BackupManifest> {
+  if (origin.type === 'directory') return Promise.resolve(origin.manifest)
+  return requireArchive(archive).backupManifest(origin.backup)
+}
+
+async function restoreTables(
+  base: Base,
+  directory: string,
+  { archive, options }: { archive: Archive | undefined; options: TransferOptions },
+): Promise<void> {
+  const { origin } = base
+  if (origin.type === 'archive') {
+    const source = requireArchive(archive)
+    return restoreArchivedTables(source, await source.backupManifest(origin.backup), { directory, options })
+  }
+  const { fileSystem } = options
+  const tables = origin.manifest.files.filter(({ name }) => name.startsWith(tablesPrefix))
+  await transferAll(tables, async ({ name, bytes, sha256 }) => {
+    const path = join(origin.directory, name)
+    await requireFile(path, fileSystem)
+    const expected = { name, bytes, sha256, code: 'RECOVERY_SOURCE_DAMAGED' as const }
+    if (options.link === true) {
+      // In place the tables change hands: linked, they cost no second copy of the database.
+      await verifyFile(path, expected, options)
+      return fileSystem.link(path, join(directory, name.slice(tablesPrefix.length)))
+    }
+    const content = { chunks: readChunks(path, bytes, fileSystem), expected }
+    await writeVerified(join(directory, name.slice(tablesPrefix.length)), content, options)
+  })
+}
+
+const tablesPrefix = 'checkpoint/tables/'
+
+async function fetchSpan(
+  { origin }: Span,
+  directory: string,
+  { archive, options }: { archive: Archive | undefined; options: TransferOptions },
+): Promise<readonly LocalSegment[]> {
+  switch (origin.type) {
+    case 'segment':
+      return [await fetchSegment(requireArchive(archive), origin.segment, { directory, options })]
+    case 'pieces':
+      return [await fetchPieces(requireArchive(archive), origin.pieces, { directory, options })]
+    case 'backup':
+      return fetchBackupLog(requireArchive(archive), origin.backup, { directory, options })
+    case 'files':
+      return [{ path: origin.path, last: origin.last, isCopy: false }]
+  }
+}
+
+/** A log folder of a home tells where its timeline left its parent, which its segments do not. */
+async function readExtraLog(directory: string, environmentId: string, fileSystem: FileSystem): Promise<History> {
+  const log = await readLogFolder(directory, { environmentId, fileSystem })
+  const home = dirname(directory)
+  const hasIdentity = (await fileSystem.status(homeLayout(home).identityPath)) !== undefined
+  const identity = hasIdentity ? await readHomeIdentity(home, fileSystem) : undefined
+  const branches: Branch[] = [...new Set(log.spans.map(({ timeline }) => timeline))].map((timeline) => {
+    const parent = identity?.timeline === timeline ? identity.parent : undefined
+    return parent === undefined ? { timeline } : { timeline, parent: parent.timeline, forkLsn: parent.forkLsn }
+  })
+  return { ...log, branches, bases: [] }
+}
+
+/** One history out of several. A parent that nobody knows cannot be followed: such a timeline then is a root of its own. */
+function unite(parts: readonly History[]): History {
+  const branches = new Map<number, Branch>()
+  for (const branch of parts.flatMap((part) => part.branches)) {
+    const known = branches.get(branch.timeline)
+    if (known?.parent === undefined) branches.set(branch.timeline, branch)
+    else if (branch.parent !== undefined) refuseOtherFork(known, branch)
+  }
+  const rooted = [...branches.values()].map((branch) =>
+    branch.parent !== undefined && !branches.has(branch.parent) ? { timeline: branch.timeline } : branch,
+  )
+  return {
+    branches: rooted.toSorted((a, b) => a.timeline - b.timeline),
+    spans: parts.flatMap((part) => part.spans),
+    bases: parts.flatMap((part) => part.bases),
+    marks: parts.flatMap((part) => part.marks),
+    known: parts.flatMap((part) => part.known),
+  }
+}
+
+/** Two homes recovered without their archive may have taken the same number: their records must not be mixed. */
+function refuseOtherFork(a: Branch, b: Branch): void {
+  if (a.parent === b.parent && a.forkLsn === b.forkLsn) return
+  throw recoveryError('RECOVERY_ENVIRONMENT_MISMATCH', 'two histories have the same timeline number', {
+    details: { timeline: a.timeline, forkLsn: a.forkLsn, otherForkLsn: b.forkLsn },
+  })
+}
+
+function requireArchive(archive: Archive | undefined): Archive {
+  if (archive !== undefined) return archive
+  throw recoveryError('RECOVERY_SOURCE_MISSING', 'the plan reads from an archive that was not named')
+}
+

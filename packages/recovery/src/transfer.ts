@@ -1,0 +1,141 @@
+// Bytes into files, verified while they are written: nothing is read twice and nothing unverified is ever used.
+import { createHash } from 'node:crypto'
+import type { FileHandle, FileSystem } from '@timberline/wal'
+import { type RecoveryErrorCode, recoveryError } from './errors.ts'
+
+/** What the bytes must turn out to be. */
+export interface ExpectedContent {
+  /** How the content is named in errors. */
+  readonly name: string
+  readonly bytes: number
+  readonly sha256: string
+  /** The error when they are not. */
+  readonly code: RecoveryErrorCode
+}
+
+/** How a transfer runs. */
+export interface TransferOptions {
+  readonly fileSystem: FileSystem
+  readonly signal?: AbortSignal | undefined
+  readonly onBytes?: ((bytes: number) => void) | undefined
+  /** Verify and hard-link instead of copying, where the source is given up for the result. */
+  readonly link?: boolean | undefined
+}
+
+/** How many files are transferred at once: enough to overlap reading, hashing and writing, few enough to bound memory. */
+export const transfersMax = 4
+
+const readBytes = 1024 * 1024
+
+/**
+ * Writes a new file from chunks, durably, and refuses content other than expected.
+ *
+ * @throws the code in `expected`
+ */
+export async function writeVerified(
+  path: string,
+  content: { readonly chunks: AsyncIterable<Uint8Array>; readonly expected: ExpectedContent },
+  options: TransferOptions,
+): Promise<void> {
+  const { expected } = content
+  const hash = createHash('sha256')
+  const handle = await options.fileSystem.open(path, 'create')
+  try {
+    let position = 0
+    for await (const chunk of content.chunks) {
+      throwIfAborted(options.signal)
+      // More than promised is already wrong; stop before it fills the disk.
+      if (position + chunk.length > expected.bytes) refuse(expected, position + chunk.length)
+      await handle.write(chunk, position)
+      hash.update(chunk)
+      position += chunk.length
+      options.onBytes?.(chunk.length)
+    }
+    if (position !== expected.bytes || hash.digest('hex') !== expected.sha256) refuse(expected, position)
+    // From here on the restored content survives power loss; its name does once the folder is synced.
+    await handle.sync()
+  } finally {
+    await handle.close()
+  }
+}
+
+/** The content of a file in chunks; ends early when the file does. */
+export async function* readChunks(
+  path: string,
+  bytes: number,
+  fileSystem: FileSystem,
+): AsyncGenerator<Uint8Array> {
+  const handle = await fileSystem.open(path, 'read')
+  try {
+    for (let position = 0; position < bytes; ) {
+      const chunk = Buffer.allocUnsafe(Math.min(readBytes, bytes - position))
+      const read = await handle.read(chunk, position)
+      if (read === 0) return
+      yield chunk.subarray(0, read)
+      position += read
+    }
+    yield* anythingBehind(handle, bytes)
+  } finally {
+    await handle.close()
+  }
+}
+
+/** Reads a file that stays where it is, and refuses content other than expected. */
+export async function verifyFile(
+  path: string,
+  expected: ExpectedContent,
+  options: TransferOptions,
+): Promise<void> {
+  const hash = createHash('sha256')
+  let position = 0
+  for await (const chunk of readChunks(path, expected.bytes, options.fileSystem)) {
+    throwIfAborted(options.signal)
+    hash.update(chunk)
+    position += chunk.length
+    options.onBytes?.(chunk.length)
+  }
+  if (position !== expected.bytes || hash.digest('hex') !== expected.sha256) refuse(expected, position)
+}
+
+/** Runs `work` over all items, at most `transfersMax` at a time; after the first failure no further item is begun. */
+export async function transferAll<Item>(
+  items: readonly Item[],
+  work: (item: Item) => Promise<void>,
+): Promise<void> {
+  const queue = items.values()
+  const failures: unknown[] = []
+  const lane = async (): Promise<void> => {
+    for (const item of queue) {
+      if (failures.length > 0) return
+      try {
+        await work(item)
+      } catch (error) {
+        failures.push(error)
+      }
+    }
+  }
+  await Promise.all(Array.from({ length: transfersMax }, lane))
+  if (failures.length > 0) throw failures[0]
+}
+
+/**
+ * Throws when the caller asked to stop.
+ *
+ * @throws RECOVERY_ABORTED
+ */
+export function throwIfAborted(signal: AbortSignal | undefined): void {
+  if (signal?.aborted !== true) return
+  throw recoveryError('RECOVERY_ABORTED', 'the recovery was stopped', { cause: signal.reason })
+}
+
+/** One byte more than promised is enough to know that the content is another one. */
+async function* anythingBehind(handle: FileHandle, position: number): AsyncGenerator<Uint8Array> {
+  const chunk = Buffer.alloc(1)
+  if ((await handle.read(chunk, position)) > 0) yield chunk
+}
+
+function refuse(expected: ExpectedContent, bytes: number): never {
+  throw recoveryError(expected.code, 'the content is not what was recorded', {
+    details: { name: expected.name, bytes, expectedBytes: expected.bytes, expectedSha256: expected.sha256 },
+  })
+}

@@ -1,0 +1,203 @@
+// Where a recovery builds, so that it can die at any moment and be run again.
+//
+// Model. The home carries a label, `recovery.json`, from before the first other file until after the last: an ordinary open
+// refuses it. Everything is built in `recovery/` below it, a complete new home. When that is finished and verified, the
+// label is rewritten to phase `install`, and the parts are moved into place. Dying before: the next run clears `recovery/`
+// and begins anew; nothing else was touched, so a backup that becomes a home in place is still the whole backup. Dying
+// after: the next run moves what is not moved yet. The label goes last.
+import { join } from 'node:path'
+import {
+  BACKUP_LABEL,
+  homeLayout,
+  type HomeLayout,
+  type HomeLock,
+  homeOwner,
+  lockHome,
+  RECOVERY_LABEL,
+} from '@timberline/engine'
+import { type FileSystem, readFileWhole, removeStaleTemporaries, writeFileAtomic } from '@timberline/wal'
+import { recoveryError } from './errors.ts'
+
+/** The label of a home whose recovery is not finished. */
+interface RecoveryLabel {
+  readonly format: 1
+  readonly phase: 'build' | 'install'
+  readonly request: string
+  /** The report of the recovery that only has to be moved into place. */
+  readonly report?: unknown
+}
+
+/** A locked, labelled home with an empty place to build in. */
+export interface Workplace {
+  readonly home: string
+  /** Whether the home is the backup itself. */
+  readonly inPlace: boolean
+  /** Layout of the home being built. */
+  readonly building: HomeLayout
+  /** For tables of the base and copies of log; goes with the rest of `recovery/`. */
+  readonly spoolDirectory: string
+  /** Set when an interrupted run had finished everything but the moving, which is now done: its report. */
+  readonly finished: unknown
+  /** Moves the finished home into place and removes the labels. */
+  install(report: unknown): Promise<void>
+  /** Gives the home free. */
+  release(): Promise<void>
+}
+
+/** What may lie in a home that counts as empty: the lock's own files, and what a writer of labels left when it died. */
+const emptyNames = /^(lock|lock\.json|control\.sock|\.(lock|recovery)\.json\..*\.tmp)$/
+const buildName = 'recovery'
+const labelBytesMax = 64 * 1024 * 1024
+
+/**
+ * Locks and labels the home of a recovery.
+ *
+ * @throws RECOVERY_TARGET_NOT_EMPTY, ENGINE_HOME_LOCKED
+ */
+export async function openWorkplace(
+  home: string,
+  options: { readonly request: string; readonly inPlace: boolean; readonly fileSystem: FileSystem },
+): Promise<Workplace> {
+  const { fileSystem } = options
+  await refuseUnlessFree(home, options)
+  const made = (await fileSystem.status(home)) === undefined
+  await fileSystem.makeDirectory(home)
+  const lock = await lockHome(home)
+  try {
+    return await begin({ home, lock, made, ...options })
+  } catch (error) {
+    await lock.release()
+    throw error
+  }
+}
+
+interface Locked {
+  readonly home: string
+  readonly lock: HomeLock
+  readonly made: boolean
+  readonly request: string
+  readonly inPlace: boolean
+  readonly fileSystem: FileSystem
+}
+
+async function begin(locked: Locked): Promise<Workplace> {
+  const { home, lock, made, request, inPlace, fileSystem } = locked
+  // Again under the lock: somebody may have recovered or created something here meanwhile.
+  await refuseUnlessFree(home, { inPlace, fileSystem, lockIsOurs: true })
+  const building = homeLayout(join(home, buildName))
+  const label = await readLabel(home, fileSystem)
+  let finished: unknown
+  if (label?.phase === 'install' && inPlace) {
+    refuseOtherRequest(home, label, request)
+    await install(home, fileSystem)
+    finished = label.report
+  } else {
+    await removeStaleTemporaries(home, fileSystem)
+    await writeLabel(home, { format: 1, phase: 'build', request }, fileSystem)
+    await clear(home, { inPlace, fileSystem })
+    await fileSystem.makeDirectory(building.home)
+    if (made) await fileSystem.syncDirectory(join(home, '..'))
+  }
+  return {
+    home,
+    inPlace,
+    building,
+    spoolDirectory: join(building.home, 'spool'),
+    finished,
+    install: async (report) => {
+      // The new home must be complete on disk before the label says so.
+      await fileSystem.syncDirectory(building.home)
+      await writeLabel(home, { format: 1, phase: 'install', request, report }, fileSystem)
+      await install(home, fileSystem)
+    },
+    release: () => lock.release(),
+  }
+}
+
+/** Removes what an interrupted run left. In place, only its own folder: the rest is the backup. */
+async function clear(home: string, options: { inPlace: boolean; fileSystem: FileSystem }): Promise<void> {
+  const { fileSystem } = options
+  await fileSystem.removeTree(join(home, buildName))
+  if (options.inPlace) return
+  const { dataDirectory, checkpointDirectory, logDirectory, identityPath } = homeLayout(home)
+  for (const path of [dataDirectory, checkpointDirectory, logDirectory]) await fileSystem.removeTree(path)
+  if ((await fileSystem.status(identityPath)) !== undefined) await fileSystem.remove(identityPath)
+}
+
+/** Moves each part that is still in `recovery/`; running it again after a crash goes on where it stopped. */
+async function install(home: string, fileSystem: FileSystem): Promise<void> {
+  const building = homeLayout(join(home, buildName))
+  const place = homeLayout(home)
+  const moves = [
+    [building.dataDirectory, place.dataDirectory],
+    [building.checkpointDirectory, place.checkpointDirectory],
+    [building.logDirectory, place.logDirectory],
+    [building.identityPath, place.identityPath],
+  ] as const
+  for (const [from, to] of moves) {
+    if ((await fileSystem.status(from)) === undefined) continue
+    if ((await fileSystem.status(to))?.isDirectory === true) await fileSystem.removeTree(to)
+    await fileSystem.rename(from, to)
+    // Moved for good, in both folders, before the next part: an order that a crash cannot turn round.
+    await fileSystem.syncDirectory(home)
+    await fileSystem.syncDirectory(building.home)
+  }
+  await fileSystem.removeTree(building.home)
+  const backupLabel = join(home, BACKUP_LABEL)
+  if ((await fileSystem.status(backupLabel)) !== undefined) await fileSystem.remove(backupLabel)
+  await fileSystem.syncDirectory(home)
+  // The very last act: from here on an ordinary open is right.
+  await fileSystem.remove(join(home, RECOVERY_LABEL))
+  await fileSystem.syncDirectory(home)
+}
+
+async function refuseUnlessFree(
+  home: string,
+  options: { readonly inPlace: boolean; readonly fileSystem: FileSystem; readonly lockIsOurs?: boolean },
+): Promise<void> {
+  const { fileSystem, inPlace } = options
+  const status = await fileSystem.status(home)
+  if (status === undefined) return
+  if (!status.isDirectory) {
+    throw recoveryError('RECOVERY_TARGET_NOT_EMPTY', 'the new home is a file', { details: { home } })
+  }
+  const names = (await fileSystem.list(home)).filter((name) => !emptyNames.test(name))
+  // A backup that was to become a home in place is still the whole backup while it has its label.
+  const isOurs = names.includes(RECOVERY_LABEL) && !names.includes(BACKUP_LABEL)
+  if (names.length === 0 || inPlace || isOurs) return
+  const owner = options.lockIsOurs === true ? undefined : await homeOwner(home)
+  throw recoveryError('RECOVERY_TARGET_NOT_EMPTY', 'the new home holds something', {
+    details: { home, names: names.slice(0, 10), pid: owner?.pid },
+  })
+}
+
+async function readLabel(home: string, fileSystem: FileSystem): Promise<RecoveryLabel | undefined> {
+  const path = join(home, RECOVERY_LABEL)
+  if ((await fileSystem.status(path)) === undefined) return undefined
+  const text = (await readFileWhole(path, fileSystem, labelBytesMax)).toString('utf8')
+  let value: unknown
+  try {
+    value = JSON.parse(text)
+  } catch (cause) {
+    throw recoveryError('RECOVERY_TARGET_NOT_EMPTY', 'the label of a recovery cannot be decoded', { details: { path }, cause })
+  }
+  if (typeof value !== 'object' || value === null || !('phase' in value) || !('request' in value)) {
+    throw recoveryError('RECOVERY_TARGET_NOT_EMPTY', 'the label of a recovery is not one of ours', { details: { path } })
+  }
+  const phase = value.phase === 'install' ? 'install' : 'build'
+  return { format: 1, phase, request: String(value.request), report: 'report' in value ? value.report : undefined }
+}
+
+function writeLabel(home: string, label: RecoveryLabel, fileSystem: FileSystem): Promise<void> {
+  // Metadata of transactions may hold numbers that JSON has no form for.
+  const plain = (_: string, value: unknown): unknown => (typeof value === 'bigint' ? String(value) : value)
+  return writeFileAtomic(join(home, RECOVERY_LABEL), Buffer.from(`${JSON.stringify(label, plain, 2)}\n`), fileSystem)
+}
+
+/** Once parts of a backup have been replaced by the recovered home, it can only be completed, not led elsewhere. */
+function refuseOtherRequest(home: string, label: RecoveryLabel, request: string): void {
+  if (label.request === request) return
+  throw recoveryError('RECOVERY_TARGET_NOT_EMPTY', 'another recovery of this backup only has to be completed', {
+    details: { home, unfinished: label.request, asked: request },
+  })
+}
