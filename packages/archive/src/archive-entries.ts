@@ -1,6 +1,6 @@
 import { createHash } from 'node:crypto'
 import type { Archive } from './archive.ts'
-import { type BackupManifest, encodeBackupManifest } from './backup-manifest.ts'
+import { type BackupManifest, decodeBackupManifest, encodeBackupManifest } from './backup-manifest.ts'
 import type { BackupRef } from './catalogue.ts'
 import type { CatalogueEvent } from './catalogue-event.ts'
 import type { CatalogueFold } from './catalogue-fold.ts'
@@ -44,7 +44,7 @@ export async function addBackup(archive: Archive, manifest: BackupManifest): Pro
     })
   }
   const content = encodeBackupManifest(manifest)
-  const manifestSha256 = createHash('sha256').update(content).digest('hex')
+  const manifestSha256 = sha256Of(content)
   const backup: BackupRef = {
     label,
     timeline: manifest.timeline,
@@ -68,4 +68,23 @@ export async function addBackup(archive: Archive, manifest: BackupManifest): Pro
   if (isThere(await archive.journal.refresh())) return
   await archive.store.put(backup.name, content)
   await archive.journal.append((fold) => (isThere(fold) ? undefined : { type: 'backup.added', backup }))
+}
+
+/** Reads the manifest that the journal names, and no other. */
+export async function readBackup(archive: Archive, label: string): Promise<BackupManifest> {
+  const backup = (await archive.journal.refresh()).backup(label)
+  if (backup === undefined) {
+    throw archiveError('ARCHIVE_BACKUP_UNKNOWN', 'no backup has this label', { details: { label } })
+  }
+  const content = await archive.store.get(backup.name)
+  if (sha256Of(content) !== backup.manifestSha256) {
+    throw archiveError('ARCHIVE_MANIFEST_DAMAGED', 'the manifest is not the one that the journal names', {
+      details: { label, name: backup.name },
+    })
+  }
+  return decodeBackupManifest(content)
+}
+
+function sha256Of(content: Buffer): string {
+  return createHash('sha256').update(content).digest('hex')
 }

@@ -1,7 +1,15 @@
+import { invariant } from '@timberline/wal'
 import * as v from 'valibot'
 import type { ArchiveStore } from './archive-store.ts'
-import { type BackupManifest, decodeBackupManifest } from './backup-manifest.ts'
-import type { ArchiveIdentity, Catalogue, PieceRef, SegmentRef, TimelineInfo } from './catalogue.ts'
+import type { BackupFile, BackupManifest } from './backup-manifest.ts'
+import type {
+  ArchiveIdentity,
+  BackupRef,
+  Catalogue,
+  PieceRef,
+  SegmentRef,
+  TimelineInfo,
+} from './catalogue.ts'
 import type { CatalogueEvent } from './catalogue-event.ts'
 import { type CatalogueIndex, openCatalogueIndex } from './catalogue-index.ts'
 import { decodeCheckedJson, encodeCheckedJson } from './checked-json.ts'
@@ -12,7 +20,7 @@ import { IDENTITY_NAME, parsePieceName, piecePrefix } from './layout.ts'
 import { nativeGzip } from './native-gzip.ts'
 import type { ObjectSource } from './object-codec.ts'
 import { ObjectShelf, type PutObjectOptions, type PutObjectResult } from './object-shelf.ts'
-import { addBackup, type Fork, forkEvent } from './archive-entries.ts'
+import { addBackup, type Fork, forkEvent, readBackup } from './archive-entries.ts'
 import { continuousPieces, rangeOf } from './segment-content.ts'
 import { environmentIdSchema, timeSchema } from './schemas.ts'
 
@@ -171,37 +179,36 @@ export class Archive {
   }
 
   /** The manifest of a backup. @throws ARCHIVE_BACKUP_UNKNOWN, ARCHIVE_MANIFEST_DAMAGED */
-  async backupManifest(label: string): Promise<BackupManifest> {
-    const backup = (await this.journal.refresh()).backup(label)
-    if (backup === undefined) {
-      throw archiveError('ARCHIVE_BACKUP_UNKNOWN', 'no backup has this label', { details: { label } })
+  backupManifest(backup: string | BackupRef): Promise<BackupManifest> {
+    return readBackup(this, typeof backup === 'string' ? backup : backup.label)
+  }
+
+  /** A file of a backup, as a stream that ends in an error unless it is exactly the file of the manifest. */
+  async *fetchBackupFile(file: BackupFile): AsyncGenerator<Buffer> {
+    if (file.object === undefined) {
+      throw archiveError('ARCHIVE_MANIFEST_DAMAGED', 'a file of a backup names no object', {
+        details: { name: file.name },
+      })
     }
-    const content = await this.store.get(backup.name)
-    const manifest = decodeBackupManifest(content)
-    if (manifest.label === label && manifest.environmentId === this.identity.environmentId) return manifest
-    throw archiveError('ARCHIVE_MANIFEST_DAMAGED', 'the manifest is of another backup', {
-      details: { label },
-    })
+    yield* this.#shelf.read(file.object, { bytes: file.bytes, sha256: file.sha256 })
   }
 
   /**
-   * Begins a timeline, once and for all: of two recoveries that take the same number, one fails. Without a number the
-   * next free one is taken.
+   * Begins a timeline, once and for all: of two recoveries that ask for the same number, one fails.
+   * Without a number the next free one is taken.
    *
    * @throws ARCHIVE_TIMELINE_TAKEN, ARCHIVE_TIMELINE_UNKNOWN when the parent is not known
    */
   async beginTimeline(fork: Fork): Promise<TimelineInfo> {
-    let begun = 0
-    const sequence = await this.journal.append((fold) => {
+    let timeline = 0
+    await this.journal.append((fold) => {
       const event = forkEvent(fold, fork)
-      begun = event.timeline
+      timeline = event.timeline
       return event
     })
-    const info = this.journal.fold.timeline(begun)
-    if (info !== undefined) return info
-    throw archiveError('ARCHIVE_JOURNAL_DAMAGED', 'a timeline began and is not there', {
-      details: { sequence },
-    })
+    const info = this.journal.fold.timeline(timeline)
+    invariant(info, 'a timeline that began is in the fold')
+    return info
   }
 
   /** Closes the index; the archive itself holds nothing open. Safe to call twice. */
