@@ -80,7 +80,7 @@ function plain(comment: string): string {
         .replace(/\*\/$/, '')
         .trim(),
     )
-    .filter((line) => line !== '')
+    .filter((line) => line !== '' && !line.startsWith('----'))
     .join(' ')
 }
 

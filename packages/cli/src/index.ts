@@ -1,1 +1,10 @@
-export {}
+export { commandTable, lettersOf } from './command-table.ts'
+export type { Command, CommandRow, Outcome, Surroundings } from './command.ts'
+export { Arguments } from './arguments.ts'
+export type { OptionRow, OptionValue } from './arguments.ts'
+export type { Progress } from './progress.ts'
+export { commandReference } from './reference.ts'
+export { exitTable } from './exit-code.ts'
+export type { ExitRow } from './exit-code.ts'
+export { checkArguments, runCommandLine } from './run.ts'
+export type { Stage } from './run.ts'

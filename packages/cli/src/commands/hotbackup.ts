@@ -1,0 +1,111 @@
+import { resolve } from 'node:path'
+import { homeLayout, readHomeIdentity } from '@timberline/engine'
+import { type BackupResult, hotbackup, type HotbackupEvent, offlineBackup } from '@timberline/hotbackup'
+import type { Arguments } from '../arguments.ts'
+import type { Command, Surroundings } from '../command.ts'
+import { cliError } from '../errors.ts'
+import { formatInstant } from '../instant.ts'
+import { columns, formatBytes, formatMs } from '../quantity.ts'
+import { existingArchive } from './archive-access.ts'
+
+/** `timberline hotbackup` */
+export const hotbackupCommand: Command = async (args, surroundings) => {
+  const home = args.required('home')
+  const identity = await readHomeIdentity(home)
+  refuseOtherFolders(args, home)
+  const archiveUrl = args.text('archive')
+  const target =
+    archiveUrl === undefined
+      ? args.required('target')
+      : { archive: await existingArchive(archiveUrl, identity.environmentId) }
+  const progress = surroundings.progress('copying', 'bytes')
+  const maxMbPerS = args.number('max-mb-per-s')
+  const options = {
+    home,
+    target,
+    digest: !args.flag('no-digest'),
+    signal: surroundings.signal,
+    ...(maxMbPerS === undefined ? {} : { maxMbPerS }),
+    onEvent: (event: HotbackupEvent): void => {
+      if ('bytesTotal' in event) progress.update(event.bytesCopied, event.bytesTotal)
+      tellEvent(event, surroundings)
+    },
+  }
+  try {
+    const result = args.flag('offline')
+      ? await offlineBackup(options)
+      : await hotbackup({ ...options, update: args.flag('update'), checkpoint: args.flag('checkpoint') })
+    return { document: documentOf(result), lines: linesOf(result) }
+  } finally {
+    progress.end()
+  }
+}
+
+/** Berkeley DB lets -d and -l point elsewhere; here they may only confirm where the home keeps its files. */
+function refuseOtherFolders(args: Arguments, home: string): void {
+  const { dataDirectory, logDirectory } = homeLayout(home)
+  const wanted = [
+    ...args.list('data-dir').map((given) => ({ given, expected: dataDirectory, letter: '-d' })),
+    ...[args.text('log-dir') ?? []].flat().map((given) => ({ given, expected: logDirectory, letter: '-l' })),
+  ]
+  for (const { given, expected, letter } of wanted) {
+    // As there, a relative path is relative to the home; one from here is understood too.
+    const isMeant = [resolve(home, given), resolve(given)].includes(resolve(expected))
+    if (isMeant) continue
+    throw cliError('CLI_DIRECTORY_ELSEWHERE', `${letter} is not the folder of this home`, {
+      details: { given, expected },
+    })
+  }
+}
+
+function tellEvent(event: HotbackupEvent, { tell }: Surroundings): void {
+  switch (event.type) {
+    case 'progressed':
+      return
+    case 'file.copied':
+      return tell(`copied ${event.name} (${formatBytes(event.bytes)})`)
+    default: {
+      const { type, ...facts } = event
+      tell(`${type} ${pairs(facts)}`.trimEnd())
+    }
+  }
+}
+
+function pairs(facts: object): string {
+  return Object.entries(facts)
+    .map(([key, value]) => `${key}=${String(value)}`)
+    .join(' ')
+}
+
+function documentOf({ manifest, ...rest }: BackupResult): unknown {
+  const { label, environmentId, timeline, kind, beginLsn, endLsn, endCommittedAtUs, digest, files } = manifest
+  return {
+    ...rest,
+    label,
+    environmentId,
+    timeline,
+    kind,
+    checkpointLsn: manifest.checkpoint.lsn,
+    beginLsn,
+    endLsn,
+    endCommittedAt: formatInstant(endCommittedAtUs),
+    digest,
+    fileCount: files.length,
+  }
+}
+
+function linesOf(result: BackupResult): readonly string[] {
+  const { manifest, bytes, copiedBytes, ms, target } = result
+  const rate = ms === 0 ? '' : `, ${formatBytes((copiedBytes / ms) * 1000)}/s`
+  return columns([
+    ['backup', manifest.label],
+    ['target', target],
+    [
+      'holds everything through',
+      `LSN ${String(manifest.endLsn)}, ${formatInstant(manifest.endCommittedAtUs)}`,
+    ],
+    ['size', `${formatBytes(bytes)} in ${String(manifest.files.length)} files`],
+    ['copied', `${formatBytes(copiedBytes)} in ${formatMs(ms)}${rate}`],
+    ['digest', manifest.digest === undefined ? 'not computed' : `sha256 ${manifest.digest.hex}`],
+  ])
+}

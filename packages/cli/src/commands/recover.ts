@@ -1,0 +1,138 @@
+import { BACKUP_LABEL, homeLayout, readHomeIdentity } from '@timberline/engine'
+import {
+  planFor,
+  recover,
+  recoverHome,
+  type RecoveryFrom,
+  type RecoveryProgress,
+  type RecoveryReport,
+  type Target,
+} from '@timberline/recovery'
+import { nodeFileSystem } from '@timberline/wal'
+import { join } from 'node:path'
+import type { Arguments } from '../arguments.ts'
+import type { Command, Outcome, Surroundings } from '../command.ts'
+import { formatInstant } from '../instant.ts'
+import { columns, formatBytes, formatCount, formatMs } from '../quantity.ts'
+import { jsonText } from '../readable.ts'
+import { existingArchive } from './archive-access.ts'
+
+/** `timberline recover` */
+export const recoverCommand: Command = async (args, surroundings) => {
+  const home = args.required('home')
+  const from = args.text('from')
+  if (from !== undefined) return recoverFrom(await sourceAt(from), args, surroundings)
+  // As `db_recover -c -h BACKUP` does: a backup becomes a home where it lies.
+  if (await isBackup(home)) return recoverFrom({ backup: home }, args, surroundings)
+  await readHomeIdentity(home)
+  return recoverInPlace(args, surroundings)
+}
+
+/** The target that the options name. */
+export function targetOf(args: Arguments): Target {
+  const edge = args.flag('before') ? 'before' : 'through'
+  const lsn = args.number('until-lsn')
+  if (lsn !== undefined) return { type: 'lsn', lsn, edge }
+  const atUs = args.number('until-time') ?? args.number('time')
+  if (atUs !== undefined) return { type: 'time', atUs, edge }
+  const name = args.text('until-mark')
+  return name === undefined ? { type: 'latest' } : { type: 'mark', name, edge }
+}
+
+async function recoverFrom(
+  from: RecoveryFrom,
+  args: Arguments,
+  surroundings: Surroundings,
+): Promise<Outcome> {
+  const timeline = args.number('timeline')
+  const options = { from, target: targetOf(args), ...(timeline === undefined ? {} : { timeline }) }
+  if (args.flag('plan')) {
+    const plan = await planFor(options)
+    return { document: plan, lines: jsonText(plan, 2).split('\n'), exitCode: plan.possible ? 0 : 1 }
+  }
+  const meter = progressOf(surroundings)
+  try {
+    const report = await recover({
+      ...options,
+      home: args.required('home'),
+      digest: !args.flag('no-digest'),
+      signal: surroundings.signal,
+      onProgress: meter.update,
+    })
+    for (const warning of report.warnings) surroundings.warn(warning)
+    return { document: reportDocument(report), lines: reportLines(report) }
+  } finally {
+    meter.end()
+  }
+}
+
+async function recoverInPlace(args: Arguments, surroundings: Surroundings): Promise<Outcome> {
+  const home = args.required('home')
+  // With -c the data files are not trusted: without them, opening rebuilds them from checkpoint and log.
+  const report = await recoverHome(home, {
+    catastrophic: args.flag('catastrophic'),
+    signal: surroundings.signal,
+  })
+  return { document: report, lines: [`${home} is recovered`, ...jsonText(report, 2).split('\n')] }
+}
+
+function progressOf(surroundings: Surroundings): {
+  update: (progress: RecoveryProgress) => void
+  end: () => void
+} {
+  let phase: RecoveryProgress['phase'] | undefined
+  let bar = surroundings.progress('recovering', 'bytes')
+  return {
+    update: (progress) => {
+      if (progress.phase !== phase) {
+        bar.end()
+        phase = progress.phase
+        surroundings.tell(`${phase} begun`)
+        bar = surroundings.progress(phase, phase === 'restore' ? 'bytes' : 'records')
+      }
+      const left = `${formatMs(progress.secondsLeft * 1000)} left`
+      if (phase === 'restore') bar.update(progress.baseBytes, progress.baseBytesTotal, left)
+      else bar.update(progress.records, progress.recordsTotal, left)
+    },
+    end: () => bar.end(),
+  }
+}
+
+function reportDocument(report: RecoveryReport): unknown {
+  return { ...report, committedAt: formatInstant(report.committedAtUs) }
+}
+
+function reportLines(report: RecoveryReport): readonly string[] {
+  const { lsn, committedAtUs, lastApplied, firstDropped, base, timeline, parent, durationsMs } = report
+  const proofs = report.proofs.map(
+    (proof) => `equal to what the ${proof.recordedBy} recorded at LSN ${String(proof.lsn)}`,
+  )
+  return columns([
+    ['recovered', `${report.home} from ${report.source}`],
+    ['target', report.target],
+    ['state after', `LSN ${String(lsn)}, ${formatInstant(committedAtUs)}`],
+    ['last applied', lastApplied === undefined ? 'nothing beyond the backup' : jsonText(lastApplied)],
+    ['first dropped', firstDropped === undefined ? 'nothing, the history ends here' : jsonText(firstDropped)],
+    ['backup', `${base.label}, LSN ${String(base.lsn)}, ${formatBytes(report.baseBytes)}`],
+    ['log', `${formatCount(report.records)} records, ${formatBytes(report.logBytes)}`],
+    [
+      'timeline',
+      `${String(timeline)}, from ${String(parent.timeline)} after LSN ${String(parent.forkLsn)}; archiving is off`,
+    ],
+    ['digest', report.digest === undefined ? 'not computed' : `sha256 ${report.digest.hex}`],
+    ...proofs.map((proof) => ['', proof]),
+    [
+      'took',
+      `${formatMs(durationsMs.total)} (restore ${formatMs(durationsMs.restore)}, replay ${formatMs(durationsMs.replay)}, digest ${formatMs(durationsMs.digest)})`,
+    ],
+  ])
+}
+
+/** A folder with a backup's label is a backup; everything else is taken for an archive, which says if it is none. */
+async function sourceAt(from: string): Promise<RecoveryFrom> {
+  return (await isBackup(from)) ? { backup: from } : { archive: await existingArchive(from) }
+}
+
+async function isBackup(path: string): Promise<boolean> {
+  return (await nodeFileSystem.status(join(homeLayout(path).home, BACKUP_LABEL))) !== undefined
+}

@@ -1,0 +1,181 @@
+import { type Arguments, positiveNumber, wholeNumber } from '../arguments.ts'
+import type { CommandRow } from '../command.ts'
+import { archiveIfAnyOption, archiveOption, homeIfAnyOption, homeOption } from './shared-options.ts'
+
+/** Copying and shipping: hotbackup and the archive commands. */
+export const backupRows: readonly CommandRow[] = [
+  {
+    name: 'hotbackup',
+    summary: 'copy a database while another process writes to it',
+    options: [
+      homeOption,
+      {
+        letter: 'b',
+        name: 'target',
+        value: 'TARGET',
+        help: 'folder that becomes the backup; an older backup there is replaced once the new one stands',
+      },
+      archiveIfAnyOption,
+      {
+        letter: 'c',
+        name: 'checkpoint',
+        help: 'ask the owner for a checkpoint first, so that less log is copied',
+      },
+      { letter: 'u', name: 'update', help: 'add the log written since to the backup in TARGET' },
+      { name: 'offline', help: 'take the home itself, so that no writer can be open' },
+      {
+        name: 'max-mb-per-s',
+        value: 'MB',
+        help: 'upper limit of the copy, in 10^6 bytes a second',
+        parse: positiveNumber('a rate'),
+      },
+      { name: 'no-digest', help: 'leave out the digest of the state' },
+      {
+        letter: 'D',
+        name: 'use-config',
+        help: 'accepted: a home has its folders inside it, there is no DB_CONFIG to read',
+      },
+      {
+        letter: 'd',
+        name: 'data-dir',
+        value: 'DIR',
+        help: 'accepted when it names the home’s data folder',
+        repeats: true,
+      },
+      { letter: 'l', name: 'log-dir', value: 'DIR', help: 'accepted when it names the home’s log folder' },
+    ],
+    notes: [
+      'Data files are copied first, then the log: the backup holds every commit that was durable when the copy of the log began.',
+      'It appears at its end by one rename, and opens only through `timberline recover`. Logs always stay in a backup.',
+    ],
+    example: 'timberline hotbackup -h ./home -b ./copy -v',
+    check: (args) => oneOf(args, ['target', 'archive']) ?? hotbackupComplaint(args),
+    load: async () => (await import('../commands/hotbackup.ts')).hotbackupCommand,
+  },
+  {
+    name: 'archive init',
+    summary: 'create an archive for a database, and let this home archive into it',
+    options: [homeOption, archiveOption],
+    notes: ['Also what turns archiving on again for a recovered home.'],
+    example: 'timberline archive init -h ./home -a /backups/app',
+    load: async () => (await import('../commands/archive-init.ts')).archiveInitCommand,
+  },
+  {
+    name: 'archive run',
+    summary: 'ship the log, once a second, until stopped',
+    options: [
+      homeOption,
+      archiveOption,
+      {
+        name: 'name',
+        value: 'NAME',
+        help: 'what the home calls this archive; its logs are kept until NAME has them (archive)',
+      },
+      {
+        name: 'interval-ms',
+        value: 'MS',
+        help: 'how often the tail is shipped (1000)',
+        parse: wholeNumber('an interval', { min: 10, max: 3_600_000 }),
+      },
+      { name: 'once', help: 'ship what is there, then end' },
+    ],
+    notes: [
+      'The archive is created when nothing is at its address yet. The application need not be running..',
+    ],
+    example: 'timberline archive run -h ./home -a /backups/app',
+    load: async () => (await import('../commands/archive-run.ts')).archiveRunCommand,
+  },
+  {
+    name: 'archive status',
+    summary: 'show each segment (active, sealed, uploading, archived, lost) and the lag',
+    options: [homeOption, archiveOption],
+    example: 'timberline archive status -h ./home -a /backups/app',
+    load: async () => (await import('../commands/archive-status.ts')).archiveStatusCommand,
+  },
+  {
+    name: 'archive list',
+    summary: 'list the log files that are no longer needed, as db_archive does',
+    options: [
+      homeOption,
+      { letter: 'a', name: 'absolute', help: 'print absolute paths' },
+      {
+        letter: 'd',
+        name: 'delete',
+        help: 'remove them; nothing that recovery or an archive needs is among them',
+      },
+      { letter: 'l', name: 'logs', help: 'list all log files instead' },
+      { letter: 's', name: 'data', help: 'list all data files instead' },
+    ],
+    notes: [
+      'No longer needed: below the newest checkpoint, held by every archive that confirms to this home, and held by no backup or reader.',
+    ],
+    example: 'timberline archive list -h ./home -a',
+    check: (args) =>
+      ['delete', 'logs', 'data'].filter((name) => args.flag(name)).length > 1
+        ? 'only one of -d, -l and -s'
+        : undefined,
+    load: async () => (await import('../commands/archive-list.ts')).archiveListCommand,
+  },
+  {
+    name: 'archive verify',
+    summary: 'read everything in an archive and check it',
+    options: [archiveOption],
+    example: 'timberline archive verify -a /backups/app',
+    load: async () => (await import('../commands/verify.ts')).verifyCommand,
+  },
+  {
+    name: 'archive push',
+    summary: 'put one file into an archive, for use as another system’s archive_command',
+    operands: '<file> [name]',
+    options: [archiveOption],
+    notes: [
+      'The same content twice is fine, other content under the same name is refused. The archive is created when there is none.',
+    ],
+    example: 'timberline archive push -a /backups/pg %p %f',
+    load: async () => (await import('../commands/archive-file.ts')).archivePushCommand,
+  },
+  {
+    name: 'archive get',
+    summary: 'get a pushed file back, for use as another system’s restore_command',
+    operands: '<name> <file>',
+    options: [archiveOption],
+    notes: ['The file appears whole or not at all.'],
+    example: 'timberline archive get -a /backups/pg %f %p',
+    load: async () => (await import('../commands/archive-file.ts')).archiveGetCommand,
+  },
+  {
+    name: 'verify',
+    summary: 'check a home, a backup or an archive, or compare an archive with the live database',
+    options: [
+      homeIfAnyOption,
+      { letter: 'b', name: 'backup', value: 'BACKUP', help: 'folder of a backup' },
+      archiveIfAnyOption,
+      {
+        name: 'against',
+        value: 'HOME',
+        help: 'restore the archive to a scratch folder and compare its digest with this home at one LSN',
+      },
+    ],
+    notes: ['Exit code 1 when anything is found.'],
+    example: 'timberline verify -b ./copy',
+    check: (args) =>
+      oneOf(args, ['home', 'backup', 'archive']) ??
+      (args.has('against') && !args.has('archive') ? '--against goes with -a' : undefined),
+    load: async () => (await import('../commands/verify.ts')).verifyCommand,
+  },
+]
+
+/** Complains unless exactly one of the options is there. */
+export function oneOf(args: Arguments, names: readonly string[]): string | undefined {
+  const given = names.filter((name) => args.has(name))
+  return given.length === 1
+    ? undefined
+    : `exactly one of ${names.map((name) => `--${name}`).join(', ')} is needed`
+}
+
+function hotbackupComplaint(args: Arguments): string | undefined {
+  if (args.flag('update') && !args.has('target'))
+    return '-u needs -b: an archive is continued by `timberline archive run`'
+  if (args.flag('offline') && args.flag('update')) return '--offline and -u exclude each other'
+  return undefined
+}

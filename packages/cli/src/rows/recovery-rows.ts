@@ -1,0 +1,101 @@
+import { type Arguments, wholeNumber } from '../arguments.ts'
+import type { CommandRow } from '../command.ts'
+import { parseBerkeleyInstant, parseInstant } from '../instant.ts'
+import { archiveOption, homeOption, lsnOption } from './shared-options.ts'
+
+const instants = [
+  'Times are ISO 8601 with a zone, to the microsecond. Berkeley DB’s form for -t is read as UTC. Output is always UTC.',
+]
+
+/** Getting a database back, and proving beforehand that it can be had. */
+export const recoveryRows: readonly CommandRow[] = [
+  {
+    name: 'recover',
+    summary: 'recover a home after a crash, or make one from an archive or a backup',
+    options: [
+      homeOption,
+      {
+        name: 'from',
+        value: 'SOURCE',
+        help: 'an archive or a backup folder; HOME must then be new or empty',
+      },
+      lsnOption({ name: 'until-lsn', help: 'recover to this log sequence number' }),
+      { name: 'until-time', value: 'TIME', help: 'recover to this instant', parse: parseInstant },
+      { name: 'until-mark', value: 'NAME', help: 'recover to this named restore point' },
+      { name: 'before', help: 'the named record is the first one left out' },
+      { name: 'through', help: 'the named record is the last one kept' },
+      {
+        letter: 't',
+        name: 'time',
+        value: 'TIME',
+        help: '[[CC]YY]MMDDhhmm[.SS] or ISO 8601: --until-time TIME --through',
+        parse: parseBerkeleyInstant,
+      },
+      {
+        name: 'timeline',
+        value: 'N',
+        help: 'follow this timeline (the newest)',
+        parse: wholeNumber('a timeline', { min: 1 }),
+      },
+      { name: 'plan', help: 'only tell what would be done' },
+      { name: 'no-digest', help: 'leave out the comparison of digests' },
+      {
+        letter: 'c',
+        name: 'catastrophic',
+        help: 'without --from: rebuild the data files from checkpoint and log',
+      },
+      {
+        letter: 'e',
+        name: 'retain',
+        help: 'accepted: a home has no region files that recovery would remove',
+      },
+      { letter: 'f', name: 'feedback', help: 'show progress also where standard error is no terminal' },
+    ],
+    notes: [
+      ...instants,
+      'A target needs --before or --through. No target means the latest commit; a target that cannot be reached is refused, never replaced.',
+      'A recovered home begins a new timeline and does not archive until `timberline archive init` tells it to.',
+    ],
+    example: 'timberline recover --from /backups/app -h ./home --until-time 2026-11-24T18:30:00Z --before',
+    check: recoverComplaint,
+    load: async () => (await import('../commands/recover.ts')).recoverCommand,
+  },
+  {
+    name: 'drill',
+    summary: 'recover the newest archived state in a scratch folder, and report what it took',
+    options: [
+      archiveOption,
+      { name: 'scratch', value: 'DIR', help: 'where to recover (a temporary folder)' },
+      { name: 'check', value: 'COMMAND', help: 'run this with TIMBERLINE_HOME set; it must exit with 0' },
+      { name: 'keep', help: 'leave the recovered home where it is' },
+    ],
+    notes: ['Reports the measured recovery time and recovery point. Exit code 1 when the drill failed.'],
+    example: 'timberline drill -a /backups/app',
+    load: async () => (await import('../commands/drill.ts')).drillCommand,
+  },
+]
+
+const targets = ['until-lsn', 'until-time', 'until-mark', 'time'] as const
+
+function recoverComplaint(args: Arguments): string | undefined {
+  const given = targets.filter((name) => args.has(name))
+  const edges = ['before', 'through'].filter((name) => args.flag(name))
+  if (given.length > 1) return `only one target: --${given.join(' or --')}`
+  if (edges.length > 1) return 'only one of --before and --through'
+  if (!args.has('from')) {
+    const needing = [
+      ...given,
+      ...(args.has('timeline') ? ['timeline'] : []),
+      ...(args.flag('plan') ? ['plan'] : []),
+    ]
+    return needing[0] === undefined ? undefined : `--${needing[0]} needs --from: an archive or a backup`
+  }
+  if (args.flag('catastrophic'))
+    return '-c is for a home in place; with --from, recovery is catastrophic anyway'
+  if (given.length === 0 && edges.length > 0) return `--${edges.join()} needs a target`
+  if (given.length > 0 && given[0] !== 'time' && edges.length === 0) {
+    return `--${String(given[0])} needs --before or --through: is the named record kept?`
+  }
+  if (given[0] === 'time' && args.flag('before')) return '-t keeps the instant; for --before use --until-time'
+  return undefined
+}
