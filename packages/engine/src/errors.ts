@@ -57,6 +57,8 @@ export const engineError = errorsFrom({
     kind: 'corruption',
     hint: 'open the home, which rebuilds data/ from its checkpoint and log',
   },
+  // A state was used after it was closed, or before it was opened.
+  ENGINE_STATE_CLOSED: { kind: 'closed', hint: 'open the state again' },
 
   // ---- checkpoints
   // LevelDB never confirmed the flush in its MANIFEST; a full disk does this.

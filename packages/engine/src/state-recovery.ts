@@ -4,20 +4,14 @@ import { checkpointLsns } from './checkpoint-manifest.ts'
 import { codeOf, engineError } from './errors.ts'
 import type { HomeIdentity } from './home-identity.ts'
 import type { HomeLayout } from './home-layout.ts'
-import type { ReplayTarget } from './leveldb-raw.ts'
 import { replayInto } from './replay.ts'
 import type { ReplayProgress } from './replay.ts'
 import type { AppliedPosition } from './reserved-keys.ts'
 import { dataCondition, openError, prepareData, syncData } from './state.ts'
+import type { StateHandle } from './state-handle.ts'
 import { rebuildData } from './state-rebuild.ts'
 import type { RebuildReason, Rebuilt } from './state-rebuild.ts'
 import { verifyData } from './state-verify.ts'
-
-/** LevelDB as the recovery at open handles it; over `super._open` and `super._close` in the database class. */
-export interface StateHandle extends ReplayTarget {
-  open(options: { readonly createIfMissing: boolean }): Promise<void>
-  close(): Promise<void>
-}
 
 /** Options of {@link recoverState}. */
 export interface RecoverStateOptions {
