@@ -1,1 +1,7 @@
-export {}
+export { hotbackup } from './hotbackup.ts'
+export { offlineBackup } from './offline-backup.ts'
+export type { OfflineBackupOptions } from './offline-backup.ts'
+export { verifyBackup } from './verify-backup.ts'
+export type { BackupFinding, VerifyBackupOptions } from './verify-backup.ts'
+export type { BackupResult, HotbackupOptions } from './options.ts'
+export type { BackupStyle, CopyProgress, HotbackupEvent, HotbackupListener } from './events.ts'

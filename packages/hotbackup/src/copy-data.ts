@@ -1,0 +1,76 @@
+import { join } from 'node:path'
+import type { BackupFile } from '@timberline/archive'
+import { checkpointName, encodeCheckpoint } from '@timberline/engine'
+import type { CheckpointManifest } from '@timberline/engine'
+import { segmentName } from '@timberline/wal'
+import { hotbackupError } from './errors.ts'
+import type { DurableLog } from './log-copy.ts'
+import type { CopyMeter } from './copy-meter.ts'
+import type { BackupSink } from './sink.ts'
+import { inParallel } from './workers.ts'
+
+/** Two at a time keep a disk busy; more only take the owner's share of it. */
+const FILES_AT_A_TIME = 2
+
+/** Copies the pinned tables and describes the checkpoint, at leisure: nothing that happens in the home changes them. */
+export async function copyData(
+  pinned: { checkpoint: CheckpointManifest; tablesDirectory: string },
+  sink: BackupSink,
+  meter: CopyMeter,
+): Promise<readonly BackupFile[]> {
+  const { checkpoint, tablesDirectory } = pinned
+  meter.expect(checkpoint.tables)
+  const tables = await inParallel(checkpoint.tables, FILES_AT_A_TIME, async (table) => {
+    const range = { path: join(tablesDirectory, table.name), bytes: table.bytes }
+    const file = await sink.copy(range, `checkpoint/tables/${table.name}`, meter.context)
+    if (table.sha256 !== undefined && table.sha256 !== file.sha256) {
+      throw hotbackupError(
+        'HOTBACKUP_TABLE_DAMAGED',
+        'a table has not the checksum that its checkpoint recorded',
+        {
+          details: {
+            table: table.name,
+            sha256: file.sha256,
+            expectedSha256: table.sha256,
+            lsn: checkpoint.lsn,
+          },
+        },
+      )
+    }
+    meter.copied(file)
+    return file
+  })
+  const hashes = new Map(tables.map((file) => [file.name, file.sha256]))
+  // In the set every table has its hash, whether the engine had come to hashing it or not.
+  const known: CheckpointManifest = {
+    ...checkpoint,
+    tables: checkpoint.tables.map((table) => ({
+      ...table,
+      sha256: hashes.get(`checkpoint/tables/${table.name}`) ?? '',
+    })),
+  }
+  const description = await sink.write(
+    `checkpoint/${checkpointName(checkpoint.lsn)}`,
+    encodeCheckpoint(known),
+  )
+  return [...tables, description]
+}
+
+/** Copies the segments of a durable log, each up to its last whole frame. */
+export async function copyLog(
+  log: DurableLog,
+  sink: BackupSink,
+  meter: CopyMeter,
+): Promise<readonly BackupFile[]> {
+  meter.expect(log.segments)
+  return inParallel(log.segments, FILES_AT_A_TIME, async (segment) => {
+    const name = segmentName(segment.header.segmentNumber)
+    const file = await sink.copy(
+      { path: join(log.directory, name), bytes: segment.bytes },
+      `log/${name}`,
+      meter.context,
+    )
+    meter.copied(file)
+    return file
+  })
+}

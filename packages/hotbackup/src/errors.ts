@@ -1,0 +1,135 @@
+import { TimberlineError, errorsFrom } from '@timberline/wal'
+import type { ErrorMaker } from '@timberline/wal'
+
+/** Every code this package throws; codes are never reused and never renamed. */
+export type HotbackupCode =
+  | 'HOTBACKUP_OPTIONS'
+  | 'HOTBACKUP_TARGET_OVERLAPS'
+  | 'HOTBACKUP_TARGET_NOT_BACKUP'
+  | 'HOTBACKUP_TARGET_FOREIGN'
+  | 'HOTBACKUP_TARGET_BUSY'
+  | 'HOTBACKUP_HOME_LABELLED'
+  | 'HOTBACKUP_NO_CHECKPOINT'
+  | 'HOTBACKUP_CHECKPOINT_FAILED'
+  | 'HOTBACKUP_TABLE_MISSING'
+  | 'HOTBACKUP_TABLE_DAMAGED'
+  | 'HOTBACKUP_LOG_GAP'
+  | 'HOTBACKUP_COPY_DAMAGED'
+  | 'HOTBACKUP_NO_SPACE'
+  | 'HOTBACKUP_IO_FAILED'
+  | 'HOTBACKUP_ABORTED'
+  | 'HOTBACKUP_UPDATE_MISSING'
+  | 'HOTBACKUP_UPDATE_GAP'
+  | 'HOTBACKUP_UPDATE_DIVERGED'
+  | 'HOTBACKUP_UPDATE_ARCHIVE'
+
+/** Makes the errors of this package; each row's comment says what happened. */
+export const hotbackupError: ErrorMaker<HotbackupCode> = errorsFrom<HotbackupCode>({
+  // An option is out of its stated bounds.
+  HOTBACKUP_OPTIONS: { kind: 'invalid', hint: 'mend the option named in the message' },
+  // Target and home are the same folder, or one lies inside the other, also by way of a symbolic link.
+  HOTBACKUP_TARGET_OVERLAPS: { kind: 'invalid', hint: 'choose a target outside the home' },
+  // The target holds something that is not a backup made by this package; replacing it would destroy it.
+  HOTBACKUP_TARGET_NOT_BACKUP: {
+    kind: 'conflict',
+    hint: 'choose an empty or new folder, or move what is there away yourself',
+  },
+  // The target is a backup of another database.
+  HOTBACKUP_TARGET_FOREIGN: { kind: 'conflict', hint: 'choose another target for this database' },
+  // Another backup is being written to the same target.
+  HOTBACKUP_TARGET_BUSY: {
+    kind: 'conflict',
+    hint: 'wait for the other backup; a .partial folder of a process that is gone may be removed by hand',
+  },
+  // The folder given as home is itself a backup, or a recovery into it has not ended.
+  HOTBACKUP_HOME_LABELLED: {
+    kind: 'invalid',
+    hint: 'give the home of a database; copy a backup with any tool, and run an unfinished recovery again first',
+  },
+  // The home has no checkpoint to copy and nobody answered who could make one.
+  HOTBACKUP_NO_CHECKPOINT: {
+    kind: 'unavailable',
+    hint: 'open the database once, which makes a checkpoint, or run `timberline checkpoint`, then try again',
+  },
+  // The owner was asked for a checkpoint and refused, or did not answer in time.
+  HOTBACKUP_CHECKPOINT_FAILED: {
+    kind: 'unavailable',
+    hint: 'see the cause; a backup without the checkpoint option needs no answer',
+  },
+  // A table that the newest checkpoint names is not there, and no newer checkpoint has appeared.
+  HOTBACKUP_TABLE_MISSING: {
+    kind: 'corruption',
+    hint: 'take a new checkpoint with `timberline checkpoint`, then try again',
+  },
+  // A table has not the length or checksum that its checkpoint recorded: the home is damaged.
+  HOTBACKUP_TABLE_DAMAGED: {
+    kind: 'corruption',
+    hint: 'keep older backups; verify the home and recover it from an archive or an earlier backup',
+  },
+  // The log does not lead without a gap from the checkpoint to its end.
+  HOTBACKUP_LOG_GAP: {
+    kind: 'gap',
+    hint: 'verify the home; the missing segment may be in an archive',
+  },
+  // The copy does not read back as what was copied.
+  HOTBACKUP_COPY_DAMAGED: {
+    kind: 'corruption',
+    hint: 'check the disk that holds the target, then try again',
+  },
+  // The disk of the target (or of the home, for the links that pin the copy) is full.
+  HOTBACKUP_NO_SPACE: { kind: 'unavailable', hint: 'free space or choose another target, then try again' },
+  // The operating system refused to read, write or flush.
+  HOTBACKUP_IO_FAILED: { kind: 'unavailable', hint: 'see the cause; mend the disk, then try again' },
+  // The caller's signal asked to stop.
+  HOTBACKUP_ABORTED: { kind: 'aborted', hint: 'nothing was left behind; begin again when you like' },
+  // An update was asked for, and the target holds no backup to update.
+  HOTBACKUP_UPDATE_MISSING: { kind: 'invalid', hint: 'take a full backup first' },
+  // The log has lost segments between the end of the backup and now; new logs cannot be joined to it.
+  HOTBACKUP_UPDATE_GAP: {
+    kind: 'gap',
+    hint: 'take a full backup; update more often than segments are removed',
+  },
+  // The home has another history than the backup: another timeline, or another log at the same place.
+  HOTBACKUP_UPDATE_DIVERGED: { kind: 'conflict', hint: 'take a full backup to another target' },
+  // Updates are for folders; an archive is continued by the shipper.
+  HOTBACKUP_UPDATE_ARCHIVE: { kind: 'invalid', hint: 'run `timberline archive run` to continue an archive' },
+})
+
+const NO_SPACE = new Set(['ENOSPC', 'EDQUOT'])
+
+/**
+ * Turns whatever was thrown inside a backup into the package's error: the system's errors by their code, an abort by
+ * the caller's signal, and the errors of other packages unchanged.
+ */
+export function asHotbackupError(error: unknown, context: { signal?: AbortSignal; target: string }): unknown {
+  if (context.signal?.aborted === true && isAbort(error, context.signal)) {
+    return hotbackupError('HOTBACKUP_ABORTED', 'the backup was aborted', {
+      details: { target: context.target },
+      cause: error,
+    })
+  }
+  if (error instanceof TimberlineError || !(error instanceof Error)) return error
+  const systemCode = systemCodeOf(error)
+  if (systemCode === undefined) return error
+  const code = NO_SPACE.has(systemCode) ? 'HOTBACKUP_NO_SPACE' : 'HOTBACKUP_IO_FAILED'
+  return hotbackupError(code, 'the backup stopped on an error of the operating system', {
+    details: { target: context.target, systemCode, path: pathOf(error) },
+    cause: error,
+  })
+}
+
+/** The operating system's code (ENOENT, ENOSPC, …) of an error, if it has one. */
+export function systemCodeOf(error: unknown): string | undefined {
+  if (!(error instanceof Error) || error instanceof TimberlineError) return undefined
+  const code: unknown = Reflect.get(error, 'code')
+  return typeof code === 'string' && /^E[A-Z0-9]+$/.test(code) ? code : undefined
+}
+
+function pathOf(error: Error): string | undefined {
+  const path: unknown = Reflect.get(error, 'path')
+  return typeof path === 'string' ? path : undefined
+}
+
+function isAbort(error: unknown, signal: AbortSignal): boolean {
+  return error === signal.reason || (error instanceof Error && error.name === 'AbortError')
+}

@@ -1,0 +1,54 @@
+/** What a backup tells while it runs; facts in the past tense, in this order. */
+export type HotbackupEvent =
+  | {
+      readonly type: 'backup.begun'
+      readonly home: string
+      readonly target: string
+      readonly kind: BackupStyle
+    }
+  | { readonly type: 'leftover.removed'; readonly path: string }
+  | { readonly type: 'checkpoint.taken' }
+  | { readonly type: 'checkpoint.skipped'; readonly reason: string }
+  | {
+      readonly type: 'pinned'
+      readonly lsn: number
+      readonly tableCount: number
+      readonly segmentCount: number
+      readonly tries: number
+    }
+  | ({ readonly type: 'file.copied'; readonly name: string; readonly bytes: number } & CopyProgress)
+  | ({ readonly type: 'progressed' } & CopyProgress)
+  /** Everything that was durable at this moment will be in the backup. */
+  | { readonly type: 'log.begun' }
+  | { readonly type: 'log.ended'; readonly lsn: number; readonly segments: readonly string[] }
+  | { readonly type: 'digest.computed'; readonly lsn: number; readonly hex: string; readonly ms: number }
+  | { readonly type: 'leftover.kept'; readonly path: string; readonly reason: string }
+  | { readonly type: 'backup.ended'; readonly lsn: number; readonly bytes: number; readonly ms: number }
+
+/** How a backup is made: from a live home, from a home nobody has open, or by adding new log to an old backup. */
+export type BackupStyle = 'hot' | 'offline' | 'update'
+
+/** How far the copy is; the totals may grow while the log does. */
+export interface CopyProgress {
+  readonly bytesCopied: number
+  readonly bytesTotal: number
+  readonly filesCopied: number
+  readonly filesTotal: number
+}
+
+/** Receives events; an error that it throws is its own and surfaces as an uncaught exception, not in the backup. */
+export type HotbackupListener = (event: HotbackupEvent) => void
+
+/** Wraps a listener so that it cannot break the backup that calls it. */
+export function guardedListener(listener: HotbackupListener | undefined): HotbackupListener {
+  if (listener === undefined) return () => undefined
+  return (event) => {
+    try {
+      listener(event)
+    } catch (error) {
+      queueMicrotask(() => {
+        throw error
+      })
+    }
+  }
+}

@@ -1,0 +1,126 @@
+/**
+ * A full backup: mark and pin, data files, **then** logs, everything durable, manifest, one appearance, mark released. The
+ * owner is not asked; it may write, compact, take checkpoints, be killed and be opened again meanwhile.
+ */
+import { join } from 'node:path'
+import type { HomeLayout } from '@timberline/engine'
+import { listSegments, readFileWhole } from '@timberline/wal'
+import type { FileSystem } from '@timberline/wal'
+import { beginArchiveSink } from './archive-sink.ts'
+import { completeRun, digestOf } from './backup-run.ts'
+import type { BackupRun, CopiedSet } from './backup-run.ts'
+import { copyData, copyLog } from './copy-data.ts'
+import { planCopy } from './copy-plan.ts'
+import type { PlannedCheckpoint } from './copy-plan.ts'
+import { hotbackupError } from './errors.ts'
+import { beginFolderSink, inspectTarget } from './folder-sink.ts'
+import { durableLog, logGap, plannedSegment } from './log-copy.ts'
+import type { DurableLog } from './log-copy.ts'
+import type { BackupResult } from './options.ts'
+import type { BackupSink } from './sink.ts'
+import { pinHome } from './staging.ts'
+import type { Pin } from './staging.ts'
+import { refuseOverlap } from './target-check.ts'
+
+/** Makes a full backup of a home whose target has been settled. */
+export async function fullBackup(run: BackupRun): Promise<BackupResult> {
+  const { options, layout, watch } = run
+  if (typeof options.target === 'string') await refuseTarget(run, options.target)
+  const pin = await watch.time('pin', () => pinHome({ ...options, layout }))
+  try {
+    const { checkpoint, segmentCount, tries } = pin
+    options.onEvent({
+      type: 'pinned',
+      lsn: checkpoint.lsn,
+      tableCount: checkpoint.tables.length,
+      segmentCount,
+      tries,
+    })
+    const sink = await beginSink(run)
+    try {
+      return await completeRun(run, sink, await copySet(run, pin, sink))
+    } catch (error) {
+      await sink.abandon()
+      throw error
+    }
+  } finally {
+    for (const path of await pin.release()) {
+      options.onEvent({ type: 'leftover.kept', path, reason: 'it could not be removed' })
+    }
+  }
+}
+
+/**
+ * Refuses a target folder that overlaps the home or holds something else than a backup of it.
+ *
+ * @throws HOTBACKUP_TARGET_OVERLAPS, HOTBACKUP_TARGET_NOT_BACKUP, HOTBACKUP_TARGET_FOREIGN, HOTBACKUP_TARGET_BUSY
+ */
+export async function refuseTarget(run: BackupRun, target: string): Promise<void> {
+  await refuseOverlap(target, foldersOf(run.layout))
+  await inspectTarget(target, run.identity, run.options)
+}
+
+/**
+ * Reads the copied log back, frame by frame, and proves that it still leads from the checkpoint to the same end.
+ *
+ * @throws HOTBACKUP_COPY_DAMAGED, HOTBACKUP_LOG_GAP
+ */
+export async function proveLog(
+  checkpoint: PlannedCheckpoint,
+  expected: DurableLog,
+  where: { directory: string; fileSystem: FileSystem },
+): Promise<void> {
+  const segments = await listSegments(where.directory, where.fileSystem, { scan: true })
+  const plan = planCopy(checkpoint, segments.map(plannedSegment))
+  if (plan.type === 'gap') throw logGap(plan, where.directory)
+  if (plan.endLsn >= expected.endLsn) return
+  throw hotbackupError('HOTBACKUP_COPY_DAMAGED', 'the copied log ends before the log that was copied', {
+    details: { directory: where.directory, endLsn: plan.endLsn, expectedEndLsn: expected.endLsn },
+  })
+}
+
+async function copySet(run: BackupRun, pin: Pin, sink: BackupSink): Promise<CopiedSet> {
+  const { options, layout, meter, watch } = run
+  const { checkpoint, tries } = pin
+  const { fileSystem } = options
+  const identity = await sink.write('timberline.json', await readFileWhole(layout.identityPath, fileSystem))
+  const data = await watch.time('data', () => copyData(pin, sink, meter))
+  options.onEvent({ type: 'log.begun' })
+  const log = await watch.time('log', () =>
+    durableLog(checkpoint, { live: layout.logDirectory, staged: pin.logDirectory, fileSystem }),
+  )
+  const logs = await watch.time('log', async () => {
+    const copied = await copyLog(log, sink, meter)
+    const directory = sink.folder === undefined ? log.directory : join(sink.folder, 'log')
+    await proveLog(checkpoint, log, { directory, fileSystem })
+    return copied
+  })
+  options.onEvent({ type: 'log.ended', lsn: log.endLsn, segments: logs.map((file) => file.name) })
+  const copy =
+    sink.folder === undefined
+      ? { tablesDirectory: pin.tablesDirectory, logDirectory: log.directory, scratch: pin.scratchDirectory }
+      : {
+          tablesDirectory: join(sink.folder, 'checkpoint/tables'),
+          logDirectory: join(sink.folder, 'log'),
+          scratch: join(sink.folder, 'scratch'),
+        }
+  const digest = await digestOf(run, { checkpoint, ...copy }, log.endLsn)
+  return { checkpoint, files: [identity, ...data, ...logs], log, digest, tries }
+}
+
+async function beginSink(run: BackupRun): Promise<BackupSink> {
+  const { target, fileSystem } = run.options
+  return typeof target === 'string'
+    ? beginFolderSink({ target, label: run.label, fileSystem })
+    : beginArchiveSink(run, target.archive)
+}
+
+/** The folders of a home that a backup must stay out of. */
+export function foldersOf(layout: HomeLayout): Record<string, string> {
+  return {
+    home: layout.home,
+    log: layout.logDirectory,
+    data: layout.dataDirectory,
+    checkpoint: layout.checkpointDirectory,
+  }
+}

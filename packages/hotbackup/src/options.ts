@@ -1,0 +1,103 @@
+import type { Archive, BackupManifest } from '@timberline/archive'
+import { nodeFileSystem } from '@timberline/wal'
+import type { FileSystem } from '@timberline/wal'
+import { hotbackupError } from './errors.ts'
+import { guardedListener } from './events.ts'
+import type { HotbackupListener } from './events.ts'
+
+/** What to back up, where to, and how. */
+export interface HotbackupOptions {
+  /** Folder of the database. */
+  readonly home: string
+  /**
+   * A folder that becomes the backup (absent, empty, or an older backup of the same database, which is replaced once the
+   * new one stands), or an archive that receives it under a label of its own.
+   */
+  readonly target: string | { readonly archive: Archive }
+  /** Add only the log written since to the backup in the target folder. Default false. */
+  readonly update?: boolean
+  /** Ask the owner for a checkpoint first, so that the backup carries less log. Default false. */
+  readonly checkpoint?: boolean
+  /** Record the digest of the state at the end, by opening the copy in a scratch folder. Default true. */
+  readonly digest?: boolean
+  /** Upper limit of the copy in 10^6 bytes a second, more than 0. Default none. */
+  readonly maxMbPerS?: number
+  /** Aborts the backup; nothing is left behind. */
+  readonly signal?: AbortSignal
+  readonly onEvent?: HotbackupListener
+  /** Default: the operating system's. */
+  readonly fileSystem?: FileSystem
+}
+
+/** What a backup that stands tells of itself. */
+export interface BackupResult {
+  readonly manifest: BackupManifest
+  /** The folder, or the archive's address followed by the label. */
+  readonly target: string
+  /** Bytes of all files of the set. */
+  readonly bytes: number
+  /** Bytes that were read from the home; less than `bytes` after an update. */
+  readonly copiedBytes: number
+  /** State of the database in the backup: everything up to and including this LSN. */
+  readonly lsn: number
+  readonly ms: number
+  /** Where the time went. */
+  readonly phasesMs: {
+    readonly pin: number
+    readonly data: number
+    readonly log: number
+    readonly digest: number
+  }
+  /** How often the checkpoint was replaced by a newer one while it was pinned, plus one. */
+  readonly tries: number
+  /** Folders that could not be removed afterwards; the next backup removes them. */
+  readonly leftBehind: readonly string[]
+}
+
+/** Options with nothing left open. */
+export interface CompletedOptions {
+  readonly home: string
+  readonly target: string | { readonly archive: Archive }
+  readonly update: boolean
+  readonly checkpoint: boolean
+  readonly digest: boolean
+  readonly bytesPerS: number | undefined
+  readonly signal: AbortSignal | undefined
+  readonly onEvent: HotbackupListener
+  readonly fileSystem: FileSystem
+}
+
+const DEFAULTS = Object.freeze({ update: false, checkpoint: false, digest: true })
+
+/**
+ * Checks options and fills in what was left out.
+ *
+ * @throws HOTBACKUP_OPTIONS, HOTBACKUP_UPDATE_ARCHIVE
+ */
+export function completeOptions(options: HotbackupOptions): CompletedOptions {
+  const { maxMbPerS, target } = options
+  if (options.home === '') throw hotbackupError('HOTBACKUP_OPTIONS', 'home is empty')
+  if (target === '') throw hotbackupError('HOTBACKUP_OPTIONS', 'target is empty')
+  if (maxMbPerS !== undefined && !(maxMbPerS > 0 && Number.isFinite(maxMbPerS))) {
+    throw hotbackupError('HOTBACKUP_OPTIONS', 'maxMbPerS must be more than 0', { details: { maxMbPerS } })
+  }
+  if (options.update === true && typeof target !== 'string') {
+    throw hotbackupError('HOTBACKUP_UPDATE_ARCHIVE', 'a backup in an archive cannot be updated')
+  }
+  return {
+    home: options.home,
+    target,
+    update: options.update ?? DEFAULTS.update,
+    checkpoint: options.checkpoint ?? DEFAULTS.checkpoint,
+    digest: options.digest ?? DEFAULTS.digest,
+    bytesPerS: maxMbPerS === undefined ? undefined : maxMbPerS * 1e6,
+    signal: options.signal,
+    onEvent: guardedListener(options.onEvent),
+    fileSystem: options.fileSystem ?? nodeFileSystem,
+  }
+}
+
+/** A target for people: the folder, or the archive's address. */
+export function nameOf(target: CompletedOptions['target']): string {
+  return typeof target === 'string' ? target : target.archive.store.url
+}

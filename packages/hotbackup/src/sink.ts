@@ -1,0 +1,27 @@
+import type { BackupFile, BackupManifest } from '@timberline/archive'
+import type { CopyContext, FileRange } from './file-source.ts'
+
+/** Where the files of a backup go: a folder or an archive. Nothing is a backup before `complete`. */
+export interface BackupSink {
+  /** For people: the folder, or the archive's address and the label. */
+  readonly target: string
+  readonly label: string
+  /** The folder that holds the files written so far; `undefined` when they cannot be opened as files. */
+  readonly folder: string | undefined
+  copy(range: FileRange, name: string, context: CopyContext): Promise<BackupFile>
+  write(name: string, content: Buffer): Promise<BackupFile>
+  /** Makes the backup appear, durably; resolves with what could not be cleaned up after it. */
+  complete(manifest: BackupManifest): Promise<readonly string[]>
+  /** Removes what was written; resolves with what could not be removed. */
+  abandon(): Promise<readonly string[]>
+}
+
+/**
+ * The label of a full backup that begins at a moment: `YYYYMMDD-HHMMSSF`, UTC.
+ *
+ * @example backupLabel(Date.UTC(2026, 10, 24, 19, 5, 7)) // '20261124-190507F'
+ */
+export function backupLabel(atMs: number): string {
+  const digits = new Date(atMs).toISOString().replaceAll(/[-:]/g, '')
+  return `${digits.slice(0, 8)}-${digits.slice(9, 15)}F`
+}

@@ -1,0 +1,49 @@
+import { realpath } from 'node:fs/promises'
+import { dirname, isAbsolute, join, relative, resolve, sep } from 'node:path'
+import { hotbackupError, systemCodeOf } from './errors.ts'
+
+/** Folders that a target must be apart from, by what they are. */
+export type ApartFrom = Readonly<Record<string, string>>
+
+/**
+ * Resolves a path through all symbolic links of the part that exists, so that two spellings of one folder are equal
+ * also when the last names are still to be created.
+ */
+export async function settledPath(path: string): Promise<string> {
+  const missing: string[] = []
+  let existing = resolve(path)
+  for (;;) {
+    try {
+      return join(await realpath(existing), ...missing)
+    } catch (error) {
+      const code = systemCodeOf(error)
+      if (code !== 'ENOENT' && code !== 'ENOTDIR') throw error
+      const parent = dirname(existing)
+      if (parent === existing) return resolve(path)
+      missing.unshift(existing.slice(parent.endsWith(sep) ? parent.length : parent.length + 1))
+      existing = parent
+    }
+  }
+}
+
+/**
+ * Refuses a target that is, contains or lies inside one of the folders of the home.
+ *
+ * @throws HOTBACKUP_TARGET_OVERLAPS
+ */
+export async function refuseOverlap(target: string, apartFrom: ApartFrom): Promise<void> {
+  const settledTarget = await settledPath(target)
+  for (const [what, folder] of Object.entries(apartFrom)) {
+    const settledFolder = await settledPath(folder)
+    if (contains(settledTarget, settledFolder) || contains(settledFolder, settledTarget)) {
+      throw hotbackupError('HOTBACKUP_TARGET_OVERLAPS', `the target and the ${what} overlap`, {
+        details: { target, [what]: folder },
+      })
+    }
+  }
+}
+
+function contains(outer: string, inner: string): boolean {
+  const way = relative(outer, inner)
+  return way === '' || (way !== '..' && !way.startsWith(`..${sep}`) && !isAbsolute(way))
+}

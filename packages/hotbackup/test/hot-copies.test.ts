@@ -1,0 +1,17 @@
+import { expect, test } from 'vitest'
+import { hotCopies } from './hot-copies.ts'
+
+const COPIES = 300
+
+test(
+  `${COPIES} hot copies of a home that is written, compacted, killed and reopened all hold a prefix and all that was durable`,
+  { timeout: 300_000 },
+  async () => {
+    const report = await hotCopies({ copies: COPIES })
+    console.log(
+      `${report.copies} copies, ${report.kills} kills, ${report.retried} pinned anew, ${report.lastTransaction} transactions`,
+    )
+    expect(report.failures).toEqual([])
+    expect(report.kills).toBeGreaterThan(5)
+  },
+)

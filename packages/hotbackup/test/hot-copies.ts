@@ -1,0 +1,135 @@
+/**
+ * Hot copies of a home whose owner writes, compacts, takes checkpoints, is killed at random and opened again. Each copy must
+ * recover to a prefix of the transactions that holds at least every one acknowledged when its copy of the log began.
+ */
+import { fork } from 'node:child_process'
+import type { ChildProcess } from 'node:child_process'
+import { once } from 'node:events'
+import { readFileSync, writeFileSync } from 'node:fs'
+import { rm } from 'node:fs/promises'
+import { join } from 'node:path'
+import { fileURLToPath } from 'node:url'
+import { hotbackup, verifyBackup } from '../src/index.ts'
+import { restored, withFolder } from './fixture.ts'
+import { Model, difference } from './history.ts'
+import type { Shape } from './history.ts'
+
+export interface HotCopiesOptions {
+  readonly copies: number
+  /** Folder for the backups; default beside the home. */
+  readonly targetFolder?: string
+  readonly shape?: Shape
+  /** Mean time between kills of the owner, in milliseconds; 0 = never. */
+  readonly killEveryMs?: number
+  /** Each so many copies also carry a digest, which is compared with one of the restored state. */
+  readonly digestEvery?: number
+}
+
+export interface HotCopiesReport {
+  readonly copies: number
+  readonly kills: number
+  readonly retried: number
+  readonly lastTransaction: number
+  readonly failures: readonly string[]
+}
+
+/** Makes the copies one after the other and checks each; failures are told in words. */
+export async function hotCopies(options: HotCopiesOptions): Promise<HotCopiesReport> {
+  const { copies, shape = { keyCount: 300, valueBytes: 100 }, killEveryMs = 1500, digestEvery = 5 } = options
+  return withFolder(async (folder) => {
+    const home = join(folder, 'home')
+    const target = join(options.targetFolder ?? folder, `copy-${process.pid}`)
+    const owner = new Owner(home, join(folder, 'acknowledged'), shape)
+    const model = new Model(shape)
+    const failures: string[] = []
+    let retried = 0
+    let lastTransaction = 0
+    await owner.start()
+    const killer = killEveryMs === 0 ? Promise.resolve() : owner.killAtRandom(killEveryMs)
+    try {
+      for (let copy = 1; copy <= copies; copy += 1) {
+        let atLeast = 0
+        const digest = copy % digestEvery === 0
+        const onEvent = (event: { type: string }): void => {
+          if (event.type === 'log.begun') atLeast = owner.acknowledged()
+        }
+        const backup = await hotbackup({ home, target, digest, onEvent })
+        if (backup.tries > 1) retried += 1
+        for (const finding of await verifyBackup(target))
+          failures.push(`copy ${copy}: ${finding.code} ${finding.name}`)
+        const { n, state, lsn } = await restored(target)
+        const wrong = difference(state, model.at(n))
+        if (wrong !== undefined) failures.push(`copy ${copy} is no prefix: ${wrong}`)
+        if (n < atLeast) failures.push(`copy ${copy} ends at ${n}, acknowledged were ${atLeast}`)
+        if (lsn !== backup.lsn) failures.push(`copy ${copy} replays to LSN ${lsn} instead of ${backup.lsn}`)
+        lastTransaction = n
+        // Every third copy goes to a new folder, the others replace the one before.
+        if (copy % 3 === 0) await rm(target, { recursive: true })
+      }
+    } finally {
+      await owner.stop()
+      await killer
+      await rm(target, { recursive: true, force: true })
+    }
+    return { copies, kills: owner.kills, retried, lastTransaction, failures }
+  })
+}
+
+/** The process that has the home open. */
+class Owner {
+  readonly #home: string
+  readonly #acknowledgedPath: string
+  readonly #shape: Shape
+  #child: ChildProcess | undefined
+  #isStopping = false
+  kills = 0
+
+  constructor(home: string, acknowledgedPath: string, shape: Shape) {
+    this.#home = home
+    this.#acknowledgedPath = acknowledgedPath
+    this.#shape = shape
+    writeFileSync(acknowledgedPath, '0'.repeat(16))
+  }
+
+  acknowledged(): number {
+    return Number(readFileSync(this.#acknowledgedPath, 'utf8'))
+  }
+
+  async start(): Promise<void> {
+    const script = fileURLToPath(new URL('./writer-child.ts', import.meta.url))
+    const { keyCount, valueBytes } = this.#shape
+    const child = fork(script, [this.#home, this.#acknowledgedPath, String(keyCount), String(valueBytes)], {
+      execArgv: ['--import', 'tsx'],
+      stdio: ['ignore', 'ignore', 'inherit', 'ipc'],
+    })
+    this.#child = child
+    const opened = once(child, 'message')
+    const ended = once(child, 'exit').then(([code, signal]) => {
+      if (signal !== 'SIGKILL') throw new Error(`the writer ended by itself with ${String(code)}`)
+    })
+    await Promise.race([opened, ended])
+  }
+
+  async killAtRandom(everyMs: number): Promise<void> {
+    while (!this.#isStopping) {
+      await new Promise((resolve) => setTimeout(resolve, everyMs * (0.5 + Math.random())))
+      if (this.#isStopping) return
+      await this.#kill()
+      this.kills += 1
+      await this.start()
+    }
+  }
+
+  async stop(): Promise<void> {
+    this.#isStopping = true
+    await this.#kill()
+  }
+
+  async #kill(): Promise<void> {
+    const child = this.#child
+    if (child === undefined || child.exitCode !== null || child.signalCode !== null) return
+    const ended = once(child, 'exit')
+    child.kill('SIGKILL')
+    await ended
+  }
+}
