@@ -85,7 +85,7 @@ test('no import reaches into another package', () => {
   ).toEqual([])
 })
 
-test('test tools stay out of sources', () => {
+test('sources do not use what only tests need', () => {
   const used = importsOf('packages').filter(({ path }) => path.includes('/src/'))
   expect(used.filter(({ specifier }) => TEST_TOOLS.includes(specifier))).toEqual([])
 })

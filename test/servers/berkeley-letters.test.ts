@@ -49,5 +49,7 @@ function usageOf(tool: string): string {
 /** `[-cDuVv] [-d data_dir ...] -b backup_dir` → c D u V v d b */
 function lettersIn(usage: string): readonly string[] {
   const text = usage.slice(usage.indexOf('usage:'))
-  return [...new Set([...text.matchAll(/(?<![\w-])-(\w+)/g)].flatMap(([, letters]) => [...(letters ?? '')]))]
+  return [
+    ...new Set([...text.matchAll(/(?<![\w-])-(\w+)/g)].flatMap(([, letters]) => (letters ?? '').split(''))),
+  ]
 }

@@ -10,13 +10,13 @@ export interface Surroundings {
   /** Standard input, for `load`. */
   readonly input: AsyncIterable<Buffer>
   /** Writes data to standard output; resolves when it took them, so that output of any length needs little memory. */
-  write(text: string): Promise<void>
+  readonly write: (text: string) => Promise<void>
   /** Tells a step on standard error, if `-v` was given. */
-  tell(line: string): void
+  readonly tell: (line: string) => void
   /** Tells what the user must know, `-v` or not, on standard error. */
-  warn(line: string): void
+  readonly warn: (line: string) => void
   /** Begins a progress bar on a terminal, occasional lines elsewhere. */
-  progress(title: string, unit: 'bytes' | 'records'): Progress
+  readonly progress: (title: string, unit: 'bytes' | 'records') => Progress
 }
 
 /** How a command ended when it did not throw. */

@@ -1,5 +1,6 @@
 import type { Arguments } from './arguments.ts'
 import type { PrintedRecord } from './log-record.ts'
+import { jsonText } from './readable.ts'
 
 /** Which records printlog shows. */
 export interface Selection {
@@ -66,7 +67,7 @@ function holds({ path, value }: MetaCondition, meta: unknown): boolean {
     if (typeof found !== 'object' || found === null || !Object.hasOwn(found, part)) return false
     found = Reflect.get(found, part) as unknown
   }
-  return value === undefined || (typeof found === 'object' ? JSON.stringify(found) : String(found)) === value
+  return value === undefined || (typeof found === 'string' ? found : jsonText(found)) === value
 }
 
 function keyBytes(text: string): Buffer {

@@ -59,16 +59,10 @@ function refuseOtherFolders(args: Arguments, home: string): void {
 }
 
 function tellEvent(event: HotbackupEvent, { tell }: Surroundings): void {
-  switch (event.type) {
-    case 'progressed':
-      return
-    case 'file.copied':
-      return tell(`copied ${event.name} (${formatBytes(event.bytes)})`)
-    default: {
-      const { type, ...facts } = event
-      tell(`${type} ${pairs(facts)}`.trimEnd())
-    }
-  }
+  if (event.type === 'progressed') return
+  if (event.type === 'file.copied') return tell(`copied ${event.name} (${formatBytes(event.bytes)})`)
+  const { type, ...facts } = event
+  tell(`${type} ${pairs(facts)}`.trimEnd())
 }
 
 function pairs(facts: object): string {

@@ -80,7 +80,7 @@ export const backupRows: readonly CommandRow[] = [
       { name: 'once', help: 'ship what is there, then end' },
     ],
     notes: [
-      'The archive is created when nothing is at its address yet. The application need not be running..',
+      'The archive is created when nothing is at its address yet. The application need not be running.',
     ],
     example: 'timberline archive run -h ./home -a /backups/app',
     load: async () => (await import('../commands/archive-run.ts')).archiveRunCommand,

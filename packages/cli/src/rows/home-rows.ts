@@ -1,7 +1,7 @@
 import { type Arguments, wholeNumber } from '../arguments.ts'
 import type { CommandRow } from '../command.ts'
 import { parseInstant } from '../instant.ts'
-import { archiveIfAnyOption, homeOption, lsnOption } from './shared-options.ts'
+import { homeOption, lsnOption } from './shared-options.ts'
 
 /** Looking into a home, and small work on it. */
 export const homeRows: readonly CommandRow[] = [
@@ -70,7 +70,7 @@ export const homeRows: readonly CommandRow[] = [
   {
     name: 'stat',
     summary: 'show identity, log, checkpoint, archives, holds and sizes of a home',
-    options: [homeOption, archiveIfAnyOption],
+    options: [homeOption],
     example: 'timberline stat -h ./home',
     load: async () => (await import('../commands/stat.ts')).statCommand,
   },

@@ -1,0 +1,81 @@
+import { runShipper, type ShipperEvent } from '@timberline/archive'
+import { homeLayout, readHomeIdentity } from '@timberline/engine'
+import type { Command, Surroundings } from '../command.ts'
+import { cliError } from '../errors.ts'
+import { formatBytes, formatMs } from '../quantity.ts'
+import { archiveFor } from './archive-access.ts'
+
+/** `timberline archive run` */
+export const archiveRunCommand: Command = async (args, surroundings) => {
+  const home = args.required('home')
+  const identity = await readHomeIdentity(home)
+  if (identity.archiving === false) {
+    throw cliError('CLI_ARCHIVING_OFF', 'this home was recovered and does not archive yet', {
+      details: { home },
+    })
+  }
+  const { archive, isNew } = await archiveFor(args.required('archive'), identity)
+  if (isNew) surroundings.warn(`created an archive at ${archive.store.url}`)
+  const stop = new AbortController()
+  const end = (): void => stop.abort()
+  surroundings.signal.addEventListener('abort', end, { once: true })
+  if (surroundings.signal.aborted) end()
+  const shipper = runShipper({
+    logDirectory: homeLayout(home).logDirectory,
+    archive,
+    name: args.text('name') ?? 'archive',
+    identity,
+    intervalMs: args.number('interval-ms') ?? 1000,
+    signal: stop.signal,
+  })
+  let shipped = { lsn: 0, storedBytes: 0 }
+  const subscription = shipper.events$.subscribe((event) => {
+    if ('lsn' in event)
+      shipped = {
+        lsn: event.lsn,
+        storedBytes: shipped.storedBytes + ('storedBytes' in event ? event.storedBytes : 0),
+      }
+    tellEvent(event, surroundings)
+  })
+  try {
+    if (args.flag('once')) await Promise.race([shipper.flush().finally(end), shipper.done])
+    await shipper.done
+  } finally {
+    subscription.unsubscribe()
+    surroundings.signal.removeEventListener('abort', end)
+    await archive.close()
+  }
+  return {
+    document: { archive: archive.store.url, ...shipped },
+    lines: [
+      `archived through LSN ${String(shipped.lsn)}, ${formatBytes(shipped.storedBytes)} stored by this run`,
+    ],
+  }
+}
+
+function tellEvent(event: ShipperEvent, { tell, warn }: Surroundings): void {
+  switch (event.type) {
+    case 'ship.began':
+      return tell(`shipping timeline ${String(event.timeline)} from LSN ${String(event.lsn)}`)
+    case 'piece.shipped':
+      return tell(
+        `shipped through LSN ${String(event.lsn)}: ${formatBytes(event.storedBytes)} in ${formatMs(event.durationMs)}`,
+      )
+    case 'segment.uploading':
+      return tell(`uploading segment ${String(event.segmentNumber)}`)
+    case 'segment.archived':
+      return tell(
+        `archived segment ${String(event.segmentNumber)}: ${formatBytes(event.bytes)} in ${formatBytes(event.storedBytes)}, ${formatMs(event.durationMs)}`,
+      )
+    case 'pieces.removed':
+      return tell(`removed ${String(event.count)} pieces of segment ${String(event.segmentNumber)}`)
+    case 'log.lost':
+      return warn(
+        `segments ${String(event.fromSegment)} to ${String(event.throughSegment)} are lost: instants in them cannot be recovered`,
+      )
+    case 'ship.retried':
+      return warn(`${event.error.code} ${event.error.message}; trying again in ${formatMs(event.delayMs)}`)
+    case 'ship.ended':
+      return tell('shipping ended')
+  }
+}

@@ -1,0 +1,134 @@
+import { readdir, stat } from 'node:fs/promises'
+import { join } from 'node:path'
+import { homeLayout, homeOwner, newestCheckpoint, readHomeIdentity } from '@timberline/engine'
+import { listSegments, liveHolds, readConfirmations, segmentName, systemCode } from '@timberline/wal'
+import type { Command } from '../command.ts'
+import { formatInstant } from '../instant.ts'
+import { columns, formatBytes, formatCount } from '../quantity.ts'
+import { removableSegments } from './archive-list.ts'
+
+/** `timberline stat` */
+export const statCommand: Command = async (args) => {
+  const facts = await factsOf(args.required('home'))
+  return { document: facts, lines: linesOf(facts) }
+}
+
+/** All that the files of a home tell, beside its owner or without one. */
+type HomeFacts = Awaited<ReturnType<typeof factsOf>>
+
+async function factsOf(home: string) {
+  const identity = await readHomeIdentity(home)
+  const layout = homeLayout(home)
+  const [owner, checkpoint, segments, confirmations, holds, removable] = await Promise.all([
+    homeOwner(home),
+    newestCheckpoint(home),
+    listSegments(layout.logDirectory),
+    readConfirmations(layout.logDirectory),
+    liveHolds(layout.logDirectory),
+    removableSegments(home),
+  ])
+  const last = segments.at(-1)
+  const tables = new Set(checkpoint?.tables.map(({ name }) => name))
+  return {
+    home,
+    ...identity,
+    createdAt: formatInstant(identity.createdAtUs),
+    owner: owner ?? null,
+    log: {
+      segments: segments.length,
+      firstSegment: segments[0]?.header.segmentNumber ?? null,
+      activeSegment: last?.header.segmentNumber ?? null,
+      firstLsn: segments[0]?.firstLsn ?? null,
+      lastLsn: last?.lastLsn ?? null,
+      lastCommittedAtUs: last?.lastCommittedAtUs ?? null,
+      bytes: segments.reduce((sum, { bytes }) => sum + bytes, 0),
+      removable: removable.names,
+      restKeptBy: removable.keptBy,
+    },
+    checkpoint:
+      checkpoint === undefined
+        ? null
+        : {
+            lsn: checkpoint.lsn,
+            createdAtUs: checkpoint.createdAtUs,
+            segmentNumber: checkpoint.segmentNumber,
+            tables: checkpoint.tables.length,
+            bytes: checkpoint.tables.reduce((sum, { bytes }) => sum + bytes, 0),
+            recordsSince: (last?.lastLsn ?? checkpoint.lsn) - checkpoint.lsn,
+          },
+    data: {
+      bytes: await folderBytes(layout.dataDirectory),
+      /** Tables that only the checkpoint still needs. */
+      heldBytes: await folderBytes(layout.tablesDirectory, (name, links) => links < 2 && tables.has(name)),
+    },
+    archives: confirmations,
+    holds,
+  }
+}
+
+function linesOf(facts: HomeFacts): readonly string[] {
+  const { log, checkpoint, data, owner } = facts
+  const timeline = `${String(facts.timeline)}${facts.parent === undefined ? '' : `, from ${String(facts.parent.timeline)} after LSN ${String(facts.parent.forkLsn)}`}`
+  return columns([
+    ['home', facts.home],
+    ['environment', facts.environmentId],
+    ['timeline', timeline],
+    ['created', facts.createdAt],
+    ['open in', owner === null ? 'no process' : `process ${String(owner.pid)}`],
+    [
+      'log',
+      `${formatCount(log.segments)} segments, ${formatBytes(log.bytes)}, LSN ${String(log.firstLsn)} to ${String(log.lastLsn)}`,
+    ],
+    [
+      'last commit',
+      log.lastCommittedAtUs === null || log.lastCommittedAtUs === 0
+        ? 'none in the log'
+        : formatInstant(log.lastCommittedAtUs),
+    ],
+    [
+      'removable',
+      log.removable.length === 0
+        ? `nothing, because of ${log.restKeptBy}`
+        : `${String(log.removable.length)} segments`,
+    ],
+    [
+      'checkpoint',
+      checkpoint === null
+        ? 'none'
+        : `LSN ${String(checkpoint.lsn)}, ${formatInstant(checkpoint.createdAtUs)}, ${String(checkpoint.tables)} tables, ${formatBytes(checkpoint.bytes)}; ${formatCount(checkpoint.recordsSince)} records since`,
+    ],
+    ['data', `${formatBytes(data.bytes)}; ${formatBytes(data.heldBytes)} more held by the checkpoint alone`],
+    [
+      'archiving',
+      facts.archiving === false ? 'off since recovery; `timberline archive init` turns it on' : 'allowed',
+    ],
+    ...facts.archives.map(({ name, segmentNumber, lsn }) => [
+      `archive ${name}`,
+      `has ${segmentNumber === 0 ? 'no whole segment' : `everything through ${segmentName(segmentNumber)}`}, LSN ${String(lsn)}`,
+    ]),
+    ...facts.holds.map(({ purpose, pid, fromSegment }) => [
+      'held by',
+      `${purpose}, process ${String(pid)}, from segment ${String(fromSegment)}`,
+    ]),
+  ])
+}
+
+async function folderBytes(
+  directory: string,
+  counts: (name: string, links: number) => boolean = () => true,
+): Promise<number> {
+  let bytes = 0
+  for (const name of await readdir(directory).catch(whenMissing([]))) {
+    // LevelDB may remove a file between the listing and the question.
+    const status = await stat(join(directory, name)).catch(whenMissing(undefined))
+    if (status?.isFile() === true && counts(name, status.nlink)) bytes += status.size
+  }
+  return bytes
+}
+
+function whenMissing<T>(value: T): (error: unknown) => T {
+  return (error) => {
+    if (systemCode(error) === 'ENOENT') return value
+    throw error
+  }
+}
