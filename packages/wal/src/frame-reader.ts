@@ -131,7 +131,9 @@ export class FrameReader {
     // The allocation behind a window is kept; one that grew for a large frame is given back afterwards.
     let target = Buffer.from(this.#window.buffer, 0, this.#window.buffer.byteLength)
     if (target.length < wanted || target.length > Math.max(wanted, WINDOW_BYTES)) {
-      target = Buffer.from(new ArrayBuffer(Math.max(wanted, WINDOW_BYTES)))
+      // By powers of two, so that a reader of a growing file does not allocate at each step.
+      const size = wanted > WINDOW_BYTES ? wanted : 2 ** Math.ceil(Math.log2(Math.max(wanted, 4096)))
+      target = Buffer.from(new ArrayBuffer(size))
     }
     const read = await this.source.read(target.subarray(0, wanted), this.position)
     this.#window = target.subarray(0, read)

@@ -25,7 +25,8 @@ export async function judgeTail(
   header: SegmentHeader,
   place: { position: number; expectedLsn: Lsn },
 ): Promise<TailVerdict> {
-  const window = Buffer.alloc(CHUNK_BYTES + FRAME_HEADER_BYTES)
+  const left = Math.max(0, source.bytes - place.position)
+  const window = Buffer.allocUnsafe(Math.min(left, CHUNK_BYTES + FRAME_HEADER_BYTES))
   let lastNonZero = -1
   for (let at = place.position; at < source.bytes; at += CHUNK_BYTES) {
     const read = await source.read(window, at)

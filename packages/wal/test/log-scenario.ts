@@ -1,5 +1,12 @@
 import { join } from 'node:path'
-import { openLog, readFileWhole, segmentName, type FileSystem, type Log, type OpenLogOptions } from '../src/index.ts'
+import {
+  openLog,
+  readFileWhole,
+  segmentName,
+  type FileSystem,
+  type Log,
+  type OpenLogOptions,
+} from '../src/index.ts'
 import { CrashFileSystem } from '../src/testing/index.ts'
 
 export const IDENTITY = { environmentId: '00112233445566778899aabbccddeeff', timeline: 1 }
