@@ -1,7 +1,14 @@
 // Objects of an archive into local files. The archive checks each object against its own header; here the content is held
 // against what the catalogue and the manifest say, so that a whole but wrong object is refused too.
 import { join } from 'node:path'
-import type { Archive, BackupManifest, BackupRef, PieceRef, SegmentRef } from '@timberline/archive'
+import type {
+  Archive,
+  BackupFile,
+  BackupManifest,
+  BackupRef,
+  PieceRef,
+  SegmentRef,
+} from '@timberline/archive'
 import { parseSegmentName } from '@timberline/wal'
 import { recoveryError } from './errors.ts'
 import type { LocalSegment } from './source.ts'
@@ -26,7 +33,7 @@ export async function restoreArchivedTables(
   await transferAll(tables, async (file) => {
     const { name, bytes, sha256 } = file
     const expected = { name, bytes, sha256, code: 'RECOVERY_SOURCE_DAMAGED' as const }
-    const content = { chunks: archive.fetchBackupFile(file), expected }
+    const content = { chunks: archive.readObject(objectOf(file)), expected }
     await writeVerified(join(directory, name.slice(tablesPrefix.length)), content, options)
   })
 }
@@ -76,17 +83,32 @@ export async function fetchBackupLog(
   backup: BackupRef,
   { directory, options }: Transfer,
 ): Promise<readonly LocalSegment[]> {
-  const manifest = await archive.backupManifest(backup)
+  const manifest = await archive.backupManifest(backup.label)
   const files = manifest.files
-    .filter(({ name }) => name.startsWith(logPrefix) && parseSegmentName(name.slice(logPrefix.length)) !== undefined)
+    .filter(
+      ({ name }) =>
+        name.startsWith(logPrefix) && parseSegmentName(name.slice(logPrefix.length)) !== undefined,
+    )
     .toSorted((a, b) => (a.name < b.name ? -1 : 1))
-  const pathOf = (name: string): string => join(directory, `backup-${backup.label}-${name.slice(logPrefix.length)}`)
+  const pathOf = (name: string): string =>
+    join(directory, `backup-${backup.label}-${name.slice(logPrefix.length)}`)
   await transferAll(files, async (file) => {
     const { name, bytes, sha256 } = file
     const expected = { name, bytes, sha256, code: 'RECOVERY_SOURCE_DAMAGED' as const }
-    await writeVerified(pathOf(name), { chunks: archive.fetchBackupFile(file), expected }, options)
+    await writeVerified(pathOf(name), { chunks: archive.readObject(objectOf(file)), expected }, options)
   })
-  return files.map(({ name }, index) => ({ path: pathOf(name), last: index === files.length - 1, isCopy: true }))
+  return files.map(({ name }, index) => ({
+    path: pathOf(name),
+    last: index === files.length - 1,
+    isCopy: true,
+  }))
+}
+
+function objectOf({ name, object }: BackupFile): string {
+  if (object !== undefined) return object
+  throw recoveryError('RECOVERY_SOURCE_DAMAGED', 'the manifest does not say which object holds a file', {
+    details: { name },
+  })
 }
 
 function refusePiece(piece: PieceRef, position: number): never {

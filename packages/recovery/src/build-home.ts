@@ -4,6 +4,7 @@ import { join } from 'node:path'
 import type { BackupManifest } from '@timberline/archive'
 import {
   type CheckpointManifest,
+  type HomeIdentity,
   openState,
   type State,
   writeDataFromCheckpoint,
@@ -42,8 +43,10 @@ export async function buildHome(
   const beganAt = performance.now()
   await fileSystem.makeDirectory(tablesOf(workplace))
   const reader = new LogReader(source, { directory: workplace.spoolDirectory, fileSystem, signal })
-  const meter = new ProgressMeter(plan.predicted, options.onProgress)
-  const build: Build = { ...work, workplace, manifest: await source.manifest(plan.base), reader, meter }
+  const manifest = await source.manifest(plan.base)
+  const totals = { baseBytes: tableBytes(manifest), records: plan.predicted.records }
+  const meter = new ProgressMeter(totals, options.onProgress)
+  const build: Build = { ...work, workplace, manifest, reader, meter }
   try {
     await restoreBase(build)
     const restoredAt = performance.now()
@@ -62,7 +65,12 @@ export async function buildHome(
     await finishHome(build, begun)
     await reader.close()
     await fileSystem.removeTree(workplace.spoolDirectory)
-    return reportOf(build, { outcome, begun, restoreMs: restoredAt - beganAt, totalMs: performance.now() - beganAt })
+    return reportOf(build, {
+      outcome,
+      begun,
+      restoreMs: restoredAt - beganAt,
+      totalMs: performance.now() - beganAt,
+    })
   } finally {
     // A fetch may still run ahead of a reader that failed; the spool is cleared only after it ended.
     await reader.close()
@@ -84,11 +92,19 @@ async function restoreBase({ workplace, source, plan, manifest, meter, options }
   const checkpoint = checkpointOf(manifest)
   const { dataDirectory } = workplace.building
   try {
-    await writeDataFromCheckpoint(checkpoint, tablesDirectory, dataDirectory, { mode: 'link', verify: false, fileSystem })
+    await writeDataFromCheckpoint(checkpoint, tablesDirectory, dataDirectory, {
+      mode: 'link',
+      verify: false,
+      fileSystem,
+    })
   } catch (error) {
     if (!noLinks.has(systemCode(error) ?? '')) throw error
     await fileSystem.removeTree(dataDirectory)
-    await writeDataFromCheckpoint(checkpoint, tablesDirectory, dataDirectory, { mode: 'copy', verify: false, fileSystem })
+    await writeDataFromCheckpoint(checkpoint, tablesDirectory, dataDirectory, {
+      mode: 'copy',
+      verify: false,
+      fileSystem,
+    })
   }
 }
 
@@ -106,7 +122,11 @@ interface Begun {
  * Takes the new timeline's number only now that the state is there and proved: a recovery that fails leaves no trace in the
  * archive.
  */
-async function beginTimeline(build: Build, state: State, { throughLsn }: ReplayOutcome): Promise<Begun> {
+async function beginTimeline(
+  build: Build,
+  state: State,
+  { throughLsn, digest }: ReplayOutcome,
+): Promise<Begun> {
   const { plan, source, options, meter, workplace, manifest } = build
   const { fileSystem } = options
   const owner = plan.path.find((stretch) => stretch.fromLsn <= throughLsn && throughLsn <= stretch.throughLsn)
@@ -116,22 +136,26 @@ async function beginTimeline(build: Build, state: State, { throughLsn }: ReplayO
   const { environmentId } = source
   // Numbers go on, so that the newest segment has the highest number in whatever folder they meet.
   const segmentNumber = lastSegmentNumber(plan, manifest) + 1
-  await writeHomeIdentity(
-    workplace.building.home,
-    {
-      format: 1,
-      environmentId,
-      timeline,
-      createdAtUs: Date.now() * 1000,
-      archiving: false,
-      parent,
-      // Such a home's first record is not the beginning of its content.
-      ...(throughLsn === 0 ? { adoptedAtUs: Date.now() * 1000 } : {}),
-    },
-    fileSystem,
-  )
+  const identity: HomeIdentity = {
+    format: 1,
+    environmentId,
+    timeline,
+    createdAtUs: Date.now() * 1000,
+    archiving: false,
+    parent,
+    // Such a home's first record is not the beginning of its content.
+    ...(throughLsn === 0 ? { adoptedAtUs: Date.now() * 1000 } : {}),
+  }
+  await writeHomeIdentity(workplace.building.home, identity, fileSystem)
   meter.begin('checkpoint')
-  await state.checkpoint({ home: workplace.building.home, environmentId, timeline, segmentNumber })
+  await state.checkpoint({
+    layout: workplace.building,
+    identity,
+    segmentAfter: () => Promise.resolve(segmentNumber),
+    previous: undefined,
+    ...(digest === undefined ? {} : { digest }),
+    fileSystem,
+  })
   return { timeline, parent, committedAtUs, segmentNumber }
 }
 
@@ -160,9 +184,19 @@ function tablesOf({ spoolDirectory }: Workplace): string {
   return join(spoolDirectory, 'tables')
 }
 
+function tableBytes({ files }: BackupManifest): number {
+  return files.filter(({ name }) => name.startsWith(tablePrefix)).reduce((sum, { bytes }) => sum + bytes, 0)
+}
+
 const tablePrefix = 'checkpoint/tables/'
 
-function checkpointOf({ environmentId, timeline, checkpoint, files, endedAtUs }: BackupManifest): CheckpointManifest {
+function checkpointOf({
+  environmentId,
+  timeline,
+  checkpoint,
+  files,
+  endedAtUs,
+}: BackupManifest): CheckpointManifest {
   const tables = files
     .filter(({ name }) => name.startsWith(tablePrefix))
     .map(({ name, bytes, sha256 }) => ({ name: name.slice(tablePrefix.length), bytes, sha256 }))
@@ -193,12 +227,17 @@ function reportOf(
     ...(lastApplied === undefined ? {} : { lastApplied }),
     ...(firstDropped === undefined ? {} : { firstDropped }),
     records,
-    baseBytes: manifest.files.filter(({ name }) => name.startsWith(tablePrefix)).reduce((sum, { bytes }) => sum + bytes, 0),
+    baseBytes: tableBytes(manifest),
     logBytes: plan.predicted.logBytes,
     ...(digest === undefined ? {} : { digest }),
     proofs,
     warnings,
-    durationsMs: { restore: done.restoreMs, replay: outcome.replayMs, digest: outcome.digestMs, total: done.totalMs },
+    durationsMs: {
+      restore: done.restoreMs,
+      replay: outcome.replayMs,
+      digest: outcome.digestMs,
+      total: done.totalMs,
+    },
     resumed: false,
   }
 }

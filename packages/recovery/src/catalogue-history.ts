@@ -20,21 +20,32 @@ export function planRecovery(
 
 /** The history that a catalogue tells. */
 export function historyOf(catalogue: Catalogue): History {
-  const { timelines, segments, pieces, backups, marks } = catalogue
+  const { segments, pieces, backups, marks } = catalogue
   return {
-    branches: timelines.map(branchOf),
+    branches: branchesOf(catalogue),
     spans: [
-      ...segments.filter(hasRecords).map((segment): Span => ({ ...segment, origin: { type: 'segment', segment } })),
+      ...segments
+        .filter(hasRecords)
+        .map((segment): Span => ({ ...segment, origin: { type: 'segment', segment } })),
       ...[...groupPieces(pieces)].flatMap(piecesSpan),
       ...backups.flatMap(backupLog),
     ],
     bases: backups.map(baseOf),
     marks,
     known: [
-      ...[...segments, ...pieces].filter(hasRecords).map(({ timeline, lastLsn }) => ({ timeline, lsn: lastLsn })),
+      ...[...segments, ...pieces]
+        .filter(hasRecords)
+        .map(({ timeline, lastLsn }) => ({ timeline, lsn: lastLsn })),
       ...backups.map(({ timeline, endLsn }) => ({ timeline, lsn: endLsn })),
     ],
   }
+}
+
+/** A backup may be there before any shipper told of its timeline; then that is a root as far as the archive knows. */
+function branchesOf({ timelines, backups }: Catalogue): readonly Branch[] {
+  const told = new Set(timelines.map(({ timeline }) => timeline))
+  const untold = new Set(backups.map(({ timeline }) => timeline).filter((timeline) => !told.has(timeline)))
+  return [...timelines.map(branchOf), ...[...untold].map((timeline) => ({ timeline }))]
 }
 
 function branchOf({ timeline, parent, forkLsn }: Catalogue['timelines'][number]): Branch {

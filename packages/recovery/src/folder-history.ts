@@ -57,12 +57,16 @@ export async function readBackupFolder(directory: string, fileSystem: FileSystem
     timeline,
     lsn: checkpoint.lsn,
     committedAtUs: checkpoint.committedAtUs,
-    bytes: manifest.files.filter(({ name }) => !name.startsWith(logPrefix)).reduce((sum, { bytes }) => sum + bytes, 0),
+    bytes: manifest.files
+      .filter(({ name }) => !name.startsWith(logPrefix))
+      .reduce((sum, { bytes }) => sum + bytes, 0),
     origin: { type: 'directory', directory, manifest },
   }
   const parent = identity.parent
   const history: History = {
-    branches: [{ timeline, ...(parent === undefined ? {} : { parent: parent.timeline, forkLsn: parent.forkLsn }) }],
+    branches: [
+      { timeline, ...(parent === undefined ? {} : { parent: parent.timeline, forkLsn: parent.forkLsn }) },
+    ],
     spans: log.spans,
     bases: [base],
     marks: log.marks,

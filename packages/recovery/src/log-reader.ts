@@ -1,6 +1,13 @@
 // The log of a plan, record by record, out of whatever it was fetched from. What the plan promised is checked here: every
 // LSN once, in order, with increasing commit times. A source that ends early is damage, never the end of history.
-import { type ByteSource, decodeSegment, type FileSystem, type LogRecord, type Lsn, removeIfPresent } from '@timberline/wal'
+import {
+  type ByteSource,
+  decodeSegment,
+  type FileSystem,
+  type LogRecord,
+  type Lsn,
+  removeIfPresent,
+} from '@timberline/wal'
 import type { PathSpan } from './coverage.ts'
 import { recoveryError } from './errors.ts'
 import type { Span } from './history.ts'
@@ -36,7 +43,10 @@ export class LogReader {
    *
    * @throws RECOVERY_LOG_DAMAGED
    */
-  async *read(spans: readonly PathSpan[], options: { readonly keep?: Span | undefined } = {}): AsyncGenerator<LogRecord[]> {
+  async *read(
+    spans: readonly PathSpan[],
+    options: { readonly keep?: Span | undefined } = {},
+  ): AsyncGenerator<LogRecord[]> {
     let last: LogRecord | undefined
     for (const [index, part] of spans.entries()) {
       const ahead = spans[index + 1]
@@ -74,7 +84,11 @@ export class LogReader {
       const handle = await this.#fileSystem.open(segment.path, 'read')
       try {
         const { bytes } = await handle.status()
-        const source: ByteSource = { bytes, path: segment.path, read: (target, position) => handle.read(target, position) }
+        const source: ByteSource = {
+          bytes,
+          path: segment.path,
+          read: (target, position) => handle.read(target, position),
+        }
         for await (const group of decodeSegment(source, { expect, last: segment.last })) {
           throwIfAborted(this.#signal)
           const wanted = group.filter(({ lsn }) => lsn >= next && lsn <= part.throughLsn)
@@ -105,7 +119,10 @@ export class LogReader {
   }
 }
 
-function checkOrder(group: readonly LogRecord[], { last, part }: { last: LogRecord | undefined; part: PathSpan }): void {
+function checkOrder(
+  group: readonly LogRecord[],
+  { last, part }: { last: LogRecord | undefined; part: PathSpan },
+): void {
   let before = last
   for (const record of group) {
     const expected = before === undefined ? part.fromLsn : before.lsn + 1

@@ -35,13 +35,21 @@ export async function openSource(from: RecoveryFrom, fileSystem: FileSystem): Pr
     throw recoveryError('RECOVERY_SOURCE_MISSING', 'neither an archive nor a backup was named')
   }
   if (folder !== undefined && folder.environmentId !== environmentId) {
-    throw recoveryError('RECOVERY_ENVIRONMENT_MISMATCH', 'the backup belongs to another environment than the archive', {
-      details: { backup, environmentId: folder.environmentId, archive: archive?.store.url },
-    })
+    throw recoveryError(
+      'RECOVERY_ENVIRONMENT_MISMATCH',
+      'the backup belongs to another environment than the archive',
+      {
+        details: { backup, environmentId: folder.environmentId, archive: archive?.store.url },
+      },
+    )
   }
   const extra = logs === undefined ? undefined : await readExtraLog(logs, environmentId, fileSystem)
   const readHistory = async (): Promise<History> => {
-    const parts = [...(archive === undefined ? [] : [historyOf(await archive.catalogue())]), folder?.history, extra]
+    const parts = [
+      ...(archive === undefined ? [] : [historyOf(await archive.catalogue())]),
+      folder?.history,
+      extra,
+    ]
     return unite(parts.filter((part) => part !== undefined))
   }
   return {
@@ -54,18 +62,29 @@ export async function openSource(from: RecoveryFrom, fileSystem: FileSystem): Pr
     beginTimeline: async (fork, { claim }) => {
       const { branches } = await readHistory()
       const next = 1 + branches.reduce((most, { timeline }) => Math.max(most, timeline), fork.timeline)
-      return archive === undefined || !claim ? next : claimTimeline(archive, fork)
+      return archive === undefined || !claim ? next : claimTimeline(archive, fork, branches)
     },
   }
 }
 
-async function claimTimeline(archive: Archive, fork: { timeline: number; forkLsn: number }): Promise<number> {
-  return archive.beginTimeline({ parent: fork.timeline, forkLsn: fork.forkLsn })
+async function claimTimeline(
+  archive: Archive,
+  fork: { timeline: number; forkLsn: number },
+  branches: readonly Branch[],
+): Promise<number> {
+  const { timelines } = await archive.catalogue()
+  const parent = branches.find(({ timeline }) => timeline === fork.timeline)
+  // A backup can be in an archive to which no log was ever shipped; the fork is told with the line that it leaves.
+  if (!timelines.some(({ timeline }) => timeline === fork.timeline)) {
+    await archive.beginTimeline(parent ?? { timeline: fork.timeline })
+  }
+  const { timeline } = await archive.beginTimeline({ parent: fork.timeline, forkLsn: fork.forkLsn })
+  return timeline
 }
 
 function manifestOf({ origin }: Base, archive: Archive | undefined): Promise<BackupManifest> {
   if (origin.type === 'directory') return Promise.resolve(origin.manifest)
-  return requireArchive(archive).backupManifest(origin.backup)
+  return requireArchive(archive).backupManifest(origin.backup.label)
 }
 
 async function restoreTables(
@@ -76,7 +95,10 @@ async function restoreTables(
   const { origin } = base
   if (origin.type === 'archive') {
     const source = requireArchive(archive)
-    return restoreArchivedTables(source, await source.backupManifest(origin.backup), { directory, options })
+    return restoreArchivedTables(source, await source.backupManifest(origin.backup.label), {
+      directory,
+      options,
+    })
   }
   const { fileSystem } = options
   const tables = origin.manifest.files.filter(({ name }) => name.startsWith(tablesPrefix))
@@ -114,14 +136,20 @@ async function fetchSpan(
 }
 
 /** A log folder of a home tells where its timeline left its parent, which its segments do not. */
-async function readExtraLog(directory: string, environmentId: string, fileSystem: FileSystem): Promise<History> {
+async function readExtraLog(
+  directory: string,
+  environmentId: string,
+  fileSystem: FileSystem,
+): Promise<History> {
   const log = await readLogFolder(directory, { environmentId, fileSystem })
   const home = dirname(directory)
   const hasIdentity = (await fileSystem.status(homeLayout(home).identityPath)) !== undefined
   const identity = hasIdentity ? await readHomeIdentity(home, fileSystem) : undefined
   const branches: Branch[] = [...new Set(log.spans.map(({ timeline }) => timeline))].map((timeline) => {
     const parent = identity?.timeline === timeline ? identity.parent : undefined
-    return parent === undefined ? { timeline } : { timeline, parent: parent.timeline, forkLsn: parent.forkLsn }
+    return parent === undefined
+      ? { timeline }
+      : { timeline, parent: parent.timeline, forkLsn: parent.forkLsn }
   })
   return { ...log, branches, bases: [] }
 }
@@ -158,4 +186,3 @@ function requireArchive(archive: Archive | undefined): Archive {
   if (archive !== undefined) return archive
   throw recoveryError('RECOVERY_SOURCE_MISSING', 'the plan reads from an archive that was not named')
 }
-

@@ -237,7 +237,7 @@ function complete(question: Question, base: Base, { throughLsn, throughLsnMax }:
     spans,
     ...(throughLsn === undefined ? {} : { throughLsn }),
     throughLsnMax,
-    ...(next === undefined ? {} : { next }),
+    ...(next === undefined ? {} : { next: { ...next, fromLsn: throughLsnMax + 1 } }),
     predicted: {
       baseBytes: base.bytes,
       logBytes: spans.reduce((sum, { span }) => sum + span.bytes, 0),

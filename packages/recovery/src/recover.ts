@@ -135,10 +135,15 @@ async function requireBackup(home: string, fileSystem: FileSystem): Promise<void
   for (const label of [BACKUP_LABEL, RECOVERY_LABEL]) {
     if ((await fileSystem.status(join(home, label))) !== undefined) return
   }
-  throw recoveryError('RECOVERY_SOURCE_MISSING', 'no backup is there', { details: { path: join(home, BACKUP_LABEL) } })
+  throw recoveryError('RECOVERY_SOURCE_MISSING', 'no backup is there', {
+    details: { path: join(home, BACKUP_LABEL) },
+  })
 }
 
-function choicesOf({ timeline, base }: Pick<RecoverOptions, 'timeline' | 'base'>): { timeline?: number; base?: string } {
+function choicesOf({ timeline, base }: Pick<RecoverOptions, 'timeline' | 'base'>): {
+  timeline?: number
+  base?: string
+} {
   return { ...(timeline === undefined ? {} : { timeline }), ...(base === undefined ? {} : { base }) }
 }
 

@@ -129,9 +129,13 @@ function proofOf(compared: {
 }): DigestProof {
   const { recorded, digest, recordedBy = 'backup' } = compared
   if (recorded.hex === digest.hex) return { lsn: digest.lsn, hex: digest.hex, recordedBy }
-  throw recoveryError('RECOVERY_DIGEST_MISMATCH', 'the restored content is not what was recorded at this lsn', {
-    details: { lsn: digest.lsn, recorded: recorded.hex, restored: digest.hex, recordedBy },
-  })
+  throw recoveryError(
+    'RECOVERY_DIGEST_MISMATCH',
+    'the restored content is not what was recorded at this lsn',
+    {
+      details: { lsn: digest.lsn, recorded: recorded.hex, restored: digest.hex, recordedBy },
+    },
+  )
 }
 
 /** The record after the target is told for people; that it cannot be read does not touch the recovered state. */
@@ -140,7 +144,9 @@ async function firstDropped(
   throughLsn: Lsn,
 ): Promise<{ firstDropped?: TransactionBrief; warnings: readonly string[] }> {
   const wanted = throughLsn + 1
-  const inside = plan.spans.find(({ span, fromLsn, throughLsn: last }) => fromLsn <= wanted && wanted <= Math.min(last, span.lastLsn))
+  const inside = plan.spans.find(
+    ({ span, fromLsn, throughLsn: last }) => fromLsn <= wanted && wanted <= Math.min(last, span.lastLsn),
+  )
   const part = inside ?? (plan.next !== undefined && plan.next.fromLsn <= wanted ? plan.next : undefined)
   if (part === undefined) return { warnings: [] }
   try {
@@ -148,6 +154,8 @@ async function firstDropped(
     return { firstDropped: briefOf(record), warnings: [] }
   } catch (error) {
     if (!(error instanceof TimberlineError) || error.kind === 'aborted') throw error
-    return { warnings: [`the first dropped record, lsn ${wanted}, cannot be read: ${error.code} ${error.message}`] }
+    return {
+      warnings: [`the first dropped record, lsn ${wanted}, cannot be read: ${error.code} ${error.message}`],
+    }
   }
 }

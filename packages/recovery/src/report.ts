@@ -50,7 +50,13 @@ export interface RecoveryReport {
 
 /** A report out of a label, which only this package writes. */
 export function decodeReport(value: unknown): RecoveryReport {
-  if (typeof value === 'object' && value !== null && 'lsn' in value && 'timeline' in value && 'proofs' in value) {
+  if (
+    typeof value === 'object' &&
+    value !== null &&
+    'lsn' in value &&
+    'timeline' in value &&
+    'proofs' in value
+  ) {
     // oxlint-disable-next-line typescript/no-unsafe-type-assertion -- the label is ours, and only printed from here on
     return value as RecoveryReport
   }

@@ -67,7 +67,7 @@ export async function* readChunks(
 ): AsyncGenerator<Uint8Array> {
   const handle = await fileSystem.open(path, 'read')
   try {
-    for (let position = 0; position < bytes; ) {
+    for (let position = 0; position < bytes;) {
       const chunk = Buffer.allocUnsafe(Math.min(readBytes, bytes - position))
       const read = await handle.read(chunk, position)
       if (read === 0) return

@@ -179,25 +179,43 @@ async function readLabel(home: string, fileSystem: FileSystem): Promise<Recovery
   try {
     value = JSON.parse(text)
   } catch (cause) {
-    throw recoveryError('RECOVERY_TARGET_NOT_EMPTY', 'the label of a recovery cannot be decoded', { details: { path }, cause })
+    throw recoveryError('RECOVERY_TARGET_NOT_EMPTY', 'the label of a recovery cannot be decoded', {
+      details: { path },
+      cause,
+    })
   }
   if (typeof value !== 'object' || value === null || !('phase' in value) || !('request' in value)) {
-    throw recoveryError('RECOVERY_TARGET_NOT_EMPTY', 'the label of a recovery is not one of ours', { details: { path } })
+    throw recoveryError('RECOVERY_TARGET_NOT_EMPTY', 'the label of a recovery is not one of ours', {
+      details: { path },
+    })
   }
   const phase = value.phase === 'install' ? 'install' : 'build'
-  return { format: 1, phase, request: String(value.request), report: 'report' in value ? value.report : undefined }
+  return {
+    format: 1,
+    phase,
+    request: String(value.request),
+    report: 'report' in value ? value.report : undefined,
+  }
 }
 
 function writeLabel(home: string, label: RecoveryLabel, fileSystem: FileSystem): Promise<void> {
   // Metadata of transactions may hold numbers that JSON has no form for.
   const plain = (_: string, value: unknown): unknown => (typeof value === 'bigint' ? String(value) : value)
-  return writeFileAtomic(join(home, RECOVERY_LABEL), Buffer.from(`${JSON.stringify(label, plain, 2)}\n`), fileSystem)
+  return writeFileAtomic(
+    join(home, RECOVERY_LABEL),
+    Buffer.from(`${JSON.stringify(label, plain, 2)}\n`),
+    fileSystem,
+  )
 }
 
 /** Once parts of a backup have been replaced by the recovered home, it can only be completed, not led elsewhere. */
 function refuseOtherRequest(home: string, label: RecoveryLabel, request: string): void {
   if (label.request === request) return
-  throw recoveryError('RECOVERY_TARGET_NOT_EMPTY', 'another recovery of this backup only has to be completed', {
-    details: { home, unfinished: label.request, asked: request },
-  })
+  throw recoveryError(
+    'RECOVERY_TARGET_NOT_EMPTY',
+    'another recovery of this backup only has to be completed',
+    {
+      details: { home, unfinished: label.request, asked: request },
+    },
+  )
 }
