@@ -44,6 +44,11 @@ export class CatalogueFold {
     return this.#segments.get(keyOf(timeline, segmentNumber))
   }
 
+  /** The segments of a timeline, ascending. */
+  segmentsOf(timeline: number): readonly SegmentRef[] {
+    return [...this.#segments.values()].filter((segment) => segment.timeline === timeline).toSorted(bySegment)
+  }
+
   backup(label: string): BackupRef | undefined {
     return this.#backups.get(label)
   }
@@ -145,12 +150,20 @@ export class CatalogueFold {
   countedPieces(listed: readonly PieceRef[]): readonly PieceRef[] {
     const later = (piece: PieceRef): readonly OwnerRef[] =>
       this.#owners.filter((owner) => owner.epoch > piece.epoch && owner.timeline === piece.timeline)
-    return listed
+    const counted = listed
       .filter((piece) => piece.epoch <= (this.owner?.epoch ?? 0))
       .filter((piece) =>
         later(piece).every(({ adopted }) => adopted === undefined || reaches(adopted, piece)),
       )
       .toSorted((a, b) => bySegment(a, b) || a.position - b.position || b.endPosition - a.endPosition)
+    let before: PieceRef | undefined
+    return counted.filter((piece) => {
+      // A put whose answer was lost may have stood while a longer piece was tried again.
+      const isHeld =
+        before !== undefined && bySegment(before, piece) === 0 && piece.position < before.endPosition
+      if (!isHeld) before = piece
+      return !isHeld
+    })
   }
 
   #adopt({ segmentNumber, endPosition }: { segmentNumber: number; endPosition: number }): void {

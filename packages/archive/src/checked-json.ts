@@ -2,7 +2,7 @@
 import { createHash } from 'node:crypto'
 
 const TAIL = /^,\n {2}"sha256": "([0-9a-f]{64})"\n\}\n$/
-const TAIL_BYTES = 81
+const TAIL_BYTES = 83
 
 /** Either a value whose checksum held, or what is wrong. */
 export type CheckedJson =

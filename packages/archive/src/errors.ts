@@ -22,7 +22,11 @@ export type ArchiveErrorCode =
   | 'ARCHIVE_BACKUP_UNKNOWN'
   | 'ARCHIVE_UPLOAD_DAMAGED'
   | 'ARCHIVE_STORE_FAILED'
-  | 'ARCHIVE_CLOSED'
+  | 'ARCHIVE_LOG_MISSING'
+  | 'ARCHIVE_LOG_EMPTY'
+  | 'ARCHIVE_LOG_FOREIGN'
+  | 'ARCHIVE_LOG_FAILED'
+  | 'ARCHIVE_OPTION_INVALID'
   | 'ARCHIVE_ABORTED'
 
 type ErrorMaker = (
@@ -97,8 +101,25 @@ export const archiveError: ErrorMaker = errorsFrom<ArchiveErrorCode>({
     kind: 'unavailable',
     hint: 'Mend what the cause names; a shipper tries again by itself.',
   },
-  // A call on something that was closed.
-  ARCHIVE_CLOSED: { kind: 'closed', hint: 'Open it again.' },
+  // There is no log folder at this path. A mistyped home must not look like an idle one.
+  ARCHIVE_LOG_MISSING: { kind: 'invalid', hint: 'Check the path of the home or its log folder.' },
+  // The log folder has no segment yet.
+  ARCHIVE_LOG_EMPTY: {
+    kind: 'unavailable',
+    hint: 'Open the home once; a shipper waits for the first segment by itself.',
+  },
+  // The log in the folder is not the one that the caller named.
+  ARCHIVE_LOG_FOREIGN: {
+    kind: 'conflict',
+    hint: 'Check the path: this log is of another environment or timeline.',
+  },
+  // The log could not be read or its confirmation not written; the cause says why.
+  ARCHIVE_LOG_FAILED: {
+    kind: 'unavailable',
+    hint: 'Mend what the cause names; a shipper tries again by itself.',
+  },
+  // An argument outside its documented bounds.
+  ARCHIVE_OPTION_INVALID: { kind: 'invalid', hint: 'Mend the argument named in the message.' },
   // The caller's signal asked to stop.
   ARCHIVE_ABORTED: { kind: 'aborted', hint: 'Nothing to mend: the caller asked to stop.' },
 })

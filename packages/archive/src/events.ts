@@ -1,5 +1,8 @@
 import type { TimberlineError } from '@timberline/wal'
 
+/** The parts of a shipper's work that are tried again each on its own. */
+export type ShipperWork = 'begin' | 'follow' | 'piece' | 'segment'
+
 /** What a shipper did, told after it was durable in the archive. */
 export type ShipperEvent =
   /** The shipper owns the archive from now on and goes on at this place. */
@@ -36,7 +39,7 @@ export type ShipperEvent =
   /** A try failed for a reason that may pass; the next one comes after `delayMs`. */
   | {
       readonly type: 'ship.retried'
-      readonly work: 'follow' | 'piece' | 'segment'
+      readonly work: ShipperWork
       readonly tries: number
       readonly delayMs: number
       readonly error: TimberlineError

@@ -29,4 +29,7 @@ export type {
 } from './catalogue.ts'
 export type { CatalogueEvent, JournalEntry } from './catalogue-event.ts'
 export { backupFileName, backupManifestName } from './layout.ts'
-export type { ShipperEvent } from './events.ts'
+export type { ShipperEvent, ShipperWork } from './events.ts'
+export { runShipper, Shipper } from './shipper.ts'
+export type { RunShipperOptions, ShippedIdentity } from './shipper-options.ts'
+export type { ShipperStatus } from './shipper-gauge.ts'

@@ -1,0 +1,58 @@
+import { createHash, type Hash } from 'node:crypto'
+import type { FileSystem } from '@timberline/wal'
+import { archiveError } from './errors.ts'
+
+const CHUNK_BYTES = 256 * 1024
+
+/** A part of a file that no longer changes. */
+export interface FileRange {
+  readonly path: string
+  readonly position: number
+  readonly endPosition: number
+}
+
+/** The bytes of a range, in chunks that own their memory. @throws ARCHIVE_SOURCE_CHANGED when the file ends before it */
+export async function* readRange(
+  fileSystem: FileSystem,
+  range: FileRange,
+  signal?: AbortSignal,
+): AsyncGenerator<Buffer> {
+  const handle = await fileSystem.open(range.path, 'read')
+  try {
+    for (let position = range.position; position < range.endPosition;) {
+      refuseAborted(signal)
+      const chunk = Buffer.allocUnsafe(Math.min(CHUNK_BYTES, range.endPosition - position))
+      const got = await handle.read(chunk, position)
+      if (got === 0) {
+        const { path, endPosition } = range
+        throw archiveError('ARCHIVE_SOURCE_CHANGED', 'a file ended early', {
+          details: { path, position, endPosition },
+        })
+      }
+      position += got
+      yield chunk.subarray(0, got)
+    }
+  } finally {
+    await handle.close()
+  }
+}
+
+/** A stream that hashes what passes. */
+export async function* hashing(content: AsyncIterable<Buffer>, hash: Hash): AsyncGenerator<Buffer> {
+  for await (const chunk of content) {
+    hash.update(chunk)
+    yield chunk
+  }
+}
+
+/** The checksum that `hashing` feeds. */
+export function sha256Hash(): Hash {
+  return createHash('sha256')
+}
+
+/** @throws ARCHIVE_ABORTED once the signal has asked to stop */
+export function refuseAborted(signal: AbortSignal | undefined): void {
+  if (signal?.aborted === true) {
+    throw archiveError('ARCHIVE_ABORTED', 'the work was stopped', { cause: signal.reason })
+  }
+}

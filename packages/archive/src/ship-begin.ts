@@ -1,0 +1,73 @@
+import type { LogIdentity } from '@timberline/wal'
+import { Backlog } from './backlog.ts'
+import type { CatalogueFold } from './catalogue-fold.ts'
+import { archiveError } from './errors.ts'
+import type { PieceRef } from './catalogue.ts'
+import { claimReign, type Claimant, type Reign } from './reign.ts'
+import { removePieces } from './ship-segment.ts'
+import { type Shipment, type Survey, surveyShipment } from './ship-survey.ts'
+import type { ShippedIdentity } from './shipper-options.ts'
+
+/** A shipper that owns its archive and knows where to go on. */
+export interface Voyage {
+  readonly shipment: Shipment
+  readonly reign: Reign
+  readonly survey: Survey
+  readonly backlog: Backlog
+  /** Names of the pieces of each segment that is not archived yet, to be removed with it. */
+  readonly pieces: Map<number, Pick<PieceRef, 'name'>[]>
+}
+
+/**
+ * Begins to ship: compares first and claims only when log and archive belong together, so that a shipper that is refused has
+ * changed nothing; then looks again, because the owner before may have been at work until the claim stood.
+ */
+export async function beginVoyage(
+  shipment: Shipment,
+  claimant: Claimant,
+  identity: ShippedIdentity,
+): Promise<Voyage> {
+  const { archive } = shipment
+  const compared = new Set<string>()
+  await surveyShipment(shipment, compared)
+  await beginTimeline(shipment, identity)
+  const reign = await claimReign(archive, claimant, identity.timeline)
+  const survey = await surveyShipment(shipment, compared)
+  await archive.journal.append((fold) =>
+    fold.owner?.epoch === reign.epoch && fold.owner.adopted !== undefined
+      ? undefined
+      : { type: 'owner.adopted', epoch: reign.epoch, ...adoptedBy(survey) },
+  )
+  const pieces = new Map<number, Pick<PieceRef, 'name'>[]>()
+  const fold = await reign.check()
+  for (const [segmentNumber, listed] of survey.pieces) {
+    // A crash came between the segment's event and the removal of its pieces.
+    if (fold.segment(identity.timeline, segmentNumber) !== undefined) await removePieces(shipment, listed)
+    else pieces.set(segmentNumber, [...listed])
+  }
+  return { shipment, reign, survey, backlog: new Backlog(survey), pieces }
+}
+
+function adoptedBy({ pieced, nextSegment }: Survey): { segmentNumber: number; endPosition: number } {
+  // Pieces of older segments, also of those that are in no log any more, count as they are.
+  return pieced === undefined ? { segmentNumber: nextSegment, endPosition: 0 } : pieced
+}
+
+async function beginTimeline({ archive }: Shipment, identity: ShippedIdentity): Promise<void> {
+  await archive.journal.append((fold) =>
+    fold.timeline(identity.timeline) ? undefined : firstEvent(fold, identity),
+  )
+}
+
+function firstEvent(
+  fold: CatalogueFold,
+  { timeline, parent }: LogIdentity & ShippedIdentity,
+): { type: 'timeline.begun'; timeline: number; parent?: number; forkLsn?: number } {
+  if (fold.newestTimeline === 0) return { type: 'timeline.begun', timeline }
+  if (parent !== undefined && fold.timeline(parent.timeline) !== undefined) {
+    return { type: 'timeline.begun', timeline, parent: parent.timeline, forkLsn: parent.forkLsn }
+  }
+  throw archiveError('ARCHIVE_TIMELINE_UNKNOWN', 'the archive does not know where this timeline comes from', {
+    details: { timeline, parent: parent?.timeline },
+  })
+}

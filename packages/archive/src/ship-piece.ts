@@ -1,0 +1,40 @@
+import { join } from 'node:path'
+import { segmentName } from '@timberline/wal'
+import type { Tail } from './backlog.ts'
+import { readRange } from './file-range.ts'
+import { pieceName } from './layout.ts'
+import type { Reign } from './reign.ts'
+import type { Shipment } from './ship-survey.ts'
+
+/** A piece in the archive. */
+export interface ShippedPiece {
+  readonly name: string
+  readonly storedBytes: number
+}
+
+/**
+ * Ships durable frames of a segment as a piece. When this resolves the piece counts, whatever another shipper does next: its
+ * survey comes after its claim, and there was no claim yet when the piece stood.
+ *
+ * @throws ARCHIVE_FENCED, ARCHIVE_CONFLICT
+ */
+export async function shipPiece(shipment: Shipment, reign: Reign, tail: Tail): Promise<ShippedPiece> {
+  const { archive, identity, fileSystem, signal, logDirectory } = shipment
+  const { timeline } = identity
+  await reign.check()
+  for (const { name, lsn, committedAtUs } of tail.marks) {
+    const mark = { timeline, name, lsn, committedAtUs }
+    // Before the piece: a mark that is noted too early is not shown, one that is noted too late could be lost.
+    await archive.journal.append((fold) =>
+      fold.hasMark(mark) ? undefined : { type: 'mark.noted', epoch: reign.epoch, mark },
+    )
+  }
+  const { segmentNumber, position, endPosition, firstLsn, lastLsn, lastCommittedAtUs } = tail
+  const place = { segmentNumber, position, endPosition, firstLsn, lastLsn, lastCommittedAtUs }
+  const name = pieceName({ timeline, ...place, epoch: reign.epoch })
+  const range = { path: join(logDirectory, segmentName(segmentNumber)), position, endPosition }
+  const read = (): AsyncIterable<Buffer> => readRange(fileSystem, range, signal)
+  const { storedBytes } = await archive.putObject(name, { read })
+  await reign.check()
+  return { name, storedBytes }
+}

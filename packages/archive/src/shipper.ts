@@ -1,0 +1,275 @@
+/*
+ * The shipper as a pipeline of facts; payloads go from file to store as byte streams and never through an Observable.
+ *
+ *   follow   the log's durable growth → the backlog (a picture, not a queue)
+ *   pieces   every interval: what is durable and unsealed goes as pieces, one put after the other
+ *   segments one after the other: sealed segments whole, verified, entered in the catalogue; their pieces go
+ *
+ * Pieces and segments are two lanes, because a large segment under way must not delay the recovery point.
+ *
+ * Failure. `unavailable` (store down, disk full, a read refused): tried again for ever, with delays that double up to a cap,
+ * visible in status and events; the log keeps what is not confirmed. Everything else (conflict, fencing, damage) stops the
+ * shipper with its error. Stop at any point, also by a crash: what is held is found again from the archive and the log.
+ */
+import { writeConfirmation, type Lsn } from '@timberline/wal'
+import {
+  concatMap,
+  defer,
+  EMPTY,
+  firstValueFrom,
+  lastValueFrom,
+  merge,
+  type Observable,
+  of,
+  race,
+  repeat,
+  retry,
+  Subject,
+  takeUntil,
+  tap,
+  throwError,
+  timer,
+} from 'rxjs'
+import type { ShipperEvent, ShipperWork } from './events.ts'
+import { beginVoyage, type Voyage } from './ship-begin.ts'
+import { followBacklog } from './ship-follow.ts'
+import { shipPiece } from './ship-piece.ts'
+import { archiveSegment, removePieces } from './ship-segment.ts'
+import { ShipperGauge, type ShipperStatus } from './shipper-gauge.ts'
+import { asShipperError, isAborted, isTransient } from './ship-failure.ts'
+import { completeShipperOptions, type RunShipperOptions, type ShipperSettings } from './shipper-options.ts'
+import { durableEnd } from './ship-survey.ts'
+import { type Claimant, newClaimant } from './reign.ts'
+
+/** Begins to ship a log into an archive. @throws ARCHIVE_OPTION_INVALID, ARCHIVE_FOREIGN_ENVIRONMENT */
+export function runShipper(options: RunShipperOptions): Shipper {
+  return new Shipper(completeShipperOptions(options), options.signal)
+}
+
+/** A running shipper. */
+export class Shipper {
+  /** Completes when the shipper ends; a subscriber's own error does not reach the shipper. */
+  readonly events$: Observable<ShipperEvent>
+  /** Resolves when the signal ended the shipper, rejects with the error that did. */
+  readonly done: Promise<void>
+  readonly #settings: ShipperSettings
+  readonly #events = new Subject<ShipperEvent>()
+  /** Something moved: waiting flushes look again. */
+  readonly #moved = new Subject<void>()
+  readonly #hurry = new Subject<void>()
+  readonly #stopped = new Subject<void>()
+  readonly #stop = new AbortController()
+  readonly #busy = new Set<Promise<unknown>>()
+  readonly #gauge = new ShipperGauge()
+  #voyage: Voyage | undefined
+  #isHurried = false
+  #lastPieceMs = 0
+  #confirmed = ''
+  #confirming: Promise<unknown> = Promise.resolve()
+  #claimant: Claimant | undefined
+
+  /** Use `runShipper`. */
+  constructor(settings: ShipperSettings, signal: AbortSignal | undefined) {
+    this.#settings = settings
+    this.events$ = this.#events.asObservable()
+    const stop = (): void => this.#end(signal?.reason)
+    signal?.addEventListener('abort', stop, { once: true })
+    if (signal?.aborted === true) stop()
+    this.done = this.#run().finally(() => signal?.removeEventListener('abort', stop))
+    // A caller may look at `done` much later; the error is not lost by that.
+    this.done.catch(() => undefined)
+  }
+
+  /** How things stand now. */
+  status(): ShipperStatus {
+    return this.#gauge.status(this.#voyage)
+  }
+
+  /**
+   * Ships what is durable in the log now without waiting for the interval; resolves with the last record that the archive then
+   * holds without a hole.
+   */
+  async flush(): Promise<Lsn> {
+    const lsn = await durableEnd(this.#settings)
+    const isShipped = (): boolean => this.#voyage !== undefined && this.#voyage.backlog.shippedLsn >= lsn
+    while (!isShipped()) {
+      const moved = firstValueFrom(this.#moved, { defaultValue: undefined })
+      // Asked again after each move: the follower may have been behind the log when the hurry was heard.
+      this.#isHurried = true
+      this.#hurry.next()
+      if (this.#stop.signal.aborted) {
+        await this.done
+        throw asShipperError(this.#stop.signal.reason, this.#stop.signal)
+      }
+      await moved
+    }
+    return this.#voyage?.backlog.shippedLsn ?? 0
+  }
+
+  async #run(): Promise<void> {
+    // A turn of the loop, so that the caller can subscribe before the first event.
+    await Promise.resolve()
+    try {
+      await lastValueFrom(this.#pipeline(), { defaultValue: undefined })
+    } catch (error) {
+      if (!this.#stop.signal.aborted || !isAborted(error)) {
+        this.#gauge.failed(error)
+        throw error
+      }
+    } finally {
+      this.#end(undefined)
+      // Lanes that an error in another one cut off finish their step; nothing goes on after `done`.
+      await Promise.allSettled(this.#busy)
+      this.#gauge.ended()
+      this.#events.next({ type: 'ship.ended' })
+      this.#events.complete()
+      this.#moved.complete()
+    }
+  }
+
+  #pipeline(): Observable<unknown> {
+    return this.#work('begin', () => this.#begin()).pipe(
+      concatMap((voyage) => {
+        const whole = new Subject<number>()
+        const follow = this.#work('follow', () => followBacklog(voyage, () => this.#noted()))
+        const pieces = this.#work('piece', () => this.#shipPieces(voyage, whole)).pipe(
+          repeat({ delay: () => this.#nextRound() }),
+          tap({ complete: () => whole.complete() }),
+        )
+        const segments = whole.pipe(
+          concatMap((number) => this.#work('segment', () => this.#archive(voyage, number))),
+        )
+        return merge(segments, follow, pieces)
+      }),
+    )
+  }
+
+  /** One piece of work, tried again while its failure may pass; nothing when the shipper was told to stop. */
+  #work<T>(work: ShipperWork, step: () => Promise<T>): Observable<T> {
+    return defer(() => (this.#stop.signal.aborted ? EMPTY : this.#tracked(step()))).pipe(
+      retry({ delay: (error: unknown) => this.#nextTry(work, error) }),
+      tap(() => this.#gauge.succeeded(work)),
+    )
+  }
+
+  async #tracked<T>(step: Promise<T>): Promise<T> {
+    const busy = step.catch((error: unknown) => {
+      throw asShipperError(error, this.#stop.signal)
+    })
+    this.#busy.add(busy)
+    try {
+      return await busy
+    } finally {
+      this.#busy.delete(busy)
+    }
+  }
+
+  #nextTry(work: ShipperWork, error: unknown): Observable<unknown> {
+    if (this.#stop.signal.aborted) return isAborted(error) ? EMPTY : throwError(() => error)
+    if (!isTransient(error)) return throwError(() => error)
+    const { first, max } = this.#settings.retryMs
+    const tries = this.#gauge.failing(work, error)
+    const delayMs = Math.min(max, first * 2 ** Math.min(tries - 1, 20))
+    this.#events.next({ type: 'ship.retried', work, tries, delayMs, error })
+    // Completing without a value ends the work quietly.
+    return timer(delayMs).pipe(takeUntil(this.#stopped))
+  }
+
+  /** The pause before the next piece, so that a commit just missed is still held within the interval. */
+  #nextRound(): Observable<unknown> {
+    if (this.#stop.signal.aborted) return EMPTY
+    if (this.#isHurried) return of(undefined)
+    const { intervalMs } = this.#settings
+    const pauseMs = Math.max(intervalMs / 4, intervalMs * 0.9 - 2 * this.#lastPieceMs)
+    return race(timer(pauseMs), this.#hurry).pipe(takeUntil(this.#stopped))
+  }
+
+  async #begin(): Promise<Voyage> {
+    const { archive, logDirectory, identity, fileSystem, name } = this.#settings
+    const shipment = { archive, logDirectory, identity, fileSystem, signal: this.#stop.signal }
+    this.#claimant ??= newClaimant(name)
+    const voyage = await beginVoyage(shipment, this.#claimant, identity)
+    this.#voyage = voyage
+    const { survey, reign, backlog } = voyage
+    if (survey.lost !== undefined) this.#events.next({ type: 'log.lost', ...survey.lost })
+    const { pieced, nextSegment } = survey
+    this.#events.next({
+      type: 'ship.began',
+      epoch: reign.epoch,
+      timeline: identity.timeline,
+      segmentNumber: pieced?.segmentNumber ?? nextSegment,
+      position: pieced?.endPosition ?? 0,
+      lsn: backlog.shippedLsn,
+    })
+    return voyage
+  }
+
+  #noted(): void {
+    this.#gauge.succeeded('follow')
+    this.#moved.next()
+  }
+
+  async #shipPieces(voyage: Voyage, whole: Subject<number>): Promise<void> {
+    this.#isHurried = false
+    const { backlog, shipment, reign, pieces } = voyage
+    for (const tail of backlog.tails()) {
+      const begunMs = performance.now()
+      const { name, storedBytes } = await shipPiece(shipment, reign, tail)
+      const own = pieces.get(tail.segmentNumber) ?? []
+      pieces.set(tail.segmentNumber, [...own, { name }])
+      backlog.pieceShipped(tail)
+      this.#moved.next()
+      this.#lastPieceMs = performance.now() - begunMs
+      const { segmentNumber, position, endPosition, lastLsn: lsn } = tail
+      const durationMs = this.#lastPieceMs
+      const place = { segmentNumber, position, endPosition, lsn }
+      this.#events.next({ type: 'piece.shipped', ...place, storedBytes, durationMs })
+    }
+    for (const number of backlog.takeWhole()) whole.next(number)
+    await this.#confirm(voyage)
+  }
+
+  async #archive(voyage: Voyage, segmentNumber: number): Promise<void> {
+    const { backlog, shipment, reign, pieces } = voyage
+    const begunMs = performance.now()
+    this.#gauge.uploading(segmentNumber)
+    this.#events.next({ type: 'segment.uploading', segmentNumber })
+    const { segment } = await archiveSegment(shipment, reign, segmentNumber)
+    backlog.segmentArchived(segmentNumber, segment.lastLsn)
+    const { lastLsn: lsn, bytes, storedBytes } = segment
+    const durationMs = performance.now() - begunMs
+    this.#events.next({ type: 'segment.archived', segmentNumber, lsn, bytes, storedBytes, durationMs })
+    await this.#confirm(voyage)
+    const count = await removePieces(shipment, pieces.get(segmentNumber) ?? [])
+    pieces.delete(segmentNumber)
+    if (count > 0) this.#events.next({ type: 'pieces.removed', segmentNumber, count })
+    this.#gauge.uploading(undefined)
+    this.#moved.next()
+  }
+
+  /** Tells the home what it may let go, one after the other. Only what was read back is confirmed. */
+  async #confirm({ backlog }: Voyage): Promise<void> {
+    const { logDirectory, name, fileSystem, identity } = this.#settings
+    const write = async (): Promise<void> => {
+      const place = {
+        segmentNumber: backlog.archivedSegment,
+        lsn: backlog.shippedLsn,
+        timeline: identity.timeline,
+      }
+      const text = JSON.stringify(place)
+      if (text === this.#confirmed) return
+      await writeConfirmation(logDirectory, name, place, fileSystem)
+      this.#confirmed = text
+    }
+    const turn = this.#confirming.then(write)
+    this.#confirming = turn.catch(() => undefined)
+    await turn
+  }
+
+  #end(reason: unknown): void {
+    if (this.#stop.signal.aborted) return
+    this.#stop.abort(reason)
+    this.#stopped.next()
+    this.#stopped.complete()
+  }
+}
