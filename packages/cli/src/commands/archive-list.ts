@@ -48,8 +48,9 @@ export async function removableSegments(home: string): Promise<Removable> {
       belowSegment: checkpoint?.segmentNumber ?? 0,
       keptBy: checkpoint === undefined ? 'no checkpoint' : 'the checkpoint',
     },
-    ...confirmations.map(({ name, segmentNumber }) => ({
-      belowSegment: segmentNumber + 1,
+    // An archive that confirmed another timeline holds nothing of this one.
+    ...confirmations.map(({ name, segmentNumber, timeline }) => ({
+      belowSegment: timeline === checkpoint?.timeline ? segmentNumber + 1 : 0,
       keptBy: `archive ${name}`,
     })),
     ...holds.map(({ purpose, pid, fromSegment }) => ({

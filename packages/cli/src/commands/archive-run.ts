@@ -28,13 +28,9 @@ export const archiveRunCommand: Command = async (args, surroundings) => {
     intervalMs: args.number('interval-ms') ?? 1000,
     signal: stop.signal,
   })
-  let shipped = { lsn: 0, storedBytes: 0 }
+  let storedBytes = 0
   const subscription = shipper.events$.subscribe((event) => {
-    if ('lsn' in event)
-      shipped = {
-        lsn: event.lsn,
-        storedBytes: shipped.storedBytes + ('storedBytes' in event ? event.storedBytes : 0),
-      }
+    if ('storedBytes' in event) storedBytes += event.storedBytes
     tellEvent(event, surroundings)
   })
   try {
@@ -45,11 +41,10 @@ export const archiveRunCommand: Command = async (args, surroundings) => {
     surroundings.signal.removeEventListener('abort', end)
     await archive.close()
   }
+  const { shippedLsn, archivedSegment, lagTransactions } = shipper.status()
   return {
-    document: { archive: archive.store.url, ...shipped },
-    lines: [
-      `archived through LSN ${String(shipped.lsn)}, ${formatBytes(shipped.storedBytes)} stored by this run`,
-    ],
+    document: { archive: archive.store.url, shippedLsn, archivedSegment, lagTransactions, storedBytes },
+    lines: [`archived through LSN ${String(shippedLsn)}, ${formatBytes(storedBytes)} stored by this run`],
   }
 }
 
