@@ -40,3 +40,21 @@ export { openState } from './state.ts'
 export type { OpenStateOptions, State } from './state.ts'
 export { RawStateHandle } from './state-handle.ts'
 export type { StateHandle } from './state-handle.ts'
+export { openCheckpointKeeper } from './checkpoint-keeper.ts'
+export type {
+  CheckpointInfo,
+  CheckpointKeeper,
+  CheckpointRequest,
+  KeeperOptions,
+  KeeperStatus,
+} from './checkpoint-keeper.ts'
+export type { CheckpointEvent, CheckpointReason } from './checkpoint-event.ts'
+export type { CheckpointPolicy } from './checkpoint-policy.ts'
+export { controlCall } from './control-call.ts'
+export type { ControlCallOptions } from './control-call.ts'
+export type { ControlReply, ControlRequest } from './control-protocol.ts'
+export { adopt, unadopt } from './adopt.ts'
+export type { AdoptReport, UnadoptReport } from './adopt.ts'
+export { ADOPT_MARKER, admitHome } from './home-admission.ts'
+export { clearBackupDue, readBackupDue, writeBackupDue } from './home-backup-due.ts'
+export type { BackupDue } from './home-backup-due.ts'

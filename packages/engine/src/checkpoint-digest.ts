@@ -1,0 +1,36 @@
+import { join } from 'node:path'
+import type { FileSystem } from '@timberline/wal'
+import type { CheckpointManifest } from './checkpoint-manifest.ts'
+import { writeDataFromCheckpoint } from './checkpoint-restore.ts'
+import type { StateDigest } from './digest.ts'
+import type { HomeLayout } from './home-layout.ts'
+import { openState } from './state.ts'
+
+/** Where a checkpoint is opened to be read; a leftover of a crash is removed by the next use and at open. */
+export const SCRATCH_NAME = 'checkpoint.scratch'
+
+/**
+ * The digest of a checkpoint's state, read from a scratch folder of links to just its tables: LevelDB is never opened on
+ * the checkpoint itself.
+ */
+export async function digestCheckpoint(
+  manifest: CheckpointManifest,
+  layout: HomeLayout,
+  fileSystem: FileSystem,
+): Promise<StateDigest> {
+  const scratch = join(layout.home, SCRATCH_NAME)
+  await fileSystem.removeTree(scratch)
+  try {
+    const dataDirectory = join(scratch, 'data')
+    await fileSystem.makeDirectory(scratch)
+    await writeDataFromCheckpoint(manifest, layout.tablesDirectory, dataDirectory, {
+      mode: 'link',
+      verify: false,
+      fileSystem,
+    })
+    await using state = await openState(dataDirectory, { createIfMissing: false, fileSystem })
+    return await state.digest()
+  } finally {
+    await fileSystem.removeTree(scratch)
+  }
+}

@@ -1,0 +1,30 @@
+/** Why a checkpoint was taken: asked for, so many bytes, so long ago, the home had none, the log is full, the database closes. */
+export type CheckpointReason = 'request' | 'bytes' | 'age' | 'first' | 'full' | 'close'
+
+/** What the checkpoint keeper did; told after the fact is durable. Listeners must not throw. */
+export type CheckpointEvent =
+  | {
+      readonly type: 'checkpoint.taken'
+      readonly reason: CheckpointReason
+      readonly lsn: number
+      readonly segmentNumber: number
+      readonly linkedCount: number
+      readonly droppedCount: number
+      readonly ms: number
+    }
+  | { readonly type: 'checkpoint.failed'; readonly reason: CheckpointReason; readonly error: unknown }
+  | { readonly type: 'checkpoint.hashed'; readonly lsn: number; readonly tables: number; readonly ms: number }
+  | { readonly type: 'checkpoint.hashFailed'; readonly error: unknown }
+  | { readonly type: 'log.pruned'; readonly names: readonly string[] }
+  | { readonly type: 'log.pruneFailed'; readonly error: unknown }
+  /** Commits wait: the log has reached its limit, and `archives` do not confirm, or somebody holds it. */
+  | {
+      readonly type: 'log.stalled'
+      readonly logBytes: number
+      readonly logBytesMax: number
+      readonly archives: readonly string[]
+      readonly holds: readonly string[]
+    }
+  | { readonly type: 'log.resumed'; readonly logBytes: number }
+  /** These segments were removed though `archives` do not hold them: their history has a hole from now on. */
+  | { readonly type: 'log.dropped'; readonly names: readonly string[]; readonly archives: readonly string[] }

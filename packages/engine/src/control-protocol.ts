@@ -1,0 +1,128 @@
+/**
+ * One JSON object a line, in both directions, over a Unix socket in the home. A convenience: backups and recoveries work
+ * without it.
+ */
+import * as v from 'valibot'
+import { engineError } from './errors.ts'
+
+/** What the owner of a home can be asked. */
+export type ControlRequest =
+  | { readonly type: 'status' }
+  /** Take a checkpoint; `digest` records the digest of its state. */
+  | { readonly type: 'checkpoint'; readonly digest?: boolean; readonly hashed?: boolean }
+  /** Seal the active segment and begin the next. */
+  | { readonly type: 'switch' }
+  /** The digest of the present state. */
+  | { readonly type: 'digest' }
+  /** Keep log segments until released, or until the process `pid` ends. */
+  | { readonly type: 'hold'; readonly purpose: string; readonly pid: number }
+  | { readonly type: 'release'; readonly id: string }
+
+/** A reply on the wire. */
+export type ControlReply =
+  | { readonly ok: true; readonly result: unknown }
+  | {
+      readonly ok: false
+      readonly error: {
+        readonly code: string
+        readonly kind: string
+        readonly message: string
+        readonly hint: string
+      }
+    }
+
+/** The longest request, in bytes. */
+export const REQUEST_BYTES_MAX = 16 * 1024
+/** The longest reply, in bytes. */
+export const REPLY_BYTES_MAX = 4 * 1024 * 1024
+
+const requestSchema = v.variant('type', [
+  v.strictObject({ type: v.literal('status') }),
+  v.strictObject({
+    type: v.literal('checkpoint'),
+    digest: v.exactOptional(v.boolean()),
+    hashed: v.exactOptional(v.boolean()),
+  }),
+  v.strictObject({ type: v.literal('switch') }),
+  v.strictObject({ type: v.literal('digest') }),
+  v.strictObject({
+    type: v.literal('hold'),
+    purpose: v.pipe(v.string(), v.minLength(1), v.maxLength(200)),
+    pid: v.pipe(v.number(), v.safeInteger(), v.minValue(1)),
+  }),
+  v.strictObject({ type: v.literal('release'), id: v.pipe(v.string(), v.regex(/^[A-Za-z0-9._-]{1,200}$/)) }),
+])
+
+const replySchema = v.variant('ok', [
+  v.object({ ok: v.literal(true), result: v.unknown() }),
+  v.object({
+    ok: v.literal(false),
+    error: v.object({ code: v.string(), kind: v.string(), message: v.string(), hint: v.string() }),
+  }),
+])
+
+/**
+ * The request in a line.
+ *
+ * @throws ENGINE_CONTROL_REQUEST
+ */
+export function decodeRequest(line: string): ControlRequest {
+  try {
+    return v.parse(requestSchema, JSON.parse(line))
+  } catch (cause) {
+    throw engineError('ENGINE_CONTROL_REQUEST', 'the request cannot be understood', { cause })
+  }
+}
+
+/**
+ * The reply in a line.
+ *
+ * @throws ENGINE_CONTROL_FAILED
+ */
+export function decodeReply(line: string): ControlReply {
+  try {
+    return v.parse(replySchema, JSON.parse(line))
+  } catch (cause) {
+    throw engineError('ENGINE_CONTROL_FAILED', 'the reply cannot be understood', { cause })
+  }
+}
+
+/** Cuts a byte stream into lines; refuses a line longer than the limit before keeping it. */
+export class LineSplitter {
+  readonly #bytesMax: number
+  #pending: Buffer[] = []
+  #pendingBytes = 0
+
+  constructor(bytesMax: number) {
+    this.#bytesMax = bytesMax
+  }
+
+  /**
+   * The lines that are whole now.
+   *
+   * @throws ENGINE_CONTROL_REQUEST when a line is too long
+   */
+  push(chunk: Buffer): string[] {
+    const lines: string[] = []
+    let from = 0
+    for (let end = chunk.indexOf(0x0a); end !== -1; end = chunk.indexOf(0x0a, from)) {
+      this.#keep(chunk.subarray(from, end))
+      lines.push(Buffer.concat(this.#pending).toString('utf8'))
+      this.#pending = []
+      this.#pendingBytes = 0
+      from = end + 1
+    }
+    this.#keep(chunk.subarray(from))
+    return lines
+  }
+
+  #keep(part: Buffer): void {
+    this.#pendingBytes += part.length
+    if (this.#pendingBytes > this.#bytesMax) {
+      throw engineError('ENGINE_CONTROL_REQUEST', 'a line is too long', {
+        details: { bytesMax: this.#bytesMax },
+      })
+    }
+    if (part.length > 0) this.#pending.push(part)
+  }
+}

@@ -1,0 +1,194 @@
+import { chmod, rename } from 'node:fs/promises'
+import { createServer } from 'node:net'
+import type { Server, Socket } from 'node:net'
+import { join } from 'node:path'
+import { TimberlineError, nodeFileSystem, placeHold, removeIfPresent } from '@timberline/wal'
+import type { Hold } from '@timberline/wal'
+import { withSocketPath } from './control-path.ts'
+import { LineSplitter, REQUEST_BYTES_MAX, decodeRequest } from './control-protocol.ts'
+import type { ControlReply, ControlRequest } from './control-protocol.ts'
+import { engineError } from './errors.ts'
+import type { HomeLayout } from './home-layout.ts'
+
+/** What the owner of a home answers with; results must be JSON-safe. */
+export interface ControlHandlers {
+  status(): Promise<object> | object
+  checkpoint(options: { readonly digest?: boolean; readonly hashed?: boolean }): Promise<object>
+  switchSegment(): Promise<object>
+  digest(): Promise<object>
+}
+
+/** The listening socket of a home, or the reason why there is none. */
+export interface ControlServer {
+  /** Absent while the socket works. */
+  readonly offReason?: string
+  /** Idempotent; removes the socket and lets go of the holds that were placed through it. */
+  close(): Promise<void>
+}
+
+const CONNECTIONS_MAX = 64
+const HOLDS_MAX = 256
+const IDLE_MS_MAX = 600_000
+
+/**
+ * Listens on the home's control socket, mode 0600. The caller holds the home's lock, so a socket that is already there
+ * belongs to nobody. Never fails: a socket that cannot be had is a reason in the result, not an error of the open.
+ */
+export async function openControlServer(
+  layout: HomeLayout,
+  handlers: ControlHandlers,
+): Promise<ControlServer> {
+  const server = new SocketServer(layout, handlers)
+  try {
+    await server.listen()
+    return server
+  } catch (error) {
+    await server.close()
+    return {
+      offReason: error instanceof Error ? error.message : String(error),
+      close: () => Promise.resolve(),
+    }
+  }
+}
+
+class SocketServer implements ControlServer {
+  readonly #layout: HomeLayout
+  readonly #handlers: ControlHandlers
+  readonly #server: Server
+  readonly #sockets = new Set<Socket>()
+  readonly #holds = new Map<string, Hold>()
+  #closing: Promise<void> | undefined
+
+  constructor(layout: HomeLayout, handlers: ControlHandlers) {
+    this.#layout = layout
+    this.#handlers = handlers
+    this.#server = createServer((socket) => this.#serve(socket))
+    this.#server.maxConnections = CONNECTIONS_MAX
+    // The database must not keep its process alive for a socket.
+    this.#server.unref()
+  }
+
+  async listen(): Promise<void> {
+    // Made under another name and renamed when only the owner may use it: nobody can slip in before.
+    const making = join(this.#layout.home, 'control.new')
+    await removeIfPresent(making, nodeFileSystem)
+    await withSocketPath(making, (path) => this.#bind(path))
+    await chmod(making, 0o600)
+    await rename(making, this.#layout.socketPath)
+    this.#server.on('error', () => this.#server.close())
+  }
+
+  close(): Promise<void> {
+    return (this.#closing ??= this.#close())
+  }
+
+  #bind(path: string): Promise<void> {
+    return new Promise((resolve, reject) => {
+      this.#server.once('error', reject)
+      this.#server.listen(path, () => {
+        this.#server.off('error', reject)
+        resolve()
+      })
+    })
+  }
+
+  async #close(): Promise<void> {
+    await removeIfPresent(this.#layout.socketPath, nodeFileSystem)
+    if (this.#server.listening) {
+      const closed = new Promise((resolve) => {
+        this.#server.close(resolve)
+      })
+      for (const socket of this.#sockets) socket.destroy()
+      await closed
+    }
+    for (const hold of this.#holds.values()) await hold.release()
+    this.#holds.clear()
+  }
+
+  #serve(socket: Socket): void {
+    const lines = new LineSplitter(REQUEST_BYTES_MAX)
+    let answering = Promise.resolve()
+    this.#sockets.add(socket)
+    socket.unref()
+    socket.setTimeout(IDLE_MS_MAX, () => socket.destroy())
+    socket.on('close', () => this.#sockets.delete(socket))
+    // A client that went away is no concern of the database.
+    socket.on('error', () => socket.destroy())
+    socket.on('data', (chunk: Buffer) => {
+      let whole: string[]
+      try {
+        whole = lines.push(chunk)
+      } catch (error) {
+        socket.end(`${JSON.stringify(failure(error))}\n`)
+        return
+      }
+      for (const line of whole) {
+        // One after the other: replies come in the order of requests.
+        socket.pause()
+        answering = answering.then(async () => {
+          const reply = await this.#answer(line)
+          if (!socket.destroyed) socket.write(`${JSON.stringify(reply)}\n`)
+          socket.resume()
+        })
+      }
+    })
+  }
+
+  async #answer(line: string): Promise<ControlReply> {
+    try {
+      return { ok: true, result: await this.#do(decodeRequest(line)) }
+    } catch (error) {
+      return failure(error)
+    }
+  }
+
+  async #do(request: ControlRequest): Promise<unknown> {
+    switch (request.type) {
+      case 'status':
+        return this.#handlers.status()
+      case 'checkpoint': {
+        const { digest, hashed } = request
+        return this.#handlers.checkpoint({
+          ...(digest === undefined ? {} : { digest }),
+          ...(hashed === undefined ? {} : { hashed }),
+        })
+      }
+      case 'switch':
+        return this.#handlers.switchSegment()
+      case 'digest':
+        return this.#handlers.digest()
+      case 'hold':
+        return this.#hold(request.purpose, request.pid)
+      case 'release':
+        return this.#release(request.id)
+    }
+  }
+
+  async #hold(purpose: string, pid: number): Promise<{ id: string }> {
+    if (this.#holds.size >= HOLDS_MAX) {
+      throw engineError('ENGINE_CONTROL_REQUEST', 'there are too many holds', {
+        details: { holds: HOLDS_MAX },
+      })
+    }
+    // It dies with the asking process, not with ours.
+    const hold = await placeHold(this.#layout.logDirectory, { purpose, pid })
+    this.#holds.set(hold.id, hold)
+    return { id: hold.id }
+  }
+
+  async #release(id: string): Promise<{ released: boolean }> {
+    const hold = this.#holds.get(id)
+    this.#holds.delete(id)
+    await hold?.release()
+    return { released: hold !== undefined }
+  }
+}
+
+function failure(error: unknown): ControlReply {
+  if (error instanceof TimberlineError) {
+    const { code, kind, message, hint } = error
+    return { ok: false, error: { code, kind, message, hint } }
+  }
+  const message = error instanceof Error ? error.message : String(error)
+  return { ok: false, error: { code: 'ENGINE_CONTROL_FAILED', kind: 'unavailable', message, hint: '' } }
+}
