@@ -12,9 +12,14 @@ import { copyRange } from './file-source.ts'
 import { appear, beginPartial, foreignNames, namesIn, settleLeftovers } from './partial-folder.ts'
 import type { PartialFolder } from './partial-folder.ts'
 import type { BackupSink } from './sink.ts'
+import { syncQueue } from './sync-queue.ts'
+import type { SyncQueue } from './sync-queue.ts'
 
 /** Folders inside a set; synced before it appears, innermost first. */
 const SET_FOLDERS = ['checkpoint/tables', 'checkpoint', 'log'] as const
+
+/** Files that wait for the disk while others are copied: more gain nothing, fewer leave the disk idle. */
+const SYNCS_PENDING_MAX = 4
 
 export interface FolderSinkOptions {
   readonly target: string
@@ -25,6 +30,8 @@ export interface FolderSinkOptions {
 /** A backup folder in the making; `folder` is where it is written. */
 export interface FolderSink extends BackupSink {
   readonly folder: string
+  /** For files that are written there by other means than `copy` and `write`. */
+  readonly syncs: SyncQueue
 }
 
 /**
@@ -61,7 +68,8 @@ export async function beginFolderSink(options: FolderSinkOptions): Promise<Folde
   const { target, label, fileSystem } = options
   await fileSystem.makeDirectory(dirname(target))
   const partial = await beginPartial(target, fileSystem)
-  const abandon = (): Promise<readonly string[]> => removePartial(partial, fileSystem)
+  const syncs = syncQueue(SYNCS_PENDING_MAX)
+  const abandon = (): Promise<readonly string[]> => removePartial({ partial, syncs }, fileSystem)
   try {
     for (const folder of SET_FOLDERS) await fileSystem.makeDirectory(join(partial.path, folder))
   } catch (error) {
@@ -72,24 +80,36 @@ export async function beginFolderSink(options: FolderSinkOptions): Promise<Folde
     target,
     label,
     folder: partial.path,
+    syncs,
     copy: async (range, name, context) => {
-      const { bytes, sha256 } = await copyRange(range, join(partial.path, name), context)
+      const { bytes, sha256 } = await copyRange(range, { path: join(partial.path, name), syncs }, context)
       return { name, bytes, sha256 }
     },
-    write: (name, content) => writeFile(join(partial.path, name), content, { name, fileSystem }),
-    complete: (manifest) => completeFolder(partial, manifest, fileSystem),
+    write: async (name, content) => {
+      await writeFile(join(partial.path, name), content, { syncs, fileSystem })
+      return { name, bytes: content.length, sha256: createHash('sha256').update(content).digest('hex') }
+    },
+    complete: (manifest) => completeFolder({ partial, syncs }, manifest, fileSystem),
     abandon,
   }
 }
 
+/** A partial folder with the files in it that are not durable yet. */
+interface Writing {
+  readonly partial: PartialFolder
+  readonly syncs: SyncQueue
+}
+
 async function completeFolder(
-  partial: PartialFolder,
+  { partial, syncs }: Writing,
   manifest: BackupManifest,
   fileSystem: FileSystem,
 ): Promise<readonly string[]> {
   const content = encodeBackupManifest(manifest)
-  await writeFile(join(partial.path, BACKUP_LABEL), content, { name: BACKUP_LABEL, fileSystem })
-  // The names of all files are durable; their content was when each was closed.
+  await writeFile(join(partial.path, BACKUP_LABEL), content, { syncs, fileSystem })
+  // The content of every file is durable from here on,
+  await syncs.settled()
+  // and so are their names.
   for (const folder of SET_FOLDERS) await fileSystem.syncDirectory(join(partial.path, folder))
   const old = await appear(partial, fileSystem)
   partial.forget()
@@ -103,7 +123,12 @@ async function completeFolder(
   }
 }
 
-async function removePartial(partial: PartialFolder, fileSystem: FileSystem): Promise<readonly string[]> {
+async function removePartial(
+  { partial, syncs }: Writing,
+  fileSystem: FileSystem,
+): Promise<readonly string[]> {
+  // No handle may be open in a folder that is being removed; why a sync failed has been told by whoever waited for it.
+  await syncs.settled().catch(() => undefined)
   try {
     await fileSystem.removeTree(partial.path)
     return []
@@ -118,21 +143,16 @@ async function removePartial(partial: PartialFolder, fileSystem: FileSystem): Pr
 async function writeFile(
   path: string,
   content: Buffer,
-  more: { name: string; fileSystem: FileSystem },
-): Promise<{ name: string; bytes: number; sha256: string }> {
+  more: { syncs: SyncQueue; fileSystem: FileSystem },
+): Promise<void> {
   const handle = await more.fileSystem.open(path, 'create')
   try {
     await handle.write(content, 0)
-    // The content is durable from here on.
-    await handle.sync()
-  } finally {
+  } catch (error) {
     await handle.close()
+    throw error
   }
-  return {
-    name: more.name,
-    bytes: content.length,
-    sha256: createHash('sha256').update(content).digest('hex'),
-  }
+  await more.syncs.add(handle)
 }
 
 async function readManifest(target: string, fileSystem: FileSystem): Promise<BackupManifest> {

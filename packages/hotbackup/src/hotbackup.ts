@@ -61,8 +61,8 @@ async function askForCheckpoint(run: BackupRun): Promise<void> {
     onEvent({ type: 'checkpoint.taken' })
   } catch (error) {
     if (error instanceof TimberlineError && error.code === 'ENGINE_NOT_RUNNING') {
-      // Nobody has it open: its last checkpoint and its log are all there is, and enough.
-      onEvent({ type: 'checkpoint.skipped', reason: 'nobody has the home open' })
+      // Nobody has it open, or its owner has no socket: the last checkpoint and the log are enough.
+      onEvent({ type: 'checkpoint.skipped', reason: 'nobody listens on the control socket of the home' })
       return
     }
     throw hotbackupError('HOTBACKUP_CHECKPOINT_FAILED', 'the owner of the home took no checkpoint', {

@@ -170,8 +170,8 @@ async function copyNewLog(
     const name = segmentName(segment.header.segmentNumber)
     const range = { path: join(layout.logDirectory, name), bytes: segment.bytes }
     const older = base.manifest.files.find((file) => file.name === `log/${name}`)
-    const context = older === undefined ? meter.context : { ...meter.context, prefixBytes: older.bytes }
-    const { bytes, sha256, prefixSha256 } = await copyRange(range, join(sink.folder, 'log', name), context)
+    const copy = { path: join(sink.folder, 'log', name), syncs: sink.syncs, prefixBytes: older?.bytes }
+    const { bytes, sha256, prefixSha256 } = await copyRange(range, copy, meter.context)
     if (older !== undefined && prefixSha256 !== older.sha256) throw diverged(base.folder, { segment: name })
     const file = { name: `log/${name}`, bytes, sha256 }
     files.push(file)

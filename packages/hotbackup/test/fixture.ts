@@ -20,6 +20,15 @@ export function makeFolder(): Promise<string> {
   return mkdtemp(join(tmpdir(), 'timberline-hotbackup-'))
 }
 
+/** A new empty folder in memory where the system has one, for tests of many thousand syncs that prove nothing of a disk. */
+export async function makeFastFolder(): Promise<string> {
+  try {
+    return await mkdtemp('/dev/shm/timberline-hotbackup-')
+  } catch {
+    return makeFolder()
+  }
+}
+
 /** Runs with a folder that is gone afterwards. */
 export async function withFolder<Result>(run: (folder: string) => Promise<Result>): Promise<Result> {
   const folder = await makeFolder()

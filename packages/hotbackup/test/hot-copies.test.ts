@@ -7,7 +7,7 @@ test(
   `${COPIES} hot copies of a home that is written, compacted, killed and reopened all hold a prefix and all that was durable`,
   { timeout: 300_000 },
   async () => {
-    const report = await hotCopies({ copies: COPIES })
+    const report = await hotCopies({ copies: COPIES, killEveryMs: 700 })
     console.log(
       `${report.copies} copies, ${report.kills} kills, ${report.retried} pinned anew, ${report.lastTransaction} transactions`,
     )

@@ -9,6 +9,8 @@ import { readFileSync, writeFileSync } from 'node:fs'
 import { rm } from 'node:fs/promises'
 import { join } from 'node:path'
 import { fileURLToPath } from 'node:url'
+import { nodeFileSystem } from '@timberline/wal'
+import type { FileSystem } from '@timberline/wal'
 import { hotbackup, verifyBackup } from '../src/index.ts'
 import { restored, withFolder } from './fixture.ts'
 import { Model, difference } from './history.ts'
@@ -53,7 +55,9 @@ export async function hotCopies(options: HotCopiesOptions): Promise<HotCopiesRep
         const onEvent = (event: { type: string }): void => {
           if (event.type === 'log.begun') atLeast = owner.acknowledged()
         }
-        const backup = await hotbackup({ home, target, digest, onEvent })
+        // Pauses between all steps of every other copy widen every race with the owner.
+        const fileSystem = copy % 2 === 0 ? hesitant(nodeFileSystem, 4) : nodeFileSystem
+        const backup = await hotbackup({ home, target, digest, onEvent, fileSystem })
         if (backup.tries > 1) retried += 1
         for (const finding of await verifyBackup(target))
           failures.push(`copy ${copy}: ${finding.code} ${finding.name}`)
@@ -73,6 +77,30 @@ export async function hotCopies(options: HotCopiesOptions): Promise<HotCopiesRep
     }
     return { copies, kills: owner.kills, retried, lastTransaction, failures }
   })
+}
+
+/** The file system with a random pause before each step that looks at what the owner may change. */
+function hesitant(inner: FileSystem, pauseMsMax: number): FileSystem {
+  const pause = (): Promise<void> => new Promise((resolve) => setTimeout(resolve, Math.random() * pauseMsMax))
+  return {
+    ...inner,
+    open: async (path, mode) => {
+      await pause()
+      return inner.open(path, mode)
+    },
+    list: async (path) => {
+      await pause()
+      return inner.list(path)
+    },
+    link: async (existing, path) => {
+      await pause()
+      return inner.link(existing, path)
+    },
+    status: async (path) => {
+      await pause()
+      return inner.status(path)
+    },
+  }
 }
 
 /** The process that has the home open. */

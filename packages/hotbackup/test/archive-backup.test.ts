@@ -1,0 +1,155 @@
+import { createHash } from 'node:crypto'
+import { rm } from 'node:fs/promises'
+import { join } from 'node:path'
+import { createArchive, memoryStore } from '@timberline/archive'
+import type { Archive, ArchiveStore } from '@timberline/archive'
+import { readHomeIdentity } from '@timberline/engine'
+import type { TimberLevel } from '@timberline/engine'
+import { liveHolds } from '@timberline/wal'
+import { afterEach, beforeEach, describe, expect, it } from 'vitest'
+import { hotbackup } from '../src/index.ts'
+import { makeFolder, openUsedHome, write } from './fixture.ts'
+
+let folder = ''
+let home = ''
+let db: TimberLevel<string, string>
+let store: ArchiveStore
+let archive: Archive
+
+beforeEach(async () => {
+  folder = await makeFolder()
+  home = join(folder, 'home')
+  db = await openUsedHome(home)
+  store = memoryStore()
+  archive = await createArchive(store, await readHomeIdentity(home))
+})
+
+afterEach(async () => {
+  await archive.close()
+  await db.close()
+  await rm(folder, { recursive: true, force: true })
+})
+
+async function objects(): Promise<string[]> {
+  const names: string[] = []
+  for await (const object of store.list('backup/')) names.push(object.name)
+  return names
+}
+
+/** The store, refusing the nth change. */
+function refusing(nth: number, code = 'EIO'): { store: ArchiveStore; changes: () => number } {
+  let changes = 0
+  const refuse = (): void => {
+    changes += 1
+    if (changes === nth) throw Object.assign(new Error(`refused change ${nth}`), { code })
+  }
+  const wrapped: ArchiveStore = {
+    url: store.url,
+    put: async (name, content) => {
+      refuse()
+      return store.put(name, content)
+    },
+    delete: async (name) => {
+      refuse()
+      await store.delete(name)
+    },
+    get: (name, options) => store.get(name, options),
+    getRange: (name, range) => store.getRange(name, range),
+    getStream: (name) => store.getStream(name),
+    status: (name) => store.status(name),
+    list: (prefix, options) => store.list(prefix, options),
+  }
+  return { store: wrapped, changes: () => changes }
+}
+
+describe('a backup into an archive', () => {
+  it('is in the catalogue with all its files, each of them what the manifest says', async () => {
+    const backup = await hotbackup({ home, target: { archive } })
+    const { backups } = await archive.catalogue()
+    expect(backups).toMatchObject([{ label: backup.manifest.label, endLsn: backup.lsn, bytes: backup.bytes }])
+    const manifest = await archive.backupManifest(backup.manifest.label)
+    expect(manifest).toEqual(backup.manifest)
+    expect(manifest.digest).toMatchObject({ lsn: backup.lsn })
+    for (const file of manifest.files) {
+      const content = await archive.getObject(file.object ?? '')
+      expect(createHash('sha256').update(content).digest('hex'), file.name).toBe(file.sha256)
+    }
+    const named = manifest.files.map((file) => file.object ?? '')
+    expect((await objects()).toSorted()).toEqual(
+      [...named, `backup/${manifest.label}/manifest.json`].toSorted(),
+    )
+  })
+
+  it('has the digest that a backup to a folder has', async () => {
+    const there = await hotbackup({ home, target: { archive } })
+    const here = await hotbackup({ home, target: join(folder, 'backup') })
+    expect(there.manifest.digest).toEqual(here.manifest.digest)
+  })
+
+  it('gets a label of its own, also when several begin in the same second', async () => {
+    const backups = await Promise.all(
+      [1, 2, 3].map(() => hotbackup({ home, target: { archive }, digest: false })),
+    )
+    expect(new Set(backups.map((backup) => backup.manifest.label)).size).toBe(3)
+    expect((await archive.catalogue()).backups).toHaveLength(3)
+    expect(await liveHolds(join(home, 'log'))).toEqual([])
+  })
+
+  it('is there whole or leaves nothing, at whatever change the store refuses', async () => {
+    const identity = await readHomeIdentity(home)
+    const counting = refusing(0)
+    await hotbackup({
+      home,
+      target: { archive: await createArchive(counting.store, identity) },
+      digest: false,
+    })
+    const before = [...(await archive.catalogue()).backups]
+    let failed = 0
+    for (let nth = 1; nth <= counting.changes(); nth += 1) {
+      await write(db, 60 + nth)
+      const refused = await createArchive(refusing(nth).store, identity)
+      const result = await hotbackup({ home, target: { archive: refused }, digest: false }).catch(
+        () => undefined,
+      )
+      const { backups } = await archive.catalogue()
+      const label = result?.manifest.label
+      const added = backups
+        .filter((each) => !before.some((old) => old.label === each.label))
+        .map((each) => each.label)
+      expect(added, `change ${nth}`).toEqual(label === undefined ? [] : [label])
+      const strangers = (await objects()).filter(
+        (name) => !backups.some((each) => name.startsWith(`backup/${each.label}/`)),
+      )
+      expect(strangers, `change ${nth}`).toEqual([])
+      failed += result === undefined ? 1 : 0
+      if (label !== undefined) before.push(...backups.filter((each) => each.label === label))
+    }
+    expect(failed).toBeGreaterThan(3)
+  })
+
+  it('is refused for the archive of another database', async () => {
+    const other = await createArchive(memoryStore(), { environmentId: 'f'.repeat(32) })
+    await expect(hotbackup({ home, target: { archive: other } })).rejects.toMatchObject({
+      code: 'HOTBACKUP_TARGET_FOREIGN',
+    })
+  })
+
+  it('cannot be updated: the shipper continues it', async () => {
+    await expect(hotbackup({ home, target: { archive }, update: true })).rejects.toMatchObject({
+      code: 'HOTBACKUP_UPDATE_ARCHIVE',
+    })
+  })
+
+  it('aborted on the way leaves nothing', async () => {
+    const abort = new AbortController()
+    const onEvent = (event: { type: string }): void => {
+      if (event.type === 'log.begun') abort.abort()
+    }
+    await expect(
+      hotbackup({ home, target: { archive }, signal: abort.signal, onEvent }),
+    ).rejects.toMatchObject({
+      code: 'HOTBACKUP_ABORTED',
+    })
+    expect(await objects()).toEqual([])
+  })
+})
