@@ -10,7 +10,8 @@ import {
   writeDataFromCheckpoint,
   writeHomeIdentity,
 } from '@timberline/engine'
-import { type FileSystem, type Lsn, openLog, systemCode } from '@timberline/wal'
+import { type FileSystem, type Lsn, openLog } from '@timberline/wal'
+import { hasNoLinks } from './link-tree.ts'
 import { LogReader } from './log-reader.ts'
 import type { RecoveryPlan } from './plan.ts'
 import { ProgressMeter } from './progress.ts'
@@ -98,7 +99,7 @@ async function restoreBase({ workplace, source, plan, manifest, meter, options }
       fileSystem,
     })
   } catch (error) {
-    if (!noLinks.has(systemCode(error) ?? '')) throw error
+    if (!hasNoLinks(error)) throw error
     await fileSystem.removeTree(dataDirectory)
     await writeDataFromCheckpoint(checkpoint, tablesDirectory, dataDirectory, {
       mode: 'copy',
@@ -107,9 +108,6 @@ async function restoreBase({ workplace, source, plan, manifest, meter, options }
     })
   }
 }
-
-/** Systems without hard links. */
-const noLinks: ReadonlySet<string> = new Set(['EPERM', 'ENOTSUP', 'ENOSYS', 'EMLINK', 'EXDEV'])
 
 interface Begun {
   readonly timeline: number

@@ -15,6 +15,7 @@ export interface FolderHistory {
 
 /** A manifest of a million files is 200 MB. */
 const manifestBytesMax = 512 * 1024 * 1024
+const tablesPrefix = 'checkpoint/tables/'
 const logPrefix = 'log/'
 
 /**
@@ -31,8 +32,8 @@ export async function readBackupManifest(directory: string, fileSystem: FileSyst
 }
 
 /**
- * What a backup folder holds. Its log files are verified here, before a single record of them is believed; its tables when
- * they are restored.
+ * What a backup folder holds. Its tables are verified when they are restored, everything else here, before a single record
+ * is believed.
  *
  * @throws RECOVERY_SOURCE_MISSING, RECOVERY_SOURCE_DAMAGED, RECOVERY_ENVIRONMENT_MISMATCH
  */
@@ -45,8 +46,8 @@ export async function readBackupFolder(directory: string, fileSystem: FileSystem
       details: { directory, environmentId, found: identity.environmentId },
     })
   }
-  const logFiles = manifest.files.filter(({ name }) => name.startsWith(logPrefix))
-  await transferAll(logFiles, async ({ name, bytes, sha256 }) => {
+  const early = manifest.files.filter(({ name }) => !name.startsWith(tablesPrefix))
+  await transferAll(early, async ({ name, bytes, sha256 }) => {
     const path = join(directory, name)
     await requireFile(path, fileSystem)
     await verifyFile(path, { name, bytes, sha256, code: 'RECOVERY_SOURCE_DAMAGED' }, { fileSystem })

@@ -2,9 +2,11 @@
 //
 // Model. The home carries a label, `recovery.json`, from before the first other file until after the last: an ordinary open
 // refuses it. Everything is built in `recovery/` below it, a complete new home. When that is finished and verified, the
-// label is rewritten to phase `install`, and the parts are moved into place. Dying before: the next run clears `recovery/`
-// and begins anew; nothing else was touched, so a backup that becomes a home in place is still the whole backup. Dying
-// after: the next run moves what is not moved yet. The label goes last.
+// label is rewritten to phase `install`, and the parts are linked into place; then to phase `clear`, and `recovery/` goes.
+// Dying in `build`: the next run begins anew; nothing else was touched, so a backup that becomes a home in place is still
+// the whole backup. Dying in `install`: the next run links all parts again, from a `recovery/` that is still whole. (Moving
+// them would be shorter, but a rename between two folders may lose both names with the power.) Dying in `clear`: the next
+// run removes the rest. The label goes last.
 import { join } from 'node:path'
 import {
   BACKUP_LABEL,
@@ -15,15 +17,24 @@ import {
   lockHome,
   RECOVERY_LABEL,
 } from '@timberline/engine'
-import { type FileSystem, readFileWhole, removeStaleTemporaries, writeFileAtomic } from '@timberline/wal'
+import {
+  type FileSystem,
+  readFileWhole,
+  removeIfPresent,
+  removeStaleTemporaries,
+  writeFileAtomic,
+} from '@timberline/wal'
 import { recoveryError } from './errors.ts'
+import { linkTree } from './link-tree.ts'
+
+type Phase = 'build' | 'install' | 'clear'
 
 /** The label of a home whose recovery is not finished. */
 interface RecoveryLabel {
   readonly format: 1
-  readonly phase: 'build' | 'install'
+  readonly phase: Phase
   readonly request: string
-  /** The report of the recovery that only has to be moved into place. */
+  /** The report of the recovery that only has to be put in place. */
   readonly report?: unknown
 }
 
@@ -36,9 +47,9 @@ export interface Workplace {
   readonly building: HomeLayout
   /** For tables of the base and copies of log; goes with the rest of `recovery/`. */
   readonly spoolDirectory: string
-  /** Set when an interrupted run had finished everything but the moving, which is now done: its report. */
+  /** Set when an interrupted run had built everything, and only putting it in place was left, which is now done: its report. */
   readonly finished: unknown
-  /** Moves the finished home into place and removes the labels. */
+  /** Puts the finished home in place and removes the labels. */
   install(report: unknown): Promise<void>
   /** Gives the home free. */
   release(): Promise<void>
@@ -87,9 +98,9 @@ async function begin(locked: Locked): Promise<Workplace> {
   const building = homeLayout(join(home, buildName))
   const label = await readLabel(home, fileSystem)
   let finished: unknown
-  if (label?.phase === 'install' && inPlace) {
+  if (label !== undefined && label.phase !== 'build' && inPlace) {
     refuseOtherRequest(home, label, request)
-    await install(home, fileSystem)
+    await finish(home, label, fileSystem)
     finished = label.report
   } else {
     await removeStaleTemporaries(home, fileSystem)
@@ -105,10 +116,13 @@ async function begin(locked: Locked): Promise<Workplace> {
     spoolDirectory: join(building.home, 'spool'),
     finished,
     install: async (report) => {
-      // The new home must be complete on disk before the label says so.
+      // The new home must be complete on disk, its own name included, before the label says so: a power cut could keep
+      // the label and lose the rest.
       await fileSystem.syncDirectory(building.home)
-      await writeLabel(home, { format: 1, phase: 'install', request, report }, fileSystem)
-      await install(home, fileSystem)
+      await fileSystem.syncDirectory(home)
+      const finishing: RecoveryLabel = { format: 1, phase: 'install', request, report }
+      await writeLabel(home, finishing, fileSystem)
+      await finish(home, finishing, fileSystem)
     },
     release: () => lock.release(),
   }
@@ -124,27 +138,23 @@ async function clear(home: string, options: { inPlace: boolean; fileSystem: File
   if ((await fileSystem.status(identityPath)) !== undefined) await fileSystem.remove(identityPath)
 }
 
-/** Moves each part that is still in `recovery/`; running it again after a crash goes on where it stopped. */
-async function install(home: string, fileSystem: FileSystem): Promise<void> {
-  const building = homeLayout(join(home, buildName))
+/** From a finished build to a home that opens; goes on where an interrupted run stopped. */
+async function finish(home: string, label: RecoveryLabel, fileSystem: FileSystem): Promise<void> {
+  const built = homeLayout(join(home, buildName))
   const place = homeLayout(home)
-  const moves = [
-    [building.dataDirectory, place.dataDirectory],
-    [building.checkpointDirectory, place.checkpointDirectory],
-    [building.logDirectory, place.logDirectory],
-    [building.identityPath, place.identityPath],
-  ] as const
-  for (const [from, to] of moves) {
-    if ((await fileSystem.status(from)) === undefined) continue
-    if ((await fileSystem.status(to))?.isDirectory === true) await fileSystem.removeTree(to)
-    await fileSystem.rename(from, to)
-    // Moved for good, in both folders, before the next part: an order that a crash cannot turn round.
+  if (label.phase === 'install') {
+    for (const part of ['dataDirectory', 'checkpointDirectory', 'logDirectory'] as const) {
+      await fileSystem.removeTree(place[part])
+      await linkTree(built[part], place[part], fileSystem)
+    }
+    await writeFileAtomic(place.identityPath, await readFileWhole(built.identityPath, fileSystem), fileSystem)
+    // All parts are in place for good, their names in the home included, before their only other copy may go.
     await fileSystem.syncDirectory(home)
-    await fileSystem.syncDirectory(building.home)
+    await writeLabel(home, { ...label, phase: 'clear' }, fileSystem)
   }
-  await fileSystem.removeTree(building.home)
-  const backupLabel = join(home, BACKUP_LABEL)
-  if ((await fileSystem.status(backupLabel)) !== undefined) await fileSystem.remove(backupLabel)
+  await fileSystem.removeTree(built.home)
+  await removeIfPresent(join(home, BACKUP_LABEL), fileSystem)
+  // Neither can come back beside a home that is in use.
   await fileSystem.syncDirectory(home)
   // The very last act: from here on an ordinary open is right.
   await fileSystem.remove(join(home, RECOVERY_LABEL))
@@ -189,7 +199,7 @@ async function readLabel(home: string, fileSystem: FileSystem): Promise<Recovery
       details: { path },
     })
   }
-  const phase = value.phase === 'install' ? 'install' : 'build'
+  const phase = value.phase === 'install' || value.phase === 'clear' ? value.phase : 'build'
   return {
     format: 1,
     phase,

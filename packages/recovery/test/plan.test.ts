@@ -432,6 +432,61 @@ function checkPlan(world: World, plan: RecoveryPlan, records: ReturnType<typeof 
   expect(world.history.bases).toContain(plan.base)
 }
 
+type Records = ReturnType<typeof walk>
+
+function checkReached(
+  world: World,
+  plan: RecoveryPlan,
+  { records, lsn }: { records: Records; lsn: number },
+): void {
+  expect(plan.throughLsn).toBe(lsn)
+  checkPlan(world, plan, records)
+}
+
+function checkRefused(
+  world: World,
+  plan: RecoveryGap,
+  { records, lsn, hasBase }: { records: Records; lsn: number; hasBase: boolean },
+): void {
+  const isAfterEnd = records.length < lsn && plan.before?.lsn === records.length
+  expect(plan.code).toBe(
+    !hasBase ? 'RECOVERY_NO_BASE' : isAfterEnd ? 'RECOVERY_TARGET_AFTER_END' : 'RECOVERY_LOG_GAP',
+  )
+  const { missing, timeline = 0 } = plan
+  if (missing !== undefined) {
+    expect(plan.before?.lsn).toBe(missing.fromLsn - 1)
+    for (let gone = missing.fromLsn; gone <= missing.throughLsn; gone++) {
+      expect(records[gone - 1]).toMatchObject({ readable: false, owner: missing.timeline })
+    }
+  }
+  for (const point of [plan.before, plan.after]) {
+    if (point !== undefined)
+      expect(planHistory(world.history, through(point.lsn), { timeline }).possible).toBe(true)
+  }
+}
+
+function checkTime(
+  world: World,
+  plan: RecoveryPlan,
+  { records, truth, proved }: { records: Records; truth: number; proved: boolean },
+): void {
+  checkPlan(world, plan, records)
+  expect(plan.throughLsn ?? truth).toBe(truth)
+  // Where the plan knows of nothing behind the last span, the reader of the log is the one that finds no proof.
+  if (plan.throughLsn === undefined && plan.next === undefined) return
+  expect(proved).toBe(true)
+  expect(truth).toBeLessThanOrEqual(Math.max(plan.throughLsnMax, plan.base.lsn))
+}
+
+function checkTimeRefused(
+  plan: RecoveryGap,
+  { proved, hasBase }: { proved: boolean; hasBase: boolean },
+): void {
+  expect(proved).toBe(false)
+  const beyond = plan.missing === undefined ? 'RECOVERY_TARGET_AFTER_END' : 'RECOVERY_LOG_GAP'
+  expect(plan.code).toBe(hasBase ? beyond : 'RECOVERY_NO_BASE')
+}
+
 describe('against a model that knows every record', () => {
   test('an LSN is planned exactly when a base and every record after it can be had', () => {
     fc.assert(
@@ -446,29 +501,8 @@ describe('against a model that knows every record', () => {
         })
         const plan = planHistory(world.history, through(lsn), { timeline })
         expect(plan.possible).toBe(reachable)
-        if (plan.possible) {
-          expect(plan.throughLsn).toBe(lsn)
-          checkPlan(world, plan, records)
-        } else if (usable.length === 0) {
-          expect(plan.code).toBe('RECOVERY_NO_BASE')
-        } else {
-          expect(plan.code).toBe(
-            records.length < lsn && plan.before?.lsn === records.length
-              ? 'RECOVERY_TARGET_AFTER_END'
-              : 'RECOVERY_LOG_GAP',
-          )
-          if (plan.missing !== undefined) {
-            for (let gone = plan.missing.fromLsn; gone <= plan.missing.throughLsn; gone++) {
-              expect(records[gone - 1]).toMatchObject({ readable: false, owner: plan.missing.timeline })
-            }
-            expect(plan.before?.lsn).toBe(plan.missing.fromLsn - 1)
-          }
-          expect(planHistory(world.history, through(plan.before?.lsn ?? -1), { timeline }).possible).toBe(
-            true,
-          )
-          if (plan.after !== undefined)
-            expect(planHistory(world.history, through(plan.after.lsn), { timeline }).possible).toBe(true)
-        }
+        if (plan.possible) checkReached(world, plan, { records, lsn })
+        else checkRefused(world, plan, { records, lsn, hasBase: usable.length > 0 })
       }),
       { numRuns: 2000 },
     )
@@ -494,25 +528,8 @@ describe('against a model that knows every record', () => {
           const onTime = edge === 'through' && (world.times.get(`${timeline}:${truth}`) ?? -1) === atUs
           const proved = whole && (onTime || records[truth]?.readable === true)
           const plan = planHistory(world.history, at(atUs, edge), { timeline })
-          if (plan.possible) {
-            checkPlan(world, plan, records)
-            if (plan.throughLsn !== undefined) expect(plan.throughLsn).toBe(truth)
-            // Nothing beyond the truth is readable here, so that the reader of the log cannot go too far either.
-            const unproved = plan.throughLsn === undefined && plan.next === undefined
-            if (!unproved) {
-              expect(proved).toBe(true)
-              expect(truth).toBeLessThanOrEqual(Math.max(plan.throughLsnMax, plan.base.lsn))
-            }
-          } else {
-            expect(proved).toBe(false)
-            expect(plan.code).toBe(
-              newest < 0
-                ? 'RECOVERY_NO_BASE'
-                : plan.missing === undefined
-                  ? 'RECOVERY_TARGET_AFTER_END'
-                  : 'RECOVERY_LOG_GAP',
-            )
-          }
+          if (plan.possible) checkTime(world, plan, { records, truth, proved })
+          else checkTimeRefused(plan, { proved, hasBase: newest >= 0 })
         },
       ),
       { numRuns: 2000 },
