@@ -28,8 +28,12 @@ export function segmentObjectName(segment: {
   return `${segmentObjectPrefix(segment.timeline, segment.segmentNumber)}${segment.sha256.slice(0, 16)}`
 }
 
+export function segmentTimelinePrefix(timeline: number): string {
+  return `${SEGMENT_PREFIX}${pad(timeline, WIDTHS.timeline)}/`
+}
+
 export function segmentObjectPrefix(timeline: number, segmentNumber: number): string {
-  return `${SEGMENT_PREFIX}${pad(timeline, WIDTHS.timeline)}/${pad(segmentNumber, WIDTHS.segment)}-`
+  return `${segmentTimelinePrefix(timeline)}${pad(segmentNumber, WIDTHS.segment)}-`
 }
 
 export function piecePrefix(timeline?: number): string {
@@ -77,11 +81,6 @@ export function backupManifestName(label: string): string {
 
 export function backupFileName(label: string, file: string): string {
   return `${BACKUP_PREFIX}${label}/${file}`
-}
-
-/** Where a file goes that was pushed by name, for programs that archive their own log. */
-export function pushedFileName(name: string): string {
-  return `${FILE_PREFIX}${name}`
 }
 
 function pad(value: number, width: number): string {

@@ -1,0 +1,94 @@
+// Fault model: power fails before or after any operation of a put; what was not synced is lost, kept or torn.
+import { countOperations, CrashFileSystem, crashAt, FaultFileSystem, failAt } from '@timberline/wal/testing'
+import { describe, expect, it } from 'vitest'
+import { directoryStore } from '../src/index.ts'
+
+const CONTENT = Buffer.alloc(20_000, 'content of an object ')
+const NAME = 'piece/00000001/x'
+
+describe('the directory store under power loss', () => {
+  for (const model of ['posix', 'ext4'] as const) {
+    it(`has an object whole or not at all, and for good once put has resolved (${model})`, async () => {
+      const count = await countOperations((fs) => directoryStore('/a/b/archive', fs).put(NAME, CONTENT))
+      expect(count).toBeGreaterThan(10)
+      let present = 0
+      for (let index = 1; index <= count + 1; index++) {
+        for (let seed = 1; seed <= 8; seed++) {
+          const disk = new CrashFileSystem({ seed, model })
+          const faulty = new FaultFileSystem(disk, crashAt(index))
+          const outcome = await directoryStore('/a/b/archive', faulty)
+            .put(NAME, CONTENT)
+            .catch(() => 'crashed')
+          const store = directoryStore('/a/b/archive', disk.crash(seed))
+          const found = await store.status(NAME)
+          if (outcome !== 'crashed') expect(found).toEqual({ bytes: CONTENT.length })
+          if (found !== undefined) {
+            present++
+            expect((await store.get(NAME)).equals(CONTENT)).toBe(true)
+          }
+          // Whatever was left, the next try succeeds and is durable.
+          expect(['created', 'exists-same']).toContain(await store.put(NAME, CONTENT))
+        }
+      }
+      expect(present).toBeGreaterThan(8)
+    })
+
+    it(`makes a name durable that an earlier put left behind (${model})`, async () => {
+      const count = await countOperations((fs) => directoryStore('/archive', fs).put(NAME, CONTENT))
+      for (let index = 1; index <= count; index++) {
+        const disk = new CrashFileSystem({ seed: index, model })
+        const faulty = new FaultFileSystem(disk, failAt(index, 'EIO'))
+        await directoryStore('/archive', faulty)
+          .put(NAME, CONTENT)
+          .catch(() => undefined)
+        await directoryStore('/archive', disk).put(NAME, CONTENT)
+        const store = directoryStore('/archive', disk.crash({ names: 'lost', seed: index }))
+        expect((await store.get(NAME)).equals(CONTENT)).toBe(true)
+      }
+    })
+  }
+})
+
+describe('the directory store on a refusing disk', () => {
+  it('names every refusal as one that may pass, and leaves no object', async () => {
+    const count = await countOperations((fs) => directoryStore('/archive', fs).put(NAME, CONTENT))
+    let refused = 0
+    for (let index = 1; index <= count; index++) {
+      const disk = new CrashFileSystem()
+      const faulty = new FaultFileSystem(disk, failAt(index, 'EIO'))
+      const store = directoryStore('/archive', faulty)
+      const error: unknown = await store.put(NAME, CONTENT).catch((cause: unknown) => cause)
+      expect(faulty.injected).toHaveLength(1)
+      if (error !== 'created') {
+        refused++
+        expect(error).toMatchObject({ code: 'ARCHIVE_STORE_FAILED', kind: 'unavailable' })
+      }
+      expect(['created', 'exists-same']).toContain(await store.put(NAME, CONTENT))
+    }
+    // All but the removal of the temporary file.
+    expect(refused).toBe(count - 1)
+  })
+
+  it('puts nothing where its folder has disappeared', async () => {
+    const disk = new CrashFileSystem()
+    const store = directoryStore('/mount/archive', disk)
+    await store.put('a/x', CONTENT)
+    await disk.removeTree('/mount/archive')
+    await expect(store.put('a/y', CONTENT)).rejects.toMatchObject({ code: 'ARCHIVE_STORE_FAILED' })
+    await expect(store.put('b/y', CONTENT)).rejects.toMatchObject({ code: 'ARCHIVE_STORE_FAILED' })
+    expect(await disk.status('/mount/archive')).toBeUndefined()
+  })
+
+  it('removes temporary files only when they are a day old', async () => {
+    const disk = new CrashFileSystem({ nowMs: () => Date.now() - 25 * 3_600_000 })
+    await disk.makeDirectory('/archive/.tmp')
+    await (await disk.open('/archive/.tmp/old', 'create')).close()
+    await directoryStore('/archive', disk).put('x', CONTENT)
+    expect(await disk.list('/archive/.tmp')).toEqual([])
+    const young = new CrashFileSystem({ nowMs: () => Date.now() })
+    await young.makeDirectory('/archive/.tmp')
+    await (await young.open('/archive/.tmp/young', 'create')).close()
+    await directoryStore('/archive', young).put('x', CONTENT)
+    expect(await young.list('/archive/.tmp')).toEqual(['young'])
+  })
+})
