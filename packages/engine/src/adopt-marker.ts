@@ -49,7 +49,11 @@ export async function readMarker(home: string, step: AdoptMarker['step']): Promi
 }
 
 /** Marks durably that a step has begun. */
-export async function writeMarker(home: string, step: AdoptMarker['step'], lsn?: number): Promise<AdoptMarker> {
+export async function writeMarker(
+  home: string,
+  step: AdoptMarker['step'],
+  lsn?: number,
+): Promise<AdoptMarker> {
   const { environmentId, createdAtUs } = newHomeIdentity()
   const marker: AdoptMarker = { step, environmentId, createdAtUs, ...(lsn === undefined ? {} : { lsn }) }
   await writeFileAtomic(join(home, ADOPT_MARKER), Buffer.from(`${JSON.stringify(marker)}\n`), nodeFileSystem)

@@ -311,9 +311,11 @@ export class CheckpointKeeper {
   }
 
   #tick(): void {
-    const { checkpointAgeMs } = this.policy
+    const { checkpointAgeMs, checkpointBytes } = this.policy
+    const isMuch = checkpointBytes > 0 && this.#bytesSince >= checkpointBytes
     const isOld = checkpointAgeMs > 0 && performance.now() - this.#takenAtMs >= checkpointAgeMs
     if (this.#newest === undefined) this.#takeBySelf('first')
+    else if (isMuch) this.#takeBySelf('bytes')
     else if (isOld && this.#bytesSince > 0) this.#takeBySelf('age')
     else if (this.#pruner.isOver || this.#pruner.wantsPruning(this.#newest)) {
       this.prune().catch((error: unknown) => this.#options.onEvent?.({ type: 'log.pruneFailed', error }))

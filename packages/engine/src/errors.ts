@@ -8,6 +8,8 @@ export const engineError = errorsFrom({
     kind: 'invalid',
     hint: 'check the path of the home; open it once with TimberLevel to create it',
   },
+  // `errorIfExists` was asked for, and the home is there.
+  ENGINE_HOME_EXISTS: { kind: 'conflict', hint: 'open it without errorIfExists, or choose another folder' },
   // The identity file cannot be decoded, or it is gone while data, log or checkpoint are still there.
   ENGINE_HOME_DAMAGED: {
     kind: 'corruption',
@@ -150,6 +152,11 @@ export const engineError = errorsFrom({
   ENGINE_TRANSACTION_ENDED: {
     kind: 'closed',
     hint: 'await every call on the transaction before its function returns',
+  },
+  // What classic-level's repair would do is done by opening.
+  ENGINE_REPAIR_NEEDLESS: {
+    kind: 'invalid',
+    hint: 'open the home: it repairs or rebuilds data/ by itself; if the log is damaged, recover from a backup or an archive',
   },
   // The LSN asked for has been removed from the log, or lies in the future of it.
   ENGINE_LSN_PRUNED: { kind: 'gap', hint: 'begin at a later LSN, or read the archive' },

@@ -78,15 +78,21 @@ async function tryLock(home: string, canonical: string): Promise<HomeLock | unde
   // Between the check and the entry nothing is awaited, so two callers in one process cannot both pass.
   if (registry.has(canonical)) return undefined
   registry.add(canonical)
-  let level: ClassicLevel | undefined
+  let held: HomeLock | undefined
   try {
     // Another thread of this process has no share in the registry.
-    if ((await homeOwner(home))?.pid !== process.pid) level = await openLockDatabase(home)
+    if ((await homeOwner(home))?.pid === process.pid) return undefined
+    const level = await openLockDatabase(home)
     if (level === undefined) return undefined
-    await writeOwner(home)
-    return new HeldLock(home, canonical, level)
+    try {
+      await writeOwner(home)
+      held = new HeldLock(home, canonical, level)
+    } finally {
+      if (held === undefined) await level.close()
+    }
+    return held
   } finally {
-    if (level === undefined) registry.delete(canonical)
+    if (held === undefined) registry.delete(canonical)
   }
 }
 

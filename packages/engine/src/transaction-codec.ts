@@ -2,6 +2,7 @@
 // encoder on buffers, and still readable with msgpackr or any other library.
 import { engineError } from './errors.ts'
 import { decodeMeta, encodeMeta } from './meta-codec.ts'
+import type { Change, Encoded } from './native-level.ts'
 import { isReservedKey } from './reserved-keys.ts'
 
 /** One change of one key, as it stands in the log: physical, so that applying it twice is applying it once. */
@@ -17,8 +18,8 @@ export interface Transaction {
 
 /** An operation on its way in: strings are written as UTF-8. */
 export type OperationInput =
-  | { readonly type: 'put'; readonly key: Uint8Array | string; readonly value: Uint8Array | string }
-  | { readonly type: 'del'; readonly key: Uint8Array | string }
+  | { readonly type: 'put'; readonly key: Encoded; readonly value: Encoded }
+  | { readonly type: 'del'; readonly key: Encoded }
 
 /** The first element of every transaction. */
 const VERSION = 1
@@ -86,6 +87,11 @@ export class TransactionEncoder {
   #begin = 0
   #at = 0
   #count = 0
+  readonly #slabBytes: number
+
+  constructor(slabBytes: number = SLAB_BYTES) {
+    this.#slabBytes = slabBytes
+  }
 
   /** Begins a transaction; the one before, if it was not ended, is forgotten. */
   begin(): void {
@@ -99,18 +105,20 @@ export class TransactionEncoder {
     this.#at = at + HEAD_BYTES
   }
 
-  put(key: Uint8Array | string, value: Uint8Array | string): void {
-    this.#bytes(key)
-    this.#bytes(value)
+  /** Adds a put; returns it in memory that is not the caller's. */
+  put(key: Encoded, value: Encoded): Change {
     this.#count += 2
+    return { key: this.#add(key), value: this.#add(value) }
   }
 
-  del(key: Uint8Array | string): void {
-    this.#bytes(key)
+  /** Adds a deletion; returns it in memory that is not the caller's. */
+  del(key: Encoded): Change {
+    const change = { key: this.#add(key), value: undefined }
     this.#reserve(1)
     this.#slab[this.#at] = NIL
     this.#at += 1
     this.#count += 2
+    return change
   }
 
   /** Bytes of the transaction so far. */
@@ -136,16 +144,17 @@ export class TransactionEncoder {
     return this.#slab.subarray(begin, this.#at)
   }
 
-  #bytes(data: Uint8Array | string): void {
+  #add(data: Encoded): Encoded {
     if (typeof data === 'string') {
       this.#string(data)
-      return
+      return data
     }
     const length = data.length
     this.#reserve(length + 5)
     const at = this.#header(length)
     this.#slab.set(data, at)
     this.#at = at + length
+    return this.#slab.subarray(at, this.#at)
   }
 
   #string(text: string): void {
@@ -182,7 +191,7 @@ export class TransactionEncoder {
   #reserve(bytes: number): void {
     if (this.#slab.length - this.#at >= bytes) return
     const begun = this.#at - this.#begin
-    const slab = Buffer.allocUnsafeSlow(Math.max(SLAB_BYTES, (begun + bytes) * 2))
+    const slab = Buffer.allocUnsafeSlow(Math.max(this.#slabBytes, (begun + bytes) * 2))
     this.#slab.copy(slab, 0, this.#begin, this.#at)
     this.#slab = slab
     this.#begin = 0

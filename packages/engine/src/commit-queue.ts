@@ -1,0 +1,289 @@
+/**
+ * The path of a commit behind the log. State: `pending` holds what was appended, in LSN order. The log reports how far it
+ * has flushed; everything up to there may go into the state. One batch is in flight at a time, because the thread pool may
+ * reorder two; whatever becomes durable meanwhile is merged into the next. Promises resolve in LSN order, after the apply,
+ * so that a writer reads its own write.
+ */
+import { systemCode } from '@timberline/wal'
+import type { Flushed, RecordKind, RecordPlace } from '@timberline/wal'
+import type { CommitLog } from './commit-log.ts'
+import { engineError } from './errors.ts'
+import type { Change, NativeBatch, NativeLevel } from './native-level.ts'
+import type { AppliedPosition } from './reserved-keys.ts'
+import { WriteGate } from './write-gate.ts'
+
+/** A commit as it is handed to the queue: encoded, and copied from the caller's memory. */
+export interface Commit {
+  readonly payload: Buffer
+  readonly changes: readonly Change[]
+  readonly kind: RecordKind
+  /** False: resolve once written, without waiting for the device. */
+  readonly durable: boolean
+  /** Called at the commit's turn, right before it is appended; what it throws refuses the commit. */
+  readonly guard?: (() => void) | undefined
+}
+
+/** A commit that has its place in the log. */
+export interface PlacedCommit extends RecordPlace {
+  readonly payload: Buffer
+  readonly kind: RecordKind
+}
+
+/** Options of {@link CommitQueue}. */
+export interface CommitQueueOptions {
+  readonly native: NativeLevel
+  readonly position: AppliedPosition
+  /** Writes wait while more than this is between the call and the state, in bytes. */
+  readonly queuedBytesMax: number
+  /** Whether commits must wait for another reason. */
+  readonly isStalled: () => boolean
+  /** Called right after a commit got its place. */
+  readonly onPlaced: (commit: PlacedCommit) => void
+  /** Called after commits are readable, before their promises resolve. */
+  readonly onApplied: (commits: readonly PlacedCommit[]) => void
+  /** Called once when no more commit is taken. */
+  readonly onFailed: (error: Error) => void
+}
+
+interface Entry extends PlacedCommit {
+  readonly changes: readonly Change[]
+  readonly resolve: (place: RecordPlace) => void
+  readonly reject: (error: Error) => void
+}
+
+interface Barrier {
+  readonly lsn: number
+  readonly resolve: () => void
+  readonly reject: (error: Error) => void
+}
+
+/** Larger LevelDB batches gain nothing, and hold up the readers of what they contain. */
+const BATCH_BYTES = 4 * 1024 * 1024
+const BATCH_ENTRIES = 16_384
+/** What an entry costs beside its payload. */
+const ENTRY_BYTES = 256
+
+/** Orders commits: log first, then the state, then the promise. */
+export class CommitQueue {
+  readonly #options: CommitQueueOptions
+  readonly #batch: NativeBatch
+  readonly #gate: WriteGate
+  #log: CommitLog | undefined
+  #pending: Entry[] = []
+  #barriers: Barrier[] = []
+  #flushedLsn: number
+  #appliedLsn: number
+  #queuedBytes = 0
+  #applying = false
+  #failure: Error | undefined
+
+  constructor(options: CommitQueueOptions) {
+    this.#options = options
+    this.#batch = options.native.batch()
+    this.#flushedLsn = options.position.lsn
+    this.#appliedLsn = options.position.lsn
+    this.#gate = new WriteGate(
+      () =>
+        this.#failure !== undefined || (this.#queuedBytes < options.queuedBytesMax && !options.isStalled()),
+    )
+  }
+
+  /** The log to append to; given once, before the first commit. */
+  attach(log: CommitLog): void {
+    this.#log = log
+  }
+
+  /** Everything through this LSN is readable. */
+  get appliedLsn(): number {
+    return this.#appliedLsn
+  }
+
+  /** Bytes between the call and the state. */
+  get queuedBytes(): number {
+    return this.#queuedBytes
+  }
+
+  /** Writes held back by the bound on queued bytes. */
+  get waitingCount(): number {
+    return this.#gate.waitingCount
+  }
+
+  /** Why no more commits are taken. */
+  get failure(): Error | undefined {
+    return this.#failure
+  }
+
+  /** What is appended and not yet in the state, in LSN order. */
+  get pending(): readonly PlacedCommit[] {
+    return this.#pending
+  }
+
+  /**
+   * Appends a commit; resolves once it is durable and readable.
+   *
+   * @throws ENGINE_LOG_FAILED, ENGINE_APPLY_FAILED, WAL_RECORD_TOO_LARGE
+   */
+  commit(commit: Commit): Promise<RecordPlace> {
+    if (this.#gate.isOpen) return this.#append(commit)
+    return this.#gate.wait(() => this.#append(commit))
+  }
+
+  /** Appends past the gate: for the engine's own records, which may be what the gate waits for. */
+  commitNow(commit: Commit): Promise<RecordPlace> {
+    return this.#append(commit)
+  }
+
+  /** Lets waiting commits go, if they may. */
+  release(): void {
+    this.#gate.release()
+  }
+
+  /** Resolves once everything appended so far is readable, or only through an LSN. */
+  settled(throughLsn: number = Number.MAX_SAFE_INTEGER): Promise<void> {
+    const lsn = Math.min(throughLsn, this.#pending.at(-1)?.lsn ?? 0)
+    if (lsn <= this.#appliedLsn) return Promise.resolve()
+    return new Promise((resolve, reject) => {
+      this.#barriers.push({ lsn, resolve, reject })
+    })
+  }
+
+  /** Resolves once nothing is under way; whoever waits for a refused commit has been told otherwise. */
+  async drained(): Promise<void> {
+    while (this.#pending.length > 0 || this.#gate.waitingCount > 0) {
+      await this.settled().catch(() => undefined)
+      await new Promise(setImmediate)
+    }
+  }
+
+  /** The log's report; synchronous, in the middle of its flush. */
+  flushed(flushed: Flushed): void {
+    this.#flushedLsn = flushed.writtenLsn
+    if (!this.#applying) this.#applyNext()
+  }
+
+  /** The log has stopped: what it did not flush is refused, what it did is still applied. */
+  fail(cause: Error): void {
+    if (this.#failure !== undefined) return
+    const outcome = outcomeOf(cause)
+    this.#failure = engineError('ENGINE_LOG_FAILED', 'the log could not be written', {
+      details: { outcome, systemCode: systemCode(cause.cause) },
+      cause,
+    })
+    const flushed = this.#pending.filter(({ lsn }) => lsn <= this.#flushedLsn)
+    const lost = this.#pending.slice(flushed.length)
+    this.#pending = flushed
+    this.#reject(lost, this.#failure)
+  }
+
+  #append(commit: Commit): Promise<RecordPlace> {
+    if (this.#failure !== undefined) return Promise.reject(this.#refusal())
+    commit.guard?.()
+    const { payload, kind, changes } = commit
+    const place = this.#place(commit)
+    this.#queuedBytes += payload.length + ENTRY_BYTES
+    return new Promise((resolve, reject) => {
+      const { lsn, committedAtUs } = place
+      const entry: Entry = { lsn, committedAtUs, payload, kind, changes, resolve, reject }
+      this.#pending.push(entry)
+      this.#options.onPlaced(entry)
+    })
+  }
+
+  #place(commit: Commit): RecordPlace {
+    if (this.#log === undefined) throw engineError('ENGINE_CLOSED', 'the database is not open')
+    return this.#log.append(commit.payload, { kind: commit.kind, durable: commit.durable })
+  }
+
+  #applyNext(): void {
+    if (this.#failure !== undefined && this.#pending.length === 0) return
+    const count = this.#countReady()
+    if (count === 0) return
+    this.#applying = true
+    const entries = this.#pending.slice(0, count)
+    void this.#apply(entries).finally(() => {
+      this.#applying = false
+      this.#gate.release()
+      this.#applyNext()
+    })
+  }
+
+  /** How many of the pending are flushed and fit into one batch. */
+  #countReady(): number {
+    let bytes = 0
+    let count = 0
+    for (const entry of this.#pending) {
+      if (entry.lsn > this.#flushedLsn || bytes > BATCH_BYTES || count === BATCH_ENTRIES) break
+      bytes += entry.payload.length
+      count += 1
+    }
+    return count
+  }
+
+  async #apply(entries: readonly Entry[]): Promise<void> {
+    const last = entries.at(-1)
+    if (last === undefined) return
+    try {
+      for (const { changes } of entries) {
+        for (const change of changes) this.#batch.add(change)
+      }
+      await this.#batch.write(last)
+    } catch (cause) {
+      this.#failApply(cause)
+      return
+    }
+    this.#appliedLsn = last.lsn
+    this.#pending = this.#pending.slice(entries.length)
+    for (const { payload } of entries) this.#queuedBytes -= payload.length + ENTRY_BYTES
+    this.#options.onApplied(entries)
+    for (const entry of entries) entry.resolve(entry)
+    this.#passBarriers()
+  }
+
+  #passBarriers(): void {
+    if (this.#barriers.length === 0) return
+    const passed = this.#barriers.filter(({ lsn }) => lsn <= this.#appliedLsn)
+    this.#barriers = this.#barriers.filter(({ lsn }) => lsn > this.#appliedLsn)
+    for (const { resolve } of passed) resolve()
+  }
+
+  /** The commits are in the log, and come out of it at the next open; the state of this session is not to be trusted. */
+  #failApply(cause: unknown): void {
+    const failure = (outcome: string): Error =>
+      engineError('ENGINE_APPLY_FAILED', 'LevelDB did not take commits that are in the log', {
+        details: { outcome, lsn: this.#appliedLsn + 1 },
+        cause,
+      })
+    const logged = failure('logged')
+    this.#failure ??= logged
+    const pending = this.#pending.splice(0)
+    const flushed = pending.filter(({ lsn }) => lsn <= this.#flushedLsn)
+    this.#reject(flushed, logged)
+    this.#reject(pending.slice(flushed.length), failure('unknown'))
+  }
+
+  #reject(entries: readonly Entry[], error: Error): void {
+    for (const { payload } of entries) this.#queuedBytes -= payload.length + ENTRY_BYTES
+    for (const { reject } of entries) reject(error)
+    const barriers = this.#barriers.splice(0)
+    // What is flushed is still being applied; whoever waits for that only, gets it.
+    for (const barrier of barriers) {
+      if (this.#pending.some(({ lsn }) => lsn >= barrier.lsn)) this.#barriers.push(barrier)
+      else barrier.reject(error)
+    }
+    this.#options.onFailed(error)
+    this.#gate.release()
+  }
+
+  #refusal(): Error {
+    return engineError('ENGINE_LOG_FAILED', 'the database takes no more writes', {
+      details: { outcome: 'rejected' },
+      cause: this.#failure,
+    })
+  }
+}
+
+function outcomeOf(error: Error): string {
+  const details: unknown = Reflect.get(error, 'details')
+  if (typeof details !== 'object' || details === null || !('outcome' in details)) return 'unknown'
+  return String(details.outcome)
+}

@@ -1,0 +1,243 @@
+/**
+ * The engine behind the database classes: what abstract-level hands to an implementation goes in here, already encoded and
+ * prefixed, after hooks and before events. Reads are not here at all: they stay the native ones.
+ */
+import type { Flushed, RecordPlace } from '@timberline/wal'
+import type { AbstractSnapshot } from 'abstract-level'
+import type { ChainedBatchOwner, GatheredBatch } from './chained-batch.ts'
+import { clearRange } from './clear.ts'
+import { CommitFeed } from './commits.ts'
+import type { LogReading } from './commits.ts'
+import type { CommitLog } from './commit-log.ts'
+import { CommitQueue } from './commit-queue.ts'
+import type { PlacedCommit } from './commit-queue.ts'
+import { ConflictWindow } from './conflict-window.ts'
+import type { WindowReader } from './conflict-window.ts'
+import { engineError } from './errors.ts'
+import type { Change, Encoded, NativeLevel, NativeRange } from './native-level.ts'
+import type { ReadSet } from './read-set.ts'
+import { isReservedKey } from './reserved-keys.ts'
+import type { AppliedPosition } from './reserved-keys.ts'
+import { TransactionEncoder } from './transaction-codec.ts'
+import { COMMIT_GUARD } from './write-options.ts'
+import type { WriteOptions } from './write-options.ts'
+
+/** Options of {@link Engine}. */
+export interface EngineOptions {
+  readonly native: NativeLevel
+  /** How far the log has been applied to the state. */
+  readonly position: AppliedPosition
+  readonly queuedBytesMax: number
+  /** Whether commits must wait because the log is full. */
+  readonly isStalled?: (() => boolean) | undefined
+  /** Called for each record that was appended, with its bytes. */
+  readonly onAppended?: ((bytes: number) => void) | undefined
+  /** Reads the log for late subscribers; absent when the log keeps nothing. */
+  readonly readLog?: LogReading | undefined
+  /** Called once when no more commits are taken. */
+  readonly onFailed?: ((error: Error) => void) | undefined
+}
+
+/** An operation as abstract-level hands it to `_batch`. */
+export interface EncodedOperation {
+  readonly type: 'put' | 'del'
+  readonly key: Encoded
+  readonly value?: Encoded
+}
+
+/** Default of `queuedBytesMax`: writes wait while more than this is between the call and the state. */
+export const QUEUED_BYTES_MAX: number = 64 * 1024 * 1024
+
+/** Everything between the database class and log and state; lives from open to close. */
+export class Engine implements ChainedBatchOwner {
+  readonly feed: CommitFeed
+  readonly #native: NativeLevel
+  readonly #queue: CommitQueue
+  readonly #window = new ConflictWindow()
+  readonly #encoder = new TransactionEncoder()
+  /** Work that must end before the state may be closed. */
+  readonly #running = new Set<Promise<unknown>>()
+  #closing = false
+
+  constructor(options: EngineOptions) {
+    const { native, position, queuedBytesMax } = options
+    this.#native = native
+    this.feed = new CommitFeed(position.lsn, options.readLog)
+    this.#queue = new CommitQueue({
+      native,
+      position,
+      queuedBytesMax,
+      // A full log must not keep the database from closing.
+      isStalled: () => !this.#closing && options.isStalled?.() === true,
+      onPlaced: (commit) => {
+        this.#window.placed(commit)
+        options.onAppended?.(commit.payload.length)
+      },
+      onApplied: (commits) => {
+        this.feed.applied(commits)
+      },
+      onFailed: (error) => {
+        options.onFailed?.(error)
+      },
+    })
+  }
+
+  /** The log to write to, given once it is open. */
+  attach(log: CommitLog): void {
+    this.#queue.attach(log)
+  }
+
+  /** The log's report of a flush. */
+  flushed(flushed: Flushed): void {
+    this.#queue.flushed(flushed)
+    this.feed.durable(flushed.durableLsn)
+  }
+
+  /** The log's report of its end. */
+  failed(error: Error): void {
+    this.#queue.fail(error)
+  }
+
+  get appliedLsn(): number {
+    return this.#queue.appliedLsn
+  }
+
+  get pending(): readonly PlacedCommit[] {
+    return this.#queue.pending
+  }
+
+  get queuedBytes(): number {
+    return this.#queue.queuedBytes
+  }
+
+  /** Writes held back. */
+  get waitingCount(): number {
+    return this.#queue.waitingCount
+  }
+
+  /** The LSN of the state that a snapshot shows. */
+  snapshotLsn(snapshot: AbstractSnapshot): number {
+    return this.#native.appliedAt(snapshot).lsn
+  }
+
+  /** Why no more writes are taken, if so. */
+  get failure(): Error | undefined {
+    return this.#queue.failure
+  }
+
+  put(key: Encoded, value: Encoded, options: WriteOptions): Promise<RecordPlace> {
+    this.refuseReserved(key)
+    this.#encoder.begin()
+    return this.#commit(this.#encoder, [this.#encoder.put(key, value)], options)
+  }
+
+  del(key: Encoded, options: WriteOptions): Promise<RecordPlace> {
+    this.refuseReserved(key)
+    this.#encoder.begin()
+    return this.#commit(this.#encoder, [this.#encoder.del(key)], options)
+  }
+
+  batch(operations: readonly EncodedOperation[], options: WriteOptions): Promise<RecordPlace> {
+    const encoder = this.#encoder
+    encoder.begin()
+    const changes: Change[] = []
+    for (const { type, key, value } of operations) {
+      this.refuseReserved(key)
+      changes.push(type === 'put' && value !== undefined ? encoder.put(key, value) : encoder.del(key))
+    }
+    return this.#commit(encoder, changes, options)
+  }
+
+  commitGathered(batch: GatheredBatch, options: WriteOptions): Promise<RecordPlace> {
+    return this.#commit(batch.encoder, batch.changes, options)
+  }
+
+  /** A named restore point: a record of its own. */
+  mark(name: string): Promise<RecordPlace> {
+    const payload = Buffer.from(name)
+    return this.#queue.commit({ payload, changes: [], kind: 'mark', durable: true })
+  }
+
+  /** A note of the engine's own; it overtakes writes that wait. */
+  note(payload: Buffer): Promise<RecordPlace> {
+    return this.#queue.commitNow({ payload, changes: [], kind: 'note', durable: true })
+  }
+
+  /** Resolves once the state has everything that was appended through an LSN. */
+  appliedThrough(lsn: number): Promise<void> {
+    return this.#queue.settled(lsn)
+  }
+
+  /** Lets waiting writes go, if they may. */
+  release(): void {
+    this.#queue.release()
+  }
+
+  clear(range: NativeRange, options: WriteOptions): Promise<void> {
+    const target = {
+      native: this.#native,
+      window: this.#window,
+      appliedLsn: this.#queue.appliedLsn,
+      pending: this.#queue.pending,
+      settled: () => this.#queue.settled(),
+      commitDeletions: async (keys: readonly Encoded[], guard: () => void): Promise<void> => {
+        const operations = keys.map((key) => ({ type: 'del' as const, key }))
+        await this.batch(operations, { ...options, [COMMIT_GUARD]: guard })
+      },
+    }
+    return this.run(clearRange(target, range))
+  }
+
+  /** Keeps the state open until the work has ended. */
+  run<Result>(work: Promise<Result>): Promise<Result> {
+    const done = work.finally(() => this.#running.delete(done))
+    this.#running.add(done)
+    return done
+  }
+
+  /** Begins to watch what others commit; the snapshot is what the reader sees. */
+  beginReader(snapshot: AbstractSnapshot): WindowReader {
+    const reader = { lsn: this.snapshotLsn(snapshot) }
+    this.#window.begin(reader, this.#queue.appliedLsn, this.#queue.pending)
+    return reader
+  }
+
+  endReader(reader: WindowReader): void {
+    this.#window.end(reader)
+  }
+
+  /** The LSN of a commit that wrote what the reader had read. */
+  conflict(reader: WindowReader, reads: ReadSet): number | undefined {
+    return this.#window.conflict(reader, reads)
+  }
+
+  /** Waits for everything under way; the feed completes. Takes no new work meanwhile, because the database is closing. */
+  async close(): Promise<void> {
+    this.#closing = true
+    this.#queue.release()
+    while (this.#running.size > 0) await Promise.allSettled(this.#running)
+    await this.#queue.drained()
+    this.feed.close()
+  }
+
+  refuseReserved(key: Encoded): void {
+    if (typeof key === 'string' || key[0] !== 0xff || !isReservedKey(key)) return
+    throw engineError('ENGINE_KEY_RESERVED', 'the key lies in the zone of the engine', {
+      details: { key: Buffer.from(key).toString('hex') },
+    })
+  }
+
+  #commit(
+    encoder: TransactionEncoder,
+    changes: readonly Change[],
+    options: WriteOptions,
+  ): Promise<RecordPlace> {
+    return this.#queue.commit({
+      payload: encoder.end(options.meta),
+      changes,
+      kind: 'entry',
+      durable: options.sync !== false,
+      guard: options[COMMIT_GUARD],
+    })
+  }
+}

@@ -1,0 +1,317 @@
+import { join } from 'node:path'
+import { ClassicLevel } from 'classic-level'
+import type {
+  BatchOperation,
+  BatchOptions,
+  ChainedBatch,
+  ChainedBatchWriteOptions,
+  DatabaseOptions,
+  DelOptions,
+  PutOptions,
+} from 'classic-level'
+import type { Observable } from 'rxjs'
+import { adopt, unadopt } from './adopt.ts'
+import type { AdoptReport, UnadoptReport } from './adopt.ts'
+import { EngineChainedBatch } from './chained-batch.ts'
+import type { CheckpointInfo, CheckpointRequest } from './checkpoint-keeper.ts'
+import { commitsOf } from './commit-source.ts'
+import type { CommittedTransaction } from './commits.ts'
+import type { StateDigest } from './digest.ts'
+import type { EncodedOperation, Engine } from './engine.ts'
+import { codeOf, engineError } from './errors.ts'
+import { destroyHome } from './home-destroy.ts'
+import { NativeClassic, classicPrototype, hideReserved } from './native-level.ts'
+import type { Encoded, NativeBatch, NativeRange } from './native-level.ts'
+import type { AppliedPosition } from './reserved-keys.ts'
+import { openSession } from './session.ts'
+import type { HomeOptions, HomeStatus, OpenReport, Session } from './session.ts'
+import { transactionHost } from './transaction-host.ts'
+import { runTransaction } from './transaction-runner.ts'
+import type { TransactionBody, TransactionOptions } from './transaction-runner.ts'
+import type { WriteOptions } from './write-options.ts'
+
+/** Options of {@link TimberLevel}: classic-level's own, and those of the home. */
+export interface TimberLevelOptions<K, V> extends DatabaseOptions<K, V>, HomeOptions {}
+
+type Meta = Pick<WriteOptions, 'meta'>
+
+// The methods are abstract-level's; only their options know `meta` here.
+// oxlint-disable-next-line typescript/no-unsafe-declaration-merging -- every member is the inherited one
+export interface TimberLevel<K = string, V = string> {
+  put(key: K, value: V): Promise<void>
+  put<K2 = K, V2 = V>(key: K2, value: V2, options: PutOptions<K2, V2> & Meta): Promise<void>
+  del(key: K): Promise<void>
+  del<K2 = K>(key: K2, options: DelOptions<K2> & Meta): Promise<void>
+  batch(operations: BatchOperation<this, K, V>[]): Promise<void>
+  batch<K2 = K, V2 = V>(
+    operations: BatchOperation<this, K2, V2>[],
+    options: BatchOptions<K2, V2> & Meta,
+  ): Promise<void>
+  batch(): TimberChainedBatch<this, K, V>
+}
+
+/** A chained batch whose `write` takes `meta`. */
+export interface TimberChainedBatch<TDatabase, K, V> extends ChainedBatch<TDatabase, K, V> {
+  write(options?: ChainedBatchWriteOptions & Meta): Promise<void>
+}
+
+/**
+ * A Level database whose log is the database: what classic-level is, with commits that are durable when they resolve, and with a
+ * history that can be shipped, replayed and recovered.
+ *
+ * @example
+ * const db = new TimberLevel('./home', { valueEncoding: 'json' })
+ * await db.put('a', 1)
+ * await db.batch([{ type: 'put', key: 'b', value: 2 }], { meta: { actor: 'import-7' } })
+ * await db.close()
+ */
+// oxlint-disable-next-line typescript/no-unsafe-declaration-merging -- see the interface
+export class TimberLevel<K = string, V = string> extends ClassicLevel<K, V> {
+  readonly #home: string
+  readonly #options: TimberLevelOptions<K, V>
+  readonly #native: NativeClassic
+  #session: Session | undefined
+  #report: OpenReport | undefined
+
+  constructor(location: string, options?: TimberLevelOptions<K, V>) {
+    // An empty or foreign location is refused by classic-level itself, in its words.
+    super(typeof location === 'string' && location !== '' ? join(location, 'data') : location, options)
+    this.#home = location
+    this.#options = options ?? {}
+    this.#native = new NativeClassic(this as unknown as ClassicLevel<unknown, unknown>)
+  }
+
+  /** The home: the location that was given. */
+  override get location(): string {
+    return this.#home
+  }
+
+  /** What opening found and did; `undefined` before the first open. */
+  get opened(): OpenReport | undefined {
+    return this.#report
+  }
+
+  /** Commits from the moment of subscription on, each once it is durable and readable; completes on close. */
+  get commits$(): Observable<CommittedTransaction> {
+    return commitsOf(this, () => this.#engine.feed, undefined)
+  }
+
+  /**
+   * Commits from an LSN on: those still in the log, then live, without loss or repeat at the seam.
+   *
+   * The Observable fails with ENGINE_LSN_PRUNED when the log does not reach back so far.
+   */
+  commitsFrom(lsn: number): Observable<CommittedTransaction> {
+    return commitsOf(this, () => this.#engine.feed, lsn)
+  }
+
+  /**
+   * Runs a function as one serializable transaction: it reads a snapshot and its own writes; they are committed as one if
+   * nothing it read was changed meanwhile, otherwise it runs again. What it throws aborts the transaction.
+   *
+   * @throws ENGINE_TRANSACTION_CONFLICT
+   * @example
+   * await db.transaction(async (tx) => {
+   *   const balance = Number(await tx.get('a'))
+   *   await tx.put('a', String(balance - 1))
+   * })
+   */
+  async transaction<Result>(
+    body: TransactionBody<K, V, Result>,
+    options?: TransactionOptions,
+  ): Promise<Result> {
+    await this.#opening()
+    return this.#engine.run(runTransaction(transactionHost(this, this.#engine, this.#options), body, options))
+  }
+
+  /** Writes a named restore point into the log; recovery can aim at it. */
+  async mark(name: string): Promise<{ readonly lsn: number; readonly committedAtUs: number }> {
+    await this.#opening()
+    const { lsn, committedAtUs } = await this.#engine.mark(name)
+    return { lsn, committedAtUs }
+  }
+
+  /** Takes a checkpoint now. They are also taken by themselves. */
+  async checkpoint(request?: CheckpointRequest): Promise<CheckpointInfo> {
+    await this.#opening()
+    return this.#open.checkpoint(request)
+  }
+
+  /** Seals the active log segment and begins the next, so that all before can be archived whole. */
+  async switchSegment(): Promise<{ readonly segmentNumber: number; readonly lastLsn: number }> {
+    await this.#opening()
+    const { header, lastLsn } = await this.#open.switchSegment()
+    return { segmentNumber: header.segmentNumber, lastLsn }
+  }
+
+  /** The digest of the whole state at the LSN it names, read beside running writers. */
+  async digest(): Promise<StateDigest> {
+    await this.#opening()
+    return this.#open.digest()
+  }
+
+  /** How log, checkpoints and queues stand. */
+  async homeStatus(): Promise<HomeStatus> {
+    await this.#opening()
+    return this.#open.status()
+  }
+
+  /**
+   * Removes a home with everything in it: data, log and checkpoints. Archives and backups elsewhere stay.
+   *
+   * @throws ENGINE_HOME_MISSING, ENGINE_HOME_LOCKED
+   */
+  static override destroy(location: string): Promise<void> {
+    return destroyHome(location)
+  }
+
+  /**
+   * Not needed: opening repairs. It is here because classic-level has it, and always rejects.
+   *
+   * @throws ENGINE_REPAIR_NEEDLESS
+   */
+  static override async repair(location: string): Promise<void> {
+    throw engineError('ENGINE_REPAIR_NEEDLESS', 'a home needs no repair', { details: { location } })
+  }
+
+  /** Makes a home of a folder that holds a closed plain LevelDB, in place; a full backup is due afterwards. */
+  static adopt(location: string): Promise<AdoptReport> {
+    return adopt(location)
+  }
+
+  /** The way back: makes the folder a plain LevelDB that classic-level opens. */
+  static unadopt(location: string): Promise<UnadoptReport> {
+    return unadopt(location)
+  }
+
+  /** @internal abstract-level's private interface, as all below. */
+  async _open(options: OpenOptions): Promise<void> {
+    try {
+      this.#session = await openSession({
+        home: this.#home,
+        createIfMissing: options.createIfMissing,
+        errorIfExists: options.errorIfExists,
+        options,
+        native: this.#native,
+        handle: new ClassicHandle(this, this.#native, options),
+        level: this as never,
+      })
+    } catch (error) {
+      throw asLevelError(error)
+    }
+    this.#report = this.#session.report
+  }
+
+  /** @internal */
+  async _close(): Promise<void> {
+    const session = this.#session
+    await session?.close().finally(() => {
+      this.#session = undefined
+    })
+  }
+
+  /** @internal */
+  _put(key: Encoded, value: Encoded, options: WriteOptions): Promise<unknown> {
+    return this.#engine.put(key, value, options)
+  }
+
+  /** @internal */
+  _del(key: Encoded, options: WriteOptions): Promise<unknown> {
+    return this.#engine.del(key, options)
+  }
+
+  /** @internal */
+  _batch(operations: readonly EncodedOperation[], options: WriteOptions): Promise<unknown> {
+    return this.#engine.batch(operations, options)
+  }
+
+  /** @internal */
+  _chainedBatch(): EngineChainedBatch {
+    return new EngineChainedBatch(this as never, this.#engine)
+  }
+
+  /** @internal */
+  _clear(options: NativeRange & WriteOptions): Promise<void> {
+    return this.#engine.clear(options, options)
+  }
+
+  /** @internal */
+  _iterator(options: NativeRange): unknown {
+    return classicPrototype._iterator.call(this, hideReserved(options))
+  }
+
+  get #open(): Session {
+    if (this.#session !== undefined) return this.#session
+    throw engineError('ENGINE_CLOSED', 'the database is not open', { details: { home: this.#home } })
+  }
+
+  get #engine(): Engine {
+    return this.#open.engine
+  }
+
+  /** As abstract-level does: what is called while the database opens waits for it. */
+  async #opening(): Promise<void> {
+    if (this.status === 'opening') await this.open({ passive: true } as object)
+  }
+}
+
+interface OpenOptions extends HomeOptions {
+  readonly createIfMissing: boolean
+  readonly errorIfExists: boolean
+}
+
+/** LevelDB below the class, as recovery opens, fills and closes it. */
+class ClassicHandle {
+  readonly #level: object
+  readonly #native: NativeClassic
+  readonly #options: OpenOptions
+
+  constructor(level: object, native: NativeClassic, options: OpenOptions) {
+    this.#level = level
+    this.#native = native
+    this.#options = options
+  }
+
+  open({ createIfMissing }: { readonly createIfMissing: boolean }): Promise<void> {
+    const options = { ...this.#options, createIfMissing, errorIfExists: false }
+    return classicPrototype._open.call(this.#level, options)
+  }
+
+  close(): Promise<void> {
+    return classicPrototype._close.call(this.#level)
+  }
+
+  applied(): Promise<AppliedPosition> {
+    return this.#native.applied()
+  }
+
+  operationBatch(): ReplayBatch {
+    return new ReplayBatch(this.#native.batch())
+  }
+}
+
+class ReplayBatch {
+  readonly #batch: NativeBatch
+
+  constructor(batch: NativeBatch) {
+    this.#batch = batch
+  }
+
+  put(key: Buffer, value: Buffer): void {
+    this.#batch.add({ key, value })
+  }
+
+  del(key: Buffer): void {
+    this.#batch.add({ key, value: undefined })
+  }
+
+  write(position: AppliedPosition): Promise<void> {
+    return this.#batch.write(position)
+  }
+}
+
+/** Programs made for Level look for this code at the error's cause; ours, with its hint, is one step below. */
+function asLevelError(error: unknown): unknown {
+  if (!(error instanceof Error) || codeOf(error) !== 'ENGINE_HOME_LOCKED') return error
+  return Object.assign(new Error(error.message, { cause: error }), { code: 'LEVEL_LOCKED' })
+}
