@@ -95,11 +95,13 @@ export class ActiveSegment {
   /** All frames written before are durable when it returns. */
   syncNow(): void {
     this.#handle.syncNow()
+    this.#refuseAfterFailedSync()
   }
 
   /** All frames written before are durable when it resolves. */
-  sync(): Promise<void> {
-    return this.#handle.sync()
+  async sync(): Promise<void> {
+    await this.#handle.sync()
+    this.#refuseAfterFailedSync()
   }
 
   /** Counts in a group's frame that was written, and has zeros written ahead of the next ones. */
@@ -131,7 +133,7 @@ export class ActiveSegment {
     await this.#zeros.stop()
     await this.#handle.truncate(this.#position)
     // From here on nothing of the failed group can appear again.
-    await this.#handle.sync()
+    await this.sync()
   }
 
   /** Ends the segment: everything in it must be durable before. Durable when it resolves; the file then has its exact length. */
@@ -151,7 +153,7 @@ export class ActiveSegment {
     await this.#handle.truncate(this.#position)
     await this.#handle.write(frame, this.#position)
     // The seal and the exact length are durable; only now may the next segment link to them.
-    await this.#handle.sync()
+    await this.sync()
     this.#position += frame.length
     const summary: SegmentSummary = { ...this.summary(), sealed: true, sealChecksum: checksum }
     const link: PreviousSegment = {
@@ -182,6 +184,10 @@ export class ActiveSegment {
   close(): Promise<void> {
     this.#closing ??= this.#zeros.stop().then(() => this.#handle.close())
     return this.#closing
+  }
+
+  #refuseAfterFailedSync(): void {
+    if (this.#zeros.syncFailure !== undefined) throw this.#zeros.syncFailure.cause
   }
 
   #advance(frame: Buffer): void {

@@ -92,3 +92,20 @@ export async function removeIfPresent(
     throw error
   }
 }
+
+/**
+ * Makes a folder with its missing parents, durably: the names made are synced, and the folder's own name in any case, because
+ * the process that made it may have died before it did so.
+ */
+export async function makeDirectoryDurable(
+  directory: string,
+  fileSystem: FileSystem = nodeFileSystem,
+): Promise<void> {
+  const holders = [dirname(directory)]
+  for (let path = dirname(directory); (await fileSystem.status(path)) === undefined; path = dirname(path)) {
+    holders.push(dirname(path))
+  }
+  await fileSystem.makeDirectory(directory)
+  // From the top down: every name on the way to the folder is durable.
+  for (const holder of holders.reverse()) await fileSystem.syncDirectory(holder)
+}

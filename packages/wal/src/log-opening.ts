@@ -1,5 +1,5 @@
 import { join } from 'node:path'
-import { removeIfPresent, removeStaleTemporaries } from './atomic-file.ts'
+import { makeDirectoryDurable, removeIfPresent, removeStaleTemporaries } from './atomic-file.ts'
 import { FileSource } from './byte-source.ts'
 import type { FileSystem } from './file-system.ts'
 import { FrameReader, type FrameStep } from './frame-reader.ts'
@@ -49,7 +49,8 @@ export async function openSegments(
   settings: LogSettings,
 ): Promise<{ opened: OpenedLog; place: SegmentPlace }> {
   const { directory, fileSystem } = settings
-  await fileSystem.makeDirectory(directory)
+  // Without the folder's name the log in it would be lost, however well it is synced itself.
+  await makeDirectoryDurable(directory, fileSystem)
   const removed = await removeLeftovers(directory, fileSystem)
   const numbers = await segmentNumbers(directory, fileSystem)
   const base = { segments: Math.max(1, numbers.length), removed }
@@ -206,15 +207,18 @@ async function openLast(
 async function readThrough(
   reader: FrameReader,
 ): Promise<{ step: Exclude<FrameStep, { type: 'group' | 'fence' }>; unprovenAt: number }> {
-  let unproven: { position: number; lastLsn: Lsn }[] = []
+  let unproven: { position: number; provenBy: Lsn }[] = []
   for (;;) {
     const position = reader.position
     const step = await reader.next()
-    if (step.type === 'group' || step.type === 'fence' || step.type === 'seal') {
-      unproven = unproven.filter(({ lastLsn }) => lastLsn > step.header.durableLsn)
+    if (step.type === 'end' || step.type === 'bad' || step.type === 'broken') {
+      return { step, unprovenAt: unproven[0]?.position ?? position }
     }
-    if (step.type === 'group') unproven.push({ position, lastLsn: reader.nextLsn - 1 })
-    else if (step.type !== 'fence') return { step, unprovenAt: unproven[0]?.position ?? reader.position }
+    unproven = unproven.filter(({ provenBy }) => provenBy > step.header.durableLsn)
+    // A fence is known to be durable once a record behind it is; a seal by nothing in its own segment.
+    const { firstLsn } = step.header
+    if (step.type === 'seal') return { step, unprovenAt: unproven[0]?.position ?? position }
+    unproven.push({ position, provenBy: step.type === 'group' ? reader.nextLsn - 1 : firstLsn })
   }
 }
 

@@ -1,7 +1,6 @@
 import { wallClock } from './commit-clock.ts'
 import { walError, type TimberlineError } from './errors.ts'
 import type { FileSystem } from './file-system.ts'
-import { HEADER_BYTES } from './segment-header.ts'
 import { nodeFileSystem } from './node-file-system.ts'
 import { RECORD_BYTES_LIMIT, type LogIdentity, type Lsn } from './record.ts'
 import { SEGMENT_NUMBER_MAX } from './segment-name.ts'
@@ -83,7 +82,7 @@ const DEFAULTS: Readonly<Record<NumberOption, number>> = Object.freeze({
 })
 
 const BOUNDS: Readonly<Record<NumberOption, readonly [number, number]>> = {
-  segmentBytesMax: [HEADER_BYTES * 43, 4096 * MIB],
+  segmentBytesMax: [4096, 4096 * MIB],
   segmentAgeMsMax: [0, 2 ** 31 - 1],
   recordBytesMax: [1, RECORD_BYTES_LIMIT],
   nextLsn: [1, Number.MAX_SAFE_INTEGER],

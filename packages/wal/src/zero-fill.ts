@@ -18,13 +18,15 @@ export interface ZeroFillOptions {
  * Writes zeros ahead of the frames, in the background. A commit into written space changes no metadata and so costs one device
  * flush instead of two. It writes only beyond `filled`, and whoever wants to write there waits for it first.
  *
- * Through a handle of its own: a failed sync is reported once per handle, and must not be taken from the commits' sync.
+ * Through a handle of its own: a failed sync is reported once per handle, and must not be taken from the commits' sync. Whoever
+ * synced must still ask for `syncFailure` before it promises anything: not every system reports to all handles.
  */
 export class ZeroFill {
   readonly #options: ZeroFillOptions
   #filled: number
   #running: Promise<void> | undefined
   #stopped = false
+  #syncFailure: { readonly cause: unknown } | undefined
 
   constructor(options: ZeroFillOptions) {
     this.#options = options
@@ -34,6 +36,11 @@ export class ZeroFill {
   /** Whether a frame may be written up to `end` now. */
   isClear(end: number): boolean {
     return this.#running === undefined || end <= this.#filled
+  }
+
+  /** A failed sync of these zeros may have dropped frames from the system's memory, too. */
+  get syncFailure(): { readonly cause: unknown } | undefined {
+    return this.#syncFailure
   }
 
   /** Frames reach to `position`: zeros must begin behind it. */
@@ -70,11 +77,14 @@ export class ZeroFill {
       for (let at = begin; at < end && !this.#stopped; at += ZEROS.length) {
         await handle.write(ZEROS.subarray(0, Math.min(ZEROS.length, end - at)), at)
         // Promises nothing to anybody: it only keeps these zeros out of the next commit's flush.
-        await handle.sync()
+        await handle.sync().catch((cause: unknown) => {
+          this.#syncFailure = { cause }
+          throw cause
+        })
         this.#filled = Math.min(at + ZEROS.length, end)
       }
     } catch {
-      // A full or failing device stops the filling and nothing else: the next commit meets the same device and reports it.
+      // A full device stops the filling and nothing else: the next commit that needs room reports it.
       this.#stopped = true
     } finally {
       await handle?.close().catch(() => {
