@@ -5,7 +5,10 @@ import { blocksOf, type GzipCodec } from './gzip-codec.ts'
 /** fflate inflates a whole input chunk in one call: the smaller the input, the less a bomb can make of it at once. */
 const INPUT_BYTES = 16 * 1024
 
-/** gzip in plain JavaScript, for runtimes without zlib or worker threads; same format, other bytes, several times slower. */
+/**
+ * gzip in plain JavaScript, for runtimes without zlib or worker threads: same format, other bytes, several times slower. It does
+ * not check gzip's own trailer; the object's length and sha256 do.
+ */
 export function portableGzip(level: 1 | 6 = 1): GzipCodec {
   return {
     async *compress(content) {
