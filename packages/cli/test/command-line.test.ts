@@ -144,7 +144,7 @@ describe('output', () => {
         : []
       const target = name === 'hotbackup' ? ['-b', '/nowhere/backup'] : []
       const { code, err } = await run([...name.split(' '), '-h', '/nowhere/home', ...more, ...target])
-      expect(err, name).toMatch(/^timberline: ENGINE_HOME_MISSING .*\ntimberline: next: /)
+      expect(err, name).toMatch(/^timberline: (ENGINE_HOME|CLI_FILE)_MISSING .*\ntimberline: next: /)
       expect(code, name).toBe(6)
     }
   })

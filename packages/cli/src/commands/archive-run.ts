@@ -3,7 +3,7 @@ import { homeLayout, readHomeIdentity } from '@timberline/engine'
 import type { Command, Surroundings } from '../command.ts'
 import { cliError } from '../errors.ts'
 import { formatBytes, formatMs } from '../quantity.ts'
-import { archiveFor } from './archive-access.ts'
+import { archiveFor, archiveNameOf, holdLogFor } from './archive-access.ts'
 
 /** `timberline archive run` */
 export const archiveRunCommand: Command = async (args, surroundings) => {
@@ -16,6 +16,8 @@ export const archiveRunCommand: Command = async (args, surroundings) => {
   }
   const { archive, isNew } = await archiveFor(args.required('archive'), identity)
   if (isNew) surroundings.warn(`created an archive at ${archive.store.url}`)
+  const name = archiveNameOf(args)
+  await holdLogFor(name, home, identity)
   const stop = new AbortController()
   const end = (): void => stop.abort()
   surroundings.signal.addEventListener('abort', end, { once: true })
@@ -23,7 +25,7 @@ export const archiveRunCommand: Command = async (args, surroundings) => {
   const shipper = runShipper({
     logDirectory: homeLayout(home).logDirectory,
     archive,
-    name: args.text('name') ?? 'archive',
+    name,
     identity,
     intervalMs: args.number('interval-ms') ?? 1000,
     signal: stop.signal,

@@ -23,7 +23,7 @@ export const dumpCommand: Command = async (args, surroundings) => {
   try {
     const sink =
       path === undefined ? { write: surroundings.write, end: async () => undefined } : await fileSink(path)
-    const lsn = db.status().lastLsn
+    const lsn = (await db.homeStatus()).lastLsn
     const { environmentId, timeline } = identity
     await sink.write(`${jsonText({ timberline: 'dump', format: 1, environmentId, timeline, lsn })}\n`)
     const end = await writeEntries(db, {

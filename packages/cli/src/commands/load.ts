@@ -27,7 +27,7 @@ export const loadCommand: Command = async (args, surroundings) => {
     if (!args.flag('merge')) await requireEmpty(db, home)
     const lines = createInterface({ input, crlfDelay: Infinity, signal: surroundings.signal })
     const { entries, sha256 } = await loadLines(db, lines, (count) => progress.update(count, 0))
-    const lsn = db.status().lastLsn
+    const { lastLsn: lsn } = await db.homeStatus()
     return {
       document: { home, entries, sha256, lsn },
       lines: [`${home}: ${String(entries)} entries loaded, log at LSN ${String(lsn)}, sha256 ${sha256}`],

@@ -7,6 +7,7 @@ import {
   type RecoveryProgress,
   type RecoveryReport,
   type Target,
+  type TransactionBrief,
 } from '@timberline/recovery'
 import { nodeFileSystem } from '@timberline/wal'
 import { join } from 'node:path'
@@ -111,8 +112,11 @@ function reportLines(report: RecoveryReport): readonly string[] {
     ['recovered', `${report.home} from ${report.source}`],
     ['target', report.target],
     ['state after', `LSN ${String(lsn)}, ${formatInstant(committedAtUs)}`],
-    ['last applied', lastApplied === undefined ? 'nothing beyond the backup' : jsonText(lastApplied)],
-    ['first dropped', firstDropped === undefined ? 'nothing, the history ends here' : jsonText(firstDropped)],
+    ['last applied', lastApplied === undefined ? 'nothing beyond the backup' : briefText(lastApplied)],
+    [
+      'first dropped',
+      firstDropped === undefined ? 'nothing, the history ends here' : briefText(firstDropped),
+    ],
     ['backup', `${base.label}, LSN ${String(base.lsn)}, ${formatBytes(report.baseBytes)}`],
     ['log', `${formatCount(report.records)} records, ${formatBytes(report.logBytes)}`],
     [
@@ -126,6 +130,16 @@ function reportLines(report: RecoveryReport): readonly string[] {
       `${formatMs(durationsMs.total)} (restore ${formatMs(durationsMs.restore)}, replay ${formatMs(durationsMs.replay)}, digest ${formatMs(durationsMs.digest)})`,
     ],
   ])
+}
+
+/** `LSN 17, 2026-…Z, 3 operations, meta {"actor":"x"}` */
+function briefText({ lsn, committedAtUs, kind, meta, name, operations }: TransactionBrief): string {
+  const what =
+    operations === undefined
+      ? `${kind}${name === undefined ? '' : ` ${JSON.stringify(name)}`}`
+      : `${String(operations)} operations`
+  const parts = [`LSN ${String(lsn)}`, formatInstant(committedAtUs), what]
+  return [...parts, ...(meta === undefined ? [] : [`meta ${jsonText(meta)}`])].join(', ')
 }
 
 /** A folder with a backup's label is a backup; everything else is taken for an archive, which says if it is none. */

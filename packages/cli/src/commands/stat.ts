@@ -1,7 +1,21 @@
 import { readdir, stat } from 'node:fs/promises'
 import { join } from 'node:path'
-import { homeLayout, homeOwner, newestCheckpoint, readHomeIdentity } from '@timberline/engine'
-import { listSegments, liveHolds, readConfirmations, segmentName, systemCode } from '@timberline/wal'
+import {
+  controlCall,
+  homeLayout,
+  homeOwner,
+  newestCheckpoint,
+  readBackupDue,
+  readHomeIdentity,
+} from '@timberline/engine'
+import {
+  listSegments,
+  liveHolds,
+  readConfirmations,
+  segmentName,
+  systemCode,
+  TimberlineError,
+} from '@timberline/wal'
 import type { Command } from '../command.ts'
 import { formatInstant } from '../instant.ts'
 import { columns, formatBytes, formatCount } from '../quantity.ts'
@@ -63,6 +77,8 @@ async function factsOf(home: string) {
     },
     archives: confirmations,
     holds,
+    backupDue: (await readBackupDue(home)) ?? null,
+    live: owner === undefined ? null : await askOwner(home),
   }
 }
 
@@ -87,9 +103,7 @@ function linesOf(facts: HomeFacts): readonly string[] {
     ],
     [
       'removable',
-      log.removable.length === 0
-        ? `nothing, because of ${log.restKeptBy}`
-        : `${String(log.removable.length)} segments`,
+      log.removable.length === 0 ? `nothing, because of ${log.restKeptBy}` : log.removable.join(', '),
     ],
     [
       'checkpoint',
@@ -102,6 +116,7 @@ function linesOf(facts: HomeFacts): readonly string[] {
       'archiving',
       facts.archiving === false ? 'off since recovery; `timberline archive init` turns it on' : 'allowed',
     ],
+    ...(facts.backupDue === null ? [] : [['backup due', `in full, because of ${facts.backupDue.reason}`]]),
     ...facts.archives.map(({ name, segmentNumber, lsn }) => [
       `archive ${name}`,
       `has ${segmentNumber === 0 ? 'no whole segment' : `everything through ${segmentName(segmentNumber)}`}, LSN ${String(lsn)}`,
@@ -111,6 +126,16 @@ function linesOf(facts: HomeFacts): readonly string[] {
       `${purpose}, process ${String(pid)}, from segment ${String(fromSegment)}`,
     ]),
   ])
+}
+
+/** The owner's own word, where it gives one: what its files do not tell, such as queues. */
+async function askOwner(home: string): Promise<unknown> {
+  try {
+    return await controlCall(home, { type: 'status' }, { timeoutMs: 5000 })
+  } catch (error) {
+    if (error instanceof TimberlineError) return { unanswered: error.code }
+    throw error
+  }
 }
 
 async function folderBytes(

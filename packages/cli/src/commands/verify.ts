@@ -14,7 +14,9 @@ export const verifyCommand: Command = async (args, surroundings) => {
   if (backup !== undefined) return verifyBackupFolder(backup, surroundings)
   const url = args.text('archive')
   if (url === undefined) return verifyHomeFolder(args.required('home'), surroundings)
-  return args.has('against') ? compare(url, args, surroundings) : verifyWholeArchive(url, surroundings)
+  return args.has('against')
+    ? compare(url, args, surroundings)
+    : verifyWholeArchive(url, args.flag('strays'), surroundings)
 }
 
 async function verifyBackupFolder(backup: string, surroundings: Surroundings): Promise<Outcome> {
@@ -36,11 +38,15 @@ async function verifyHomeFolder(home: string, { signal, tell }: Surroundings): P
   return findingsOutcome(home, findings, { environmentId, timeline, ...facts })
 }
 
-async function verifyWholeArchive(url: string, surroundings: Surroundings): Promise<Outcome> {
+async function verifyWholeArchive(
+  url: string,
+  strays: boolean,
+  surroundings: Surroundings,
+): Promise<Outcome> {
   const archive = await existingArchive(url)
   const findings: Finding[] = []
-  for await (const finding of verifyArchive(archive)) {
-    surroundings.signal.throwIfAborted()
+  const { signal } = surroundings
+  for await (const finding of verifyArchive(archive, { signal, strays })) {
     surroundings.tell(`${finding.code} ${finding.name}`)
     findings.push(finding)
   }

@@ -1,6 +1,17 @@
-import { type Arguments, positiveNumber, wholeNumber } from '../arguments.ts'
+import { type Arguments, type OptionRow, positiveNumber, wholeNumber } from '../arguments.ts'
 import type { CommandRow } from '../command.ts'
 import { archiveIfAnyOption, archiveOption, homeIfAnyOption, homeOption } from './shared-options.ts'
+
+const archiveNameOption: OptionRow = {
+  name: 'name',
+  value: 'NAME',
+  help: 'what the home calls this archive; log is kept until NAME has it (archive)',
+}
+
+const straysOption: OptionRow = {
+  name: 'strays',
+  help: 'also name objects that nothing refers to, such as interrupted work leaves; they harm nothing',
+}
 
 /** Copying and shipping: hotbackup and the archive commands. */
 export const backupRows: readonly CommandRow[] = [
@@ -55,8 +66,10 @@ export const backupRows: readonly CommandRow[] = [
   {
     name: 'archive init',
     summary: 'create an archive for a database, and let this home archive into it',
-    options: [homeOption, archiveOption],
-    notes: ['Also what turns archiving on again for a recovered home.'],
+    options: [homeOption, archiveOption, archiveNameOption],
+    notes: [
+      'From then on the home keeps its log until the archive has it. Also what turns archiving on again for a recovered home.',
+    ],
     example: 'timberline archive init -h ./home -a /backups/app',
     load: async () => (await import('../commands/archive-init.ts')).archiveInitCommand,
   },
@@ -66,11 +79,7 @@ export const backupRows: readonly CommandRow[] = [
     options: [
       homeOption,
       archiveOption,
-      {
-        name: 'name',
-        value: 'NAME',
-        help: 'what the home calls this archive; its logs are kept until NAME has them (archive)',
-      },
+      archiveNameOption,
       {
         name: 'interval-ms',
         value: 'MS',
@@ -119,7 +128,7 @@ export const backupRows: readonly CommandRow[] = [
   {
     name: 'archive verify',
     summary: 'read everything in an archive and check it',
-    options: [archiveOption],
+    options: [archiveOption, straysOption],
     example: 'timberline archive verify -a /backups/app',
     load: async () => (await import('../commands/verify.ts')).verifyCommand,
   },

@@ -107,7 +107,13 @@ export const homeRows: readonly CommandRow[] = [
   {
     name: 'adopt',
     summary: 'take over a folder that plain level or classic-level wrote, in place',
-    options: [homeOption],
+    options: [
+      homeOption,
+      {
+        name: 'undo',
+        help: 'the way back: make the home a plain LevelDB folder again, with all that was committed',
+      },
+    ],
     notes: ['Nothing is copied. A full backup is due afterwards, because the log begins here.'],
     example: 'timberline adopt -h ./level-folder',
     load: async () => (await import('../commands/adopt.ts')).adoptCommand,
