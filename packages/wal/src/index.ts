@@ -1,4 +1,10 @@
-export { makeDirectoryDurable, readFileWhole, removeIfPresent, removeStaleTemporaries, writeFileAtomic } from './atomic-file.ts'
+export {
+  makeDirectoryDurable,
+  readFileWhole,
+  removeIfPresent,
+  removeStaleTemporaries,
+  writeFileAtomic,
+} from './atomic-file.ts'
 export { FileSource, memorySource } from './byte-source.ts'
 export type { ByteSource } from './byte-source.ts'
 export { readConfirmations, removeConfirmation, writeConfirmation } from './confirmations.ts'

@@ -79,7 +79,8 @@ async function run(fileSystem: FileSystem): Promise<History> {
 
 async function payloads(fileSystem: FileSystem): Promise<string[]> {
   const found: LogRecord[] = []
-  for await (const records of readLog({ directory: DIRECTORY, fromLsn: 1, fileSystem })) found.push(...records)
+  for await (const records of readLog({ directory: DIRECTORY, fromLsn: 1, fileSystem }))
+    found.push(...records)
   expect(found.map((record) => record.lsn)).toEqual(found.map((_, index) => index + 1))
   return found.map((record) => record.payload.toString())
 }
@@ -113,21 +114,24 @@ const POLICIES: readonly CrashPolicy[] = [
 ]
 
 describe('a power cut', () => {
-  it.each(['posix', 'ext4'] as const)('before any operation loses nothing acknowledged (%s)', async (model) => {
-    const operations = await operationsOf(model)
-    let states = 0
-    for (let index = 1; index <= operations; index += 1) {
-      const disk = new CrashFileSystem({ model })
-      const history = await run(new FaultFileSystem(disk, crashAt(index)))
-      expect(history.error).toBeInstanceOf(Error)
-      for (const policy of POLICIES) {
-        await check(disk.crash(policy), history)
-        states += 1
+  it.each(['posix', 'ext4'] as const)(
+    'before any operation loses nothing acknowledged (%s)',
+    async (model) => {
+      const operations = await operationsOf(model)
+      let states = 0
+      for (let index = 1; index <= operations; index += 1) {
+        const disk = new CrashFileSystem({ model })
+        const history = await run(new FaultFileSystem(disk, crashAt(index)))
+        expect(history.error).toBeInstanceOf(Error)
+        for (const policy of POLICIES) {
+          await check(disk.crash(policy), history)
+          states += 1
+        }
       }
-    }
-    expect(states).toBe(operations * POLICIES.length)
-    expect(operations).toBeGreaterThan(60)
-  })
+      expect(states).toBe(operations * POLICIES.length)
+      expect(operations).toBeGreaterThan(60)
+    },
+  )
 
   it('during recovery loses nothing either, wherever it strikes', async () => {
     const operations = await operationsOf('posix')
@@ -154,27 +158,30 @@ describe('a power cut', () => {
 describe('a failing operation', () => {
   const faults: readonly Fault[] = ['EIO', 'ENOSPC', 'short', 'EIO-after']
 
-  it.each(faults)('%s rejects by one typed error, and reopening finds all that was acknowledged', async (fault) => {
-    const operations = await operationsOf('posix')
-    const codes = new Set<string>()
-    let struck = 0
-    for (let index = 1; index <= operations; index += 1) {
-      const disk = new CrashFileSystem()
-      const faulty = new FaultFileSystem(disk, failAt(index, fault))
-      const history = await run(faulty)
-      const operation = faulty.operations[index - 1]
-      struck += faulty.injected.length
-      if (history.error instanceof TimberlineError) codes.add(history.error.code)
-      // Zeros written ahead and the closing of files may fail without anybody's record being in danger.
-      else if (operation !== undefined && isMutation(operation)) expect(operation.kind).not.toBe('writeNow')
-      expect(history.error).not.toBeInstanceOf(SimulatedCrash)
-      await check(disk.ifCrashed(index), history)
-      await check(disk, history)
-    }
-    expect(struck).toBe(operations)
-    expect(codes).toContain('WAL_WRITE_FAILED')
-    expect(codes).toContain('WAL_SYNC_FAILED')
-  })
+  it.each(faults)(
+    '%s rejects by one typed error, and reopening finds all that was acknowledged',
+    async (fault) => {
+      const operations = await operationsOf('posix')
+      const codes = new Set<string>()
+      let struck = 0
+      for (let index = 1; index <= operations; index += 1) {
+        const disk = new CrashFileSystem()
+        const faulty = new FaultFileSystem(disk, failAt(index, fault))
+        const history = await run(faulty)
+        const operation = faulty.operations[index - 1]
+        struck += faulty.injected.length
+        if (history.error instanceof TimberlineError) codes.add(history.error.code)
+        // Zeros written ahead and the closing of files may fail without anybody's record being in danger.
+        else if (operation !== undefined && isMutation(operation)) expect(operation.kind).not.toBe('writeNow')
+        expect(history.error).not.toBeInstanceOf(SimulatedCrash)
+        await check(disk.ifCrashed(index), history)
+        await check(disk, history)
+      }
+      expect(struck).toBe(operations)
+      expect(codes).toContain('WAL_WRITE_FAILED')
+      expect(codes).toContain('WAL_SYNC_FAILED')
+    },
+  )
 
   it('that goes on failing leaves the outcome unknown, and still loses nothing', async () => {
     const operations = await operationsOf('posix')

@@ -107,11 +107,16 @@ describe('a failed sync', () => {
     const log = await openMemoryLog(faulty)
     await log.commit(Buffer.from('kept'))
     faulty.inject(failOn(SYNC, 'EIO'))
-    await expect(log.commit(Buffer.from('seen after reopening'))).rejects.toMatchObject({ code: 'WAL_SYNC_FAILED' })
+    await expect(log.commit(Buffer.from('seen after reopening'))).rejects.toMatchObject({
+      code: 'WAL_SYNC_FAILED',
+    })
     const again = await openMemoryLog(disk)
     expect(again.durableLsn).toBe(2)
     // A promise was made by durableLsn; the power cut holds it to it.
-    expect(await payloads(disk.crash({ writes: 'lost', names: 'lost' }))).toEqual(['kept', 'seen after reopening'])
+    expect(await payloads(disk.crash({ writes: 'lost', names: 'lost' }))).toEqual([
+      'kept',
+      'seen after reopening',
+    ])
   })
 
   it('while a segment is sealed rejects what waits, and reopening goes on', async () => {
@@ -119,7 +124,10 @@ describe('a failed sync', () => {
     const log = await openMemoryLog(disk)
     await log.commit(Buffer.from('kept'))
     disk.inject(failOn(SYNC, 'EIO'))
-    await expect(log.roll()).rejects.toMatchObject({ code: 'WAL_WRITE_FAILED', details: { outcome: 'rejected' } })
+    await expect(log.roll()).rejects.toMatchObject({
+      code: 'WAL_WRITE_FAILED',
+      details: { outcome: 'rejected' },
+    })
     const again = await openMemoryLog(disk)
     await again.commit(Buffer.from('more'))
     expect(await payloads(disk)).toEqual(['kept', 'more'])
