@@ -1,5 +1,6 @@
 import { join } from 'node:path'
-import { nodeFileSystem, readFileWhole, removeIfPresent, writeFileAtomic } from '@timberline/wal'
+import { readFileWhole, removeIfPresent, writeFileAtomic } from '@timberline/wal'
+import type { FileSystem } from '@timberline/wal'
 import * as v from 'valibot'
 import { engineError } from './errors.ts'
 import { ADOPT_MARKER } from './home-admission.ts'
@@ -29,10 +30,14 @@ const schema = v.object({
  *
  * @throws ENGINE_ADOPT_UNFINISHED when it is the marker of the other step
  */
-export async function readMarker(home: string, step: AdoptMarker['step']): Promise<AdoptMarker | undefined> {
+export async function readMarker(
+  home: string,
+  step: AdoptMarker['step'],
+  fileSystem: FileSystem,
+): Promise<AdoptMarker | undefined> {
   const path = join(home, ADOPT_MARKER)
-  if ((await nodeFileSystem.status(path)) === undefined) return undefined
-  const bytes = await readFileWhole(path, nodeFileSystem, BYTES_MAX)
+  if ((await fileSystem.status(path)) === undefined) return undefined
+  const bytes = await readFileWhole(path, fileSystem, BYTES_MAX)
   let marker: AdoptMarker
   try {
     marker = v.parse(schema, JSON.parse(bytes.toString('utf8')))
@@ -51,19 +56,19 @@ export async function readMarker(home: string, step: AdoptMarker['step']): Promi
 /** Marks durably that a step has begun. */
 export async function writeMarker(
   home: string,
-  step: AdoptMarker['step'],
-  lsn?: number,
+  mark: { readonly step: AdoptMarker['step']; readonly lsn?: number },
+  fileSystem: FileSystem,
 ): Promise<AdoptMarker> {
   const { environmentId, createdAtUs } = newHomeIdentity()
-  const marker: AdoptMarker = { step, environmentId, createdAtUs, ...(lsn === undefined ? {} : { lsn }) }
-  await writeFileAtomic(join(home, ADOPT_MARKER), Buffer.from(`${JSON.stringify(marker)}\n`), nodeFileSystem)
+  const marker: AdoptMarker = { ...mark, environmentId, createdAtUs }
+  await writeFileAtomic(join(home, ADOPT_MARKER), Buffer.from(`${JSON.stringify(marker)}\n`), fileSystem)
   return marker
 }
 
 /** The step is done. */
-export async function removeMarker(home: string): Promise<void> {
-  await removeIfPresent(join(home, ADOPT_MARKER), nodeFileSystem)
-  await nodeFileSystem.syncDirectory(home)
+export async function removeMarker(home: string, fileSystem: FileSystem): Promise<void> {
+  await removeIfPresent(join(home, ADOPT_MARKER), fileSystem)
+  await fileSystem.syncDirectory(home)
 }
 
 /** The identity of a home made by adoption. */

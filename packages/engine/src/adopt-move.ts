@@ -4,43 +4,54 @@
  * with CURRENT and tables missing it refuses.
  */
 import { join } from 'node:path'
-import { nodeFileSystem, removeIfPresent } from '@timberline/wal'
+import { removeIfPresent } from '@timberline/wal'
+import type { FileSystem } from '@timberline/wal'
 import { leveldbNames } from './leveldb-files.ts'
 import type { LeveldbName } from './leveldb-files.ts'
+import type { HomeLayout } from './home-layout.ts'
 
 /** From the top into `data/`; goes on where an interrupted move ended. LevelDB's logs must be empty: they are removed. */
-export async function moveIntoData(home: string, dataDirectory: string): Promise<void> {
-  await nodeFileSystem.makeDirectory(dataDirectory)
-  const names = await leveldbNames(home, nodeFileSystem)
+export async function moveIntoData(layout: HomeLayout, fileSystem: FileSystem): Promise<void> {
+  const { home, dataDirectory } = layout
+  await fileSystem.makeDirectory(dataDirectory)
+  const move = mover(home, dataDirectory, fileSystem)
+  const names = await leveldbNames(home, fileSystem)
   for (const [name, { type }] of names) {
     if (type === 'current') continue
-    await moveOrRemove(join(home, name), join(dataDirectory, name), type)
+    await move(name, type)
   }
   // All that CURRENT leads to has its new name for good before CURRENT does.
-  await nodeFileSystem.syncDirectory(dataDirectory)
-  if (names.has('CURRENT')) await nodeFileSystem.rename(join(home, 'CURRENT'), join(dataDirectory, 'CURRENT'))
-  await nodeFileSystem.syncDirectory(dataDirectory)
-  await nodeFileSystem.syncDirectory(home)
+  await fileSystem.syncDirectory(dataDirectory)
+  if (names.has('CURRENT')) await fileSystem.rename(join(home, 'CURRENT'), join(dataDirectory, 'CURRENT'))
+  await fileSystem.syncDirectory(dataDirectory)
+  await fileSystem.syncDirectory(home)
 }
 
 /** From `data/` to the top; goes on where an interrupted move ended. */
-export async function moveOutOfData(home: string, dataDirectory: string): Promise<void> {
-  const names = await leveldbNames(dataDirectory, nodeFileSystem)
+export async function moveOutOfData(layout: HomeLayout, fileSystem: FileSystem): Promise<void> {
+  const { home, dataDirectory } = layout
+  const move = mover(dataDirectory, home, fileSystem)
+  const names = await leveldbNames(dataDirectory, fileSystem)
   if (names.has('CURRENT')) {
-    await nodeFileSystem.rename(join(dataDirectory, 'CURRENT'), join(home, 'CURRENT'))
+    await fileSystem.rename(join(dataDirectory, 'CURRENT'), join(home, 'CURRENT'))
     // CURRENT is at the top for good before anything that it protects.
-    await nodeFileSystem.syncDirectory(home)
+    await fileSystem.syncDirectory(home)
   }
   for (const [name, { type }] of names) {
     if (type === 'current') continue
-    await moveOrRemove(join(dataDirectory, name), join(home, name), type)
+    await move(name, type)
   }
-  await nodeFileSystem.syncDirectory(home)
-  await nodeFileSystem.removeTree(dataDirectory)
-  await nodeFileSystem.syncDirectory(home)
+  await fileSystem.syncDirectory(home)
+  await fileSystem.removeTree(dataDirectory)
+  await fileSystem.syncDirectory(home)
 }
 
-async function moveOrRemove(from: string, to: string, type: LeveldbName['type']): Promise<void> {
-  if (type === 'table' || type === 'manifest' || type === 'info') await nodeFileSystem.rename(from, to)
-  else await removeIfPresent(from, nodeFileSystem)
+type Move = (name: string, type: LeveldbName['type']) => Promise<void>
+
+function mover(from: string, to: string, fileSystem: FileSystem): Move {
+  return async (name, type) => {
+    const keeps = type === 'table' || type === 'manifest' || type === 'info'
+    if (keeps) await fileSystem.rename(join(from, name), join(to, name))
+    else await removeIfPresent(join(from, name), fileSystem)
+  }
 }

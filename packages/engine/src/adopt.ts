@@ -1,5 +1,6 @@
 import { join } from 'node:path'
 import { nodeFileSystem, openLog } from '@timberline/wal'
+import type { FileSystem } from '@timberline/wal'
 import { adoptedIdentity, readMarker, removeMarker, writeMarker } from './adopt-marker.ts'
 import { moveIntoData, moveOutOfData } from './adopt-move.ts'
 import { codeOf, engineError } from './errors.ts'
@@ -35,6 +36,11 @@ export interface UnadoptReport {
   readonly ms: number
 }
 
+/** Options of {@link adopt} and {@link unadopt}. */
+export interface AdoptOptions {
+  readonly fileSystem?: FileSystem
+}
+
 /** Where log and identity go when a home becomes a plain LevelDB again. */
 const RELEASED_NAME = 'timberline.released'
 
@@ -47,22 +53,23 @@ const RELEASED_NAME = 'timberline.released'
  *
  * @throws ENGINE_ADOPT_REFUSED, ENGINE_ADOPT_KEY_RESERVED, ENGINE_ADOPT_UNFINISHED, ENGINE_HOME_LOCKED
  */
-export async function adopt(location: string): Promise<AdoptReport> {
+export async function adopt(location: string, options: AdoptOptions = {}): Promise<AdoptReport> {
+  const { fileSystem = nodeFileSystem } = options
   const begunAtMs = performance.now()
   const layout = homeLayout(location)
-  await refuseNotPlain(layout)
+  await refuseNotPlain(layout, fileSystem)
   await using _lock = await lockHome(location)
-  let marker = await readMarker(location, 'adopt')
-  if (marker === undefined || (await nothingMoved(layout))) {
-    await settle(location)
-    marker ??= await writeMarker(location, 'adopt')
+  let marker = await readMarker(location, 'adopt', fileSystem)
+  if (marker === undefined || (await nothingMoved(layout, fileSystem))) {
+    await settle(location, fileSystem)
+    marker ??= await writeMarker(location, { step: 'adopt' }, fileSystem)
   }
-  await moveIntoData(location, layout.dataDirectory)
+  await moveIntoData(layout, fileSystem)
   const identity = adoptedIdentity(marker)
-  await writeHomeIdentity(location, identity)
-  await writeBackupDue(location, { reason: 'adopted', sinceUs: marker.createdAtUs })
-  const { tables, bytes } = await firstCheckpoint(layout, identity)
-  await removeMarker(location)
+  await writeHomeIdentity(location, identity, fileSystem)
+  await writeBackupDue(location, { reason: 'adopted', sinceUs: marker.createdAtUs }, fileSystem)
+  const { tables, bytes } = await firstCheckpoint(layout, identity, fileSystem)
+  await removeMarker(location, fileSystem)
   return { identity, tables, bytes, ms: performance.now() - begunAtMs }
 }
 
@@ -72,34 +79,35 @@ export async function adopt(location: string): Promise<AdoptReport> {
  *
  * @throws ENGINE_HOME_MISSING, ENGINE_ADOPT_UNFINISHED, ENGINE_HOME_LOCKED, and what an open would throw
  */
-export async function unadopt(home: string): Promise<UnadoptReport> {
+export async function unadopt(home: string, options: AdoptOptions = {}): Promise<UnadoptReport> {
+  const { fileSystem = nodeFileSystem } = options
   const begunAtMs = performance.now()
   const layout = homeLayout(home)
   const keptAt = join(home, RELEASED_NAME)
-  const marker = await readMarker(home, 'unadopt')
-  if (marker === undefined) await readHomeIdentity(home)
+  const marker = await readMarker(home, 'unadopt', fileSystem)
+  if (marker === undefined) await readHomeIdentity(home, fileSystem)
   let lsn = marker?.lsn ?? 0
   {
     await using _lock = await lockHome(home)
     if (marker === undefined) {
-      lsn = await releaseState(layout)
-      await writeMarker(home, 'unadopt', lsn)
+      lsn = await releaseState(layout, fileSystem)
+      await writeMarker(home, { step: 'unadopt', lsn }, fileSystem)
     }
-    await moveOutOfData(home, layout.dataDirectory)
-    await nodeFileSystem.removeTree(layout.checkpointDirectory)
-    await keepAside(layout, keptAt)
-    await removeMarker(home)
+    await moveOutOfData(layout, fileSystem)
+    await fileSystem.removeTree(layout.checkpointDirectory)
+    await keepAside(layout, keptAt, fileSystem)
+    await removeMarker(home, fileSystem)
   }
   // The folder is nobody's home any more, so nobody waits for its lock.
-  await nodeFileSystem.removeTree(layout.lockDirectory)
+  await fileSystem.removeTree(layout.lockDirectory)
   return { lsn, keptAt, ms: performance.now() - begunAtMs }
 }
 
-async function refuseNotPlain(layout: HomeLayout): Promise<void> {
+async function refuseNotPlain(layout: HomeLayout, fileSystem: FileSystem): Promise<void> {
   const { home } = layout
-  if ((await readMarker(home, 'adopt')) !== undefined) return
-  const isHome = (await nodeFileSystem.status(layout.identityPath)) !== undefined
-  if (!isHome && (await leveldbNames(home, nodeFileSystem)).has('CURRENT')) return
+  if ((await readMarker(home, 'adopt', fileSystem)) !== undefined) return
+  const isHome = (await fileSystem.status(layout.identityPath)) !== undefined
+  if (!isHome && (await leveldbNames(home, fileSystem)).has('CURRENT')) return
   throw engineError(
     'ENGINE_ADOPT_REFUSED',
     isHome ? 'the folder is a home already' : 'the folder is no LevelDB',
@@ -110,9 +118,9 @@ async function refuseNotPlain(layout: HomeLayout): Promise<void> {
 }
 
 /** Before the first table has moved, a plain LevelDB can still have been used since the marker was written. */
-async function nothingMoved(layout: HomeLayout): Promise<boolean> {
-  const atTop = await leveldbNames(layout.home, nodeFileSystem)
-  const inData = await leveldbNames(layout.dataDirectory, nodeFileSystem)
+async function nothingMoved(layout: HomeLayout, fileSystem: FileSystem): Promise<boolean> {
+  const atTop = await leveldbNames(layout.home, fileSystem)
+  const inData = await leveldbNames(layout.dataDirectory, fileSystem)
   return atTop.has('CURRENT') && inData.size === 0
 }
 
@@ -120,7 +128,7 @@ async function nothingMoved(layout: HomeLayout): Promise<boolean> {
  * Opens the plain database once, with its log, which is not ours to remove, and brings all of it into tables. LevelDB's own
  * lock keeps others out meanwhile.
  */
-async function settle(directory: string): Promise<void> {
+async function settle(directory: string, fileSystem: FileSystem): Promise<void> {
   const level = new RawLevel(directory)
   try {
     await level.open({ createIfMissing: false })
@@ -136,8 +144,8 @@ async function settle(directory: string): Promise<void> {
     }
     // Left in a data folder that somebody took out of a home by hand: its LSNs belong to another log.
     await level.del(APPLIED_KEY)
-    const reader = new VersionReader(directory, nodeFileSystem)
-    await flushConfirmed(level, reader, { dataDirectory: directory, fileSystem: nodeFileSystem })
+    const reader = new VersionReader(directory, fileSystem)
+    await flushConfirmed(level, reader, { dataDirectory: directory, fileSystem })
   } finally {
     await level.close()
   }
@@ -155,48 +163,50 @@ function asRefusal(error: unknown, directory: string): unknown {
 async function firstCheckpoint(
   layout: HomeLayout,
   identity: HomeIdentity,
+  fileSystem: FileSystem,
 ): Promise<{ tables: number; bytes: number }> {
-  await using state = await openState(layout.dataDirectory, { createIfMissing: false })
+  await using state = await openState(layout.dataDirectory, { createIfMissing: false, fileSystem })
   const { manifest } = await state.checkpoint({
     layout,
     identity,
     segmentAfter: () => Promise.resolve(1),
     evenIfUnchanged: true,
+    fileSystem,
   })
   const bytes = manifest.tables.reduce((sum, table) => sum + table.bytes, 0)
   return { tables: manifest.tables.length, bytes }
 }
 
 /** Brings the state to the end of the log, takes our own key out of it, and leaves all of it in tables. */
-async function releaseState(layout: HomeLayout): Promise<number> {
-  const identity = await readHomeIdentity(layout.home)
+async function releaseState(layout: HomeLayout, fileSystem: FileSystem): Promise<number> {
+  const identity = await readHomeIdentity(layout.home, fileSystem)
   await using log = await openLog({ directory: layout.logDirectory, identity })
   const handle = new RawStateHandle(layout.dataDirectory)
   const { firstLsn, lastLsn } = log.opened
-  const report = await recoverState(handle, { layout, identity, log: { firstLsn, lastLsn } })
+  const report = await recoverState(handle, { layout, identity, log: { firstLsn, lastLsn }, fileSystem })
   try {
     await handle.level.del(APPLIED_KEY)
-    const reader = new VersionReader(layout.dataDirectory, nodeFileSystem)
+    const reader = new VersionReader(layout.dataDirectory, fileSystem)
     await flushConfirmed(handle.level, reader, {
       dataDirectory: layout.dataDirectory,
-      fileSystem: nodeFileSystem,
+      fileSystem,
     })
   } finally {
     await handle.close()
   }
-  await syncData(layout.dataDirectory, nodeFileSystem)
+  await syncData(layout.dataDirectory, fileSystem)
   return report.throughLsn
 }
 
 /** The identity goes last: until then the folder is known as a home in the middle of its way back. */
-async function keepAside(layout: HomeLayout, keptAt: string): Promise<void> {
-  await nodeFileSystem.makeDirectory(keptAt)
+async function keepAside(layout: HomeLayout, keptAt: string, fileSystem: FileSystem): Promise<void> {
+  await fileSystem.makeDirectory(keptAt)
   for (const name of ['log', 'backup-due.json', 'timberline.json']) {
     const from = join(layout.home, name)
-    if ((await nodeFileSystem.status(from)) === undefined) continue
-    await nodeFileSystem.removeTree(join(keptAt, name))
-    await nodeFileSystem.rename(from, join(keptAt, name))
+    if ((await fileSystem.status(from)) === undefined) continue
+    await fileSystem.removeTree(join(keptAt, name))
+    await fileSystem.rename(from, join(keptAt, name))
   }
-  await nodeFileSystem.syncDirectory(keptAt)
-  await nodeFileSystem.syncDirectory(layout.home)
+  await fileSystem.syncDirectory(keptAt)
+  await fileSystem.syncDirectory(layout.home)
 }

@@ -12,11 +12,13 @@ export interface CommitLog {
 /** A log that keeps nothing: it gives commits their order and times, for a database that lives in memory alone. */
 export class VolatileLog implements CommitLog {
   readonly #onFlushed: (flushed: Flushed) => void
-  #nextLsn = 1
-  #lastCommittedAtUs = 0
+  #nextLsn: number
+  #lastCommittedAtUs: number
   #scheduled = false
 
-  constructor(onFlushed: (flushed: Flushed) => void) {
+  constructor(after: RecordPlace, onFlushed: (flushed: Flushed) => void) {
+    this.#nextLsn = after.lsn + 1
+    this.#lastCommittedAtUs = after.committedAtUs
     this.#onFlushed = onFlushed
   }
 

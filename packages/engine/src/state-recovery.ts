@@ -59,8 +59,13 @@ export async function recoverState(
 ): Promise<RecoverReport> {
   const begunAtMs = performance.now()
   const recovery = new Recovery(handle, options)
-  const report = await recovery.run()
-  return { ...report, ms: performance.now() - begunAtMs }
+  try {
+    const report = await recovery.run()
+    return { ...report, ms: performance.now() - begunAtMs }
+  } catch (error) {
+    await recovery.close()
+    throw error
+  }
 }
 
 class Recovery {
@@ -68,6 +73,7 @@ class Recovery {
   readonly #options: RecoverStateOptions
   readonly #fileSystem: FileSystem
   #rebuilt: (Rebuilt & { reason: RebuildReason }) | undefined
+  #isOpen = false
 
   constructor(handle: StateHandle, options: RecoverStateOptions) {
     this.#handle = handle
@@ -86,12 +92,19 @@ class Recovery {
       try {
         return await this.#replay(created)
       } catch (error) {
-        await this.#handle.close()
+        await this.close()
         // LevelDB finds some damage only when it reads; once rebuilt, the same would come again.
         if (this.#rebuilt !== undefined || !isLevelDamage(error)) throw error
         reason = 'damaged'
       }
     }
+  }
+
+  /** Closes the handle if it is open. */
+  async close(): Promise<void> {
+    if (!this.#isOpen) return
+    this.#isOpen = false
+    await this.#handle.close()
   }
 
   /** A checkpoint that cannot be read counts as there: it was taken, so the log must reach it. */
@@ -128,7 +141,7 @@ class Recovery {
       throw error
     }
     const reason = await this.#unfitReason(checkpointLsn)
-    if (reason !== undefined) await this.#handle.close()
+    if (reason !== undefined) await this.close()
     return reason
   }
 
@@ -139,13 +152,11 @@ class Recovery {
       position = await this.#handle.applied()
     } catch (error) {
       if (isLevelDamage(error)) return 'damaged'
-      await this.#handle.close()
       throw error
     }
     if (position.lsn > log.lastLsn) return 'ahead'
     if (checkpointLsn !== undefined && position.lsn < checkpointLsn) return 'behind'
     if (position.lsn + 1 >= log.firstLsn) return undefined
-    await this.#handle.close()
     throw engineError('ENGINE_LOG_GAP', 'the log does not reach back to the state', {
       details: {
         logDirectory: layout.logDirectory,
@@ -174,6 +185,7 @@ class Recovery {
     try {
       await prepareData(dataDirectory, { createIfMissing, fileSystem: this.#fileSystem })
       await this.#handle.open({ createIfMissing })
+      this.#isOpen = true
     } catch (error) {
       throw openError(error, dataDirectory)
     }

@@ -44,7 +44,12 @@ export async function openState(dataDirectory: string, options: OpenStateOptions
   } catch (error) {
     throw openError(error, dataDirectory)
   }
-  await syncData(dataDirectory, fileSystem)
+  try {
+    await syncData(dataDirectory, fileSystem)
+  } catch (error) {
+    await level.close()
+    throw error
+  }
   return new OpenedState(level)
 }
 

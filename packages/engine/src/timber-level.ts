@@ -13,6 +13,7 @@ import type { Observable } from 'rxjs'
 import { adopt, unadopt } from './adopt.ts'
 import type { AdoptReport, UnadoptReport } from './adopt.ts'
 import { EngineChainedBatch } from './chained-batch.ts'
+import { ClassicHandle } from './classic-handle.ts'
 import type { CheckpointInfo, CheckpointRequest } from './checkpoint-keeper.ts'
 import { commitsOf } from './commit-source.ts'
 import type { CommittedTransaction } from './commits.ts'
@@ -21,10 +22,10 @@ import type { EncodedOperation, Engine } from './engine.ts'
 import { codeOf, engineError } from './errors.ts'
 import { destroyHome } from './home-destroy.ts'
 import { NativeClassic, classicPrototype, hideReserved } from './native-level.ts'
-import type { Encoded, NativeBatch, NativeRange } from './native-level.ts'
-import type { AppliedPosition } from './reserved-keys.ts'
-import { openSession } from './session.ts'
-import type { HomeOptions, HomeStatus, OpenReport, Session } from './session.ts'
+import type { Encoded, NativeRange } from './native-level.ts'
+import type { HomeOptions, OpenReport } from './open-options.ts'
+import { openSession } from './session-opening.ts'
+import type { HomeStatus, Session } from './session.ts'
 import { transactionHost } from './transaction-host.ts'
 import { runTransaction } from './transaction-runner.ts'
 import type { TransactionBody, TransactionOptions } from './transaction-runner.ts'
@@ -258,56 +259,6 @@ export class TimberLevel<K = string, V = string> extends ClassicLevel<K, V> {
 interface OpenOptions extends HomeOptions {
   readonly createIfMissing: boolean
   readonly errorIfExists: boolean
-}
-
-/** LevelDB below the class, as recovery opens, fills and closes it. */
-class ClassicHandle {
-  readonly #level: object
-  readonly #native: NativeClassic
-  readonly #options: OpenOptions
-
-  constructor(level: object, native: NativeClassic, options: OpenOptions) {
-    this.#level = level
-    this.#native = native
-    this.#options = options
-  }
-
-  open({ createIfMissing }: { readonly createIfMissing: boolean }): Promise<void> {
-    const options = { ...this.#options, createIfMissing, errorIfExists: false }
-    return classicPrototype._open.call(this.#level, options)
-  }
-
-  close(): Promise<void> {
-    return classicPrototype._close.call(this.#level)
-  }
-
-  applied(): Promise<AppliedPosition> {
-    return this.#native.applied()
-  }
-
-  operationBatch(): ReplayBatch {
-    return new ReplayBatch(this.#native.batch())
-  }
-}
-
-class ReplayBatch {
-  readonly #batch: NativeBatch
-
-  constructor(batch: NativeBatch) {
-    this.#batch = batch
-  }
-
-  put(key: Buffer, value: Buffer): void {
-    this.#batch.add({ key, value })
-  }
-
-  del(key: Buffer): void {
-    this.#batch.add({ key, value: undefined })
-  }
-
-  write(position: AppliedPosition): Promise<void> {
-    return this.#batch.write(position)
-  }
 }
 
 /** Programs made for Level look for this code at the error's cause; ours, with its hint, is one step below. */

@@ -132,17 +132,16 @@ export class TransactionLevel<K = string, V = string> extends AbstractLevel<Buff
   }
 
   #iterator(options: TransactionRange): MergedIterator {
-    const { keys, values, limit, ...range } = options
     if (options.snapshot !== undefined && options.snapshot !== null) {
       throw engineError('ENGINE_OPTION_INVALID', 'a transaction reads its own snapshot only')
     }
     // The merge needs the keys to compare, and may skip entries, so neither is left to the iterator below.
     const below = this.#base.iterator({
-      ...range,
+      ...options,
       ...this.#options,
       limit: -1,
       keys: true,
-      values: values !== false,
+      values: options.values !== false,
     })
     return new MergedIterator(this as unknown as AbstractLevel<unknown>, {
       below,

@@ -3,8 +3,14 @@ import { join } from 'node:path'
 import * as fc from 'fast-check'
 import { describe, expect, test } from 'vitest'
 import { TimberlineError, nodeFileSystem } from '@timberline/wal'
+import { FaultFileSystem, crashAt, failAt } from '@timberline/wal/testing'
 import { hashTable } from '../src/checkpoint-hash.ts'
-import { decodeCheckpoint, encodeCheckpoint, listCheckpoints, newestCheckpoint } from '../src/checkpoint-manifest.ts'
+import {
+  decodeCheckpoint,
+  encodeCheckpoint,
+  listCheckpoints,
+  newestCheckpoint,
+} from '../src/checkpoint-manifest.ts'
 import type { CheckpointManifest } from '../src/checkpoint-manifest.ts'
 import { writeDataFromCheckpoint } from '../src/checkpoint-restore.ts'
 import { homeLayout } from '../src/home-layout.ts'
@@ -123,6 +129,53 @@ describe('a checkpoint', () => {
     await fixture.close()
   })
 
+  test('stopped before any single operation on files leaves the one before or the new one, whole', async () => {
+    const fixture = await HomeFixture.open(newHome())
+    await fixture.commit(200)
+    let before = (await fixture.checkpoint()).manifest.lsn
+    let stops = 0
+    for (let index = 1; ; index += 1) {
+      await fixture.commit(30)
+      const fileSystem = new FaultFileSystem(nodeFileSystem, crashAt(index))
+      const stopped = await fixture.checkpoint(fileSystem).then(
+        () => false,
+        () => true,
+      )
+      const manifest = await newestCheckpoint(fixture.layout.home)
+      expect([before, fixture.lsn]).toContain(manifest?.lsn)
+      before = manifest?.lsn ?? 0
+      if (manifest !== undefined) await expectPrefix(manifest, fixture.layout)
+      if (!stopped) break
+      stops += 1
+    }
+    expect(stops).toBeGreaterThan(25)
+    await fixture.close()
+  })
+
+  test('that meets an I/O error at any single operation fails by it and harms nothing', async () => {
+    const fixture = await HomeFixture.open(newHome())
+    await fixture.commit(200)
+    await fixture.checkpoint()
+    for (const fault of ['EIO', 'ENOSPC'] as const) {
+      let faults = 0
+      for (let index = 1; ; index += 1) {
+        await fixture.commit(10)
+        const fileSystem = new FaultFileSystem(nodeFileSystem, failAt(index, fault))
+        const error: unknown = await fixture.checkpoint(fileSystem).then(
+          () => undefined,
+          (reason: unknown) => reason,
+        )
+        const manifest = await newestCheckpoint(fixture.layout.home)
+        if (manifest !== undefined && index % 5 === 0) await expectPrefix(manifest, fixture.layout)
+        if (fileSystem.injected.length === 0) break
+        if (error !== undefined) faults += 1
+      }
+      expect(faults).toBeGreaterThan(20)
+    }
+    expect(await fixture.state()).toEqual(expectedState(fixture.lsn))
+    await fixture.close()
+  })
+
   test('says by name when LevelDB does not confirm a flush', async () => {
     const fixture = await HomeFixture.open(newHome())
     await fixture.commit(3)
@@ -214,7 +267,7 @@ describe('the manifest of a checkpoint', () => {
   test('is refused by name with any byte changed or missing', async () => {
     const bytes = encodeCheckpoint(await someManifest())
     let refused = 0
-    for (let position = 0; position < bytes.length - 1; position += 3) {
+    for (let position = 0; position < bytes.length - 1; position += 1) {
       const damaged = Buffer.from(bytes)
       damaged.writeUInt8(damaged.readUInt8(position) ^ 1, position)
       for (const content of [damaged, bytes.subarray(0, position)]) {

@@ -67,36 +67,33 @@ describe('the table reader', () => {
   })
 
   test('passes whole tables', async () => {
-    await checkTable(sourceOf(plain))
-    await checkTable(sourceOf(packed))
+    await expect(checkTable(sourceOf(plain))).resolves.toBeUndefined()
+    await expect(checkTable(sourceOf(packed))).resolves.toBeUndefined()
   })
 
   test('finds every one of a thousand flipped bits', async () => {
     const random = seededRandom(3)
     let found = 0
-    let inFooterPadding = 0
+    const unnoticed: number[] = []
     for (let trial = 0; trial < 1000; trial += 1) {
       const content = trial % 2 === 0 ? plain : packed
       const position = Math.floor(random() * content.length)
       const damaged = Buffer.from(content)
       damaged.writeUInt8(damaged.readUInt8(position) ^ (1 << Math.floor(random() * 8)), position)
-      try {
-        await checkTable(sourceOf(damaged))
-        // The handles leave some bytes of the footer unused; nothing reads them.
-        expect(position).toBeGreaterThanOrEqual(content.length - 48)
-        inFooterPadding += 1
-      } catch (error) {
-        expect(error).toMatchObject({ code: 'ENGINE_TABLE_DAMAGED' })
-        found += 1
-      }
+      const error: unknown = await checkTable(sourceOf(damaged)).catch((reason: unknown) => reason)
+      if (error instanceof TimberlineError && error.code === 'ENGINE_TABLE_DAMAGED') found += 1
+      else unnoticed.push(content.length - position)
     }
-    expect(found + inFooterPadding).toBe(1000)
-    expect(inFooterPadding).toBeLessThan(5)
+    // The handles leave some bytes of the 48-byte footer unused; nothing reads them.
+    expect(unnoticed.filter((fromEnd) => fromEnd > 48)).toEqual([])
+    expect(found).toBeGreaterThan(990)
   })
 
   test('refuses a cut table by name, at every length tried', async () => {
     for (let cut = 0; cut < packed.length; cut += 97) {
-      await expect(checkTable(sourceOf(packed.subarray(0, cut)))).rejects.toMatchObject({ code: 'ENGINE_TABLE_DAMAGED' })
+      await expect(checkTable(sourceOf(packed.subarray(0, cut)))).rejects.toMatchObject({
+        code: 'ENGINE_TABLE_DAMAGED',
+      })
     }
   })
 
@@ -104,11 +101,9 @@ describe('the table reader', () => {
     const footer = packed.subarray(packed.length - 48)
     await fc.assert(
       fc.asyncProperty(fc.uint8Array({ maxLength: 2000 }), async (bytes) => {
-        try {
-          await findInTable(sourceOf(Buffer.concat([bytes, footer])), APPLIED_KEY)
-        } catch (error) {
-          expect(error).toBeInstanceOf(TimberlineError)
-        }
+        const finding = findInTable(sourceOf(Buffer.concat([bytes, footer])), APPLIED_KEY)
+        const outcome: unknown = await finding.catch((error: unknown) => error)
+        expect(outcome === undefined || outcome instanceof TimberlineError).toBe(true)
       }),
       { numRuns: 200 },
     )

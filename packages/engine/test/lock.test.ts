@@ -20,7 +20,9 @@ function newHome(): string {
 
 /** A process of its own that holds the home once this resolves. */
 async function holderOf(home: string): Promise<ChildProcess> {
-  const child = spawn(process.execPath, ['--import', 'tsx', CHILD, home], { stdio: ['ignore', 'pipe', 'inherit'] })
+  const child = spawn(process.execPath, ['--import', 'tsx', CHILD, home], {
+    stdio: ['ignore', 'pipe', 'ignore'],
+  })
   children.push(child)
   await new Promise<void>((resolve, reject) => {
     child.stdout?.once('data', () => resolve())
@@ -36,7 +38,8 @@ async function killed(child: ChildProcess): Promise<void> {
 }
 
 afterEach(async () => {
-  for (const child of children.splice(0)) if (child.exitCode === null && child.signalCode === null) await killed(child)
+  for (const child of children.splice(0))
+    if (child.exitCode === null && child.signalCode === null) await killed(child)
 })
 
 describe('the lock of a home', () => {

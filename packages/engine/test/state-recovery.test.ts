@@ -1,5 +1,7 @@
 import { copyFileSync, cpSync, existsSync, readFileSync, readdirSync, rmSync, writeFileSync } from 'node:fs'
 import { join } from 'node:path'
+import { nodeFileSystem } from '@timberline/wal'
+import { FaultFileSystem, crashAt } from '@timberline/wal/testing'
 import { describe, expect, test } from 'vitest'
 import { newestCheckpoint } from '../src/checkpoint-manifest.ts'
 import { homeLayout } from '../src/home-layout.ts'
@@ -69,7 +71,8 @@ describe('recovery at open', () => {
         const at = Math.floor(random() * bytes.length)
         return Buffer.from(bytes).fill(0, at, Math.min(at + 4096, bytes.length))
       },
-      garbage: (bytes: Buffer) => Buffer.concat([bytes, Buffer.from(Array.from({ length: 500 }, () => random() * 256))]),
+      garbage: (bytes: Buffer) =>
+        Buffer.concat([bytes, Buffer.from(Array.from({ length: 500 }, () => random() * 256))]),
       movedBlock: (bytes: Buffer) => {
         const moved = Buffer.from(bytes)
         bytes.copy(moved, Math.floor(random() * bytes.length), 0, 4096)
@@ -101,7 +104,12 @@ describe('recovery at open', () => {
     const home = await makeHome(300, 60)
     rmSync(inData(homeLayout(home), 'CURRENT'))
     const fixture = await reopened(home, 360)
-    expect(fixture.report).toMatchObject({ rebuilt: true, reason: 'missing', checkpointLsn: 300, replayed: 60 })
+    expect(fixture.report).toMatchObject({
+      rebuilt: true,
+      reason: 'missing',
+      checkpointLsn: 300,
+      replayed: 60,
+    })
     await fixture.close()
   })
 
@@ -109,7 +117,12 @@ describe('recovery at open', () => {
     const home = await makeHome(300, 60)
     rmSync(homeLayout(home).dataDirectory, { recursive: true })
     const fixture = await reopened(home, 360)
-    expect(fixture.report).toMatchObject({ rebuilt: true, reason: 'missing', checkpointLsn: 300, created: false })
+    expect(fixture.report).toMatchObject({
+      rebuilt: true,
+      reason: 'missing',
+      checkpointLsn: 300,
+      created: false,
+    })
     await fixture.close()
   })
 
@@ -130,7 +143,10 @@ describe('recovery at open', () => {
       },
       (home) => {
         const { dataDirectory } = homeLayout(home)
-        writeFileSync(join(dataDirectory, readdirSync(dataDirectory).find((name) => name.startsWith('MANIFEST')) ?? ''), '')
+        writeFileSync(
+          join(dataDirectory, readdirSync(dataDirectory).find((name) => name.startsWith('MANIFEST')) ?? ''),
+          '',
+        )
       },
       (home) => writeFileSync(inData(homeLayout(home), 'CURRENT'), 'MANIFEST-999999\n'),
       (home) => writeFileSync(inData(homeLayout(home), 'CURRENT'), 'nothing'),
@@ -258,6 +274,27 @@ describe('recovery at open', () => {
     expect(readdirSync(home).filter((name) => name.startsWith('data'))).toEqual(['data'])
   })
 
+  test('stopped before any single operation on files while it rebuilds, it does it again', async () => {
+    const home = await makeHome(150, 20)
+    rmSync(inData(homeLayout(home), 'CURRENT'))
+    let stops = 0
+    for (let index = 1; ; index += 1) {
+      const copy = newHome()
+      cpSync(home, copy, { recursive: true })
+      const fileSystem = new FaultFileSystem(nodeFileSystem, crashAt(index))
+      const opened = await HomeFixture.open(copy, { fileSystem }).catch(() => undefined)
+      if (opened !== undefined) {
+        await opened.close()
+        break
+      }
+      stops += 1
+      const fixture = await reopened(copy, 170)
+      await fixture.close()
+      rmSync(copy, { recursive: true })
+    }
+    expect(stops).toBeGreaterThan(40)
+  })
+
   test('goes on counting tables after a rebuild without spoiling the checkpoint', async () => {
     const home = await makeHome(300, 60)
     rmSync(homeLayout(home).dataDirectory, { recursive: true })
@@ -279,6 +316,7 @@ describe('recovery at open', () => {
     const [log = ''] = leveldbLogs(home)
     copyFileSync(inData(homeLayout(home), log), inData(homeLayout(home), '999999.log'))
     const fixture = await reopened(home, 120)
+    expect(fixture.report.rebuilt).toBe(false)
     await fixture.close()
   })
 })

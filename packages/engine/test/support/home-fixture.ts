@@ -1,7 +1,6 @@
-import { appendFileSync } from 'node:fs'
 import { join } from 'node:path'
 import { openLog } from '@timberline/wal'
-import type { Log } from '@timberline/wal'
+import type { FileSystem, Log } from '@timberline/wal'
 import { homeLayout } from '../../src/home-layout.ts'
 import type { HomeLayout } from '../../src/home-layout.ts'
 import { newHomeIdentity, readHomeIdentity, writeHomeIdentity } from '../../src/home-identity.ts'
@@ -127,11 +126,12 @@ export class HomeFixture {
     await this.log.sync()
   }
 
-  async checkpoint(): Promise<TakenCheckpoint> {
+  async checkpoint(fileSystem: FileSystem = nodeFileSystem): Promise<TakenCheckpoint> {
     return takeCheckpoint({
       layout: this.layout,
       identity: this.identity,
       level: this.level,
+      fileSystem,
       segmentAfter: async ({ lsn }) => {
         await this.log.sync()
         return segmentHolding(this.layout.logDirectory, lsn + 1, nodeFileSystem)
@@ -148,10 +148,6 @@ export class HomeFixture {
     await this.level.close()
     await this.log.close()
   }
-}
-
-export function appendTo(path: string, bytes: Buffer): void {
-  appendFileSync(path, bytes)
 }
 
 export function inData(layout: HomeLayout, name: string): string {

@@ -1,0 +1,24 @@
+import type { OperationBatch } from './leveldb-raw.ts'
+import type { NativeBatch } from './native-level.ts'
+import type { AppliedPosition } from './reserved-keys.ts'
+
+/** A native batch as replay fills it. */
+export class ReplayBatch implements OperationBatch {
+  readonly #batch: NativeBatch
+
+  constructor(batch: NativeBatch) {
+    this.#batch = batch
+  }
+
+  put(key: Buffer, value: Buffer): void {
+    this.#batch.add({ key, value })
+  }
+
+  del(key: Buffer): void {
+    this.#batch.add({ key, value: undefined })
+  }
+
+  write(position: AppliedPosition): Promise<void> {
+    return this.#batch.write(position)
+  }
+}

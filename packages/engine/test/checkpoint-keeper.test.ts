@@ -1,0 +1,274 @@
+import { readFileSync, readdirSync, rmSync, writeFileSync } from 'node:fs'
+import { join } from 'node:path'
+import { placeHold, readLog, writeConfirmation } from '@timberline/wal'
+import { describe, expect, test } from 'vitest'
+import { openCheckpointKeeper } from '../src/checkpoint-keeper.ts'
+import type { CheckpointKeeper, KeeperOptions } from '../src/checkpoint-keeper.ts'
+import type { CheckpointEvent } from '../src/checkpoint-event.ts'
+import { newestCheckpoint } from '../src/checkpoint-manifest.ts'
+import { archivesBehind, completePolicy, removableBelow } from '../src/checkpoint-policy.ts'
+import type { CheckpointPolicy } from '../src/checkpoint-policy.ts'
+import { stateDigest } from '../src/digest.ts'
+import { decodeNote } from '../src/notes.ts'
+import { HomeFixture, expectedState } from './support/home-fixture.ts'
+import { scratchFolder } from './support/scratch.ts'
+
+const folder = scratchFolder()
+let homes = 0
+
+class Kept {
+  readonly fixture: HomeFixture
+  readonly keeper: CheckpointKeeper
+  readonly events: CheckpointEvent[]
+
+  constructor(fixture: HomeFixture, keeper: CheckpointKeeper, events: CheckpointEvent[]) {
+    this.fixture = fixture
+    this.keeper = keeper
+    this.events = events
+  }
+
+  static async open(policy: Partial<CheckpointPolicy> = {}, home?: string): Promise<Kept> {
+    homes += 1
+    const fixture = await HomeFixture.open(home ?? join(folder, `home${homes}`))
+    const events: CheckpointEvent[] = []
+    const options: KeeperOptions = {
+      layout: fixture.layout,
+      identity: fixture.identity,
+      log: fixture.log,
+      level: fixture.level,
+      appendNote: (payload) => fixture.log.commit(payload, { kind: 'note' }),
+      policy: { checkpointBytes: 0, checkpointAgeMs: 0, ...policy },
+      onEvent: (event) => events.push(event),
+    }
+    return new Kept(fixture, await openCheckpointKeeper(options), events)
+  }
+
+  async commit(count: number): Promise<void> {
+    await this.fixture.commit(count)
+    this.keeper.appended(count * 400)
+  }
+
+  segments(): string[] {
+    return readdirSync(this.fixture.layout.logDirectory).filter((name) => name.startsWith('log.'))
+  }
+
+  types(): string[] {
+    return this.events.map(({ type }) => type)
+  }
+
+  async close(): Promise<void> {
+    await this.keeper.close()
+    await this.fixture.close()
+  }
+}
+
+async function until(condition: () => boolean | Promise<boolean>): Promise<void> {
+  for (let tries = 0; tries < 500; tries += 1) {
+    if (await condition()) return
+    await new Promise((resolve) => setTimeout(resolve, 10))
+  }
+  throw new Error('it never came to be')
+}
+
+describe('the checkpoint keeper', () => {
+  test('takes a checkpoint, notes it in the log, and removes the segments below it', async () => {
+    const kept = await Kept.open()
+    await kept.commit(50)
+    const info = await kept.keeper.take()
+    expect(info).toMatchObject({ lsn: 50, segmentNumber: 2, created: true })
+    expect(kept.segments()).toEqual(['log.0000000002'])
+    const notes: unknown[] = []
+    for await (const group of readLog({ directory: kept.fixture.layout.logDirectory, fromLsn: 51 })) {
+      for (const record of group) notes.push([record.lsn, record.kind, decodeNote(record.payload)])
+    }
+    expect(notes).toEqual([
+      [51, 'note', expect.objectContaining({ type: 'checkpoint', lsn: 50, segmentNumber: 2 })],
+    ])
+    await kept.close()
+  })
+
+  test('takes none when nothing but its own note came since, also after a reopen', async () => {
+    const kept = await Kept.open()
+    await kept.commit(10)
+    await kept.keeper.take()
+    expect(await kept.keeper.take()).toMatchObject({ lsn: 10, created: false })
+    await kept.close()
+    const again = await Kept.open({}, kept.fixture.layout.home)
+    expect(again.fixture.report).toMatchObject({ replayed: 1, throughLsn: 11 })
+    expect(await again.keeper.take()).toMatchObject({ lsn: 10, created: false })
+    await again.fixture.commit(1)
+    expect(await again.keeper.take()).toMatchObject({ lsn: 12, created: true })
+    await again.close()
+  })
+
+  test('takes one by itself after so many bytes', async () => {
+    const kept = await Kept.open({ checkpointBytes: 20_000 })
+    await kept.commit(40)
+    expect(kept.types()).not.toContain('checkpoint.taken')
+    await kept.commit(40)
+    await until(() => kept.types().includes('checkpoint.taken'))
+    expect(kept.keeper.status().checkpoint?.lsn).toBe(80)
+    expect(kept.keeper.status().bytesSinceCheckpoint).toBe(0)
+    await kept.close()
+  })
+
+  test('takes the first one by itself, and one by age only when something was appended', async () => {
+    const kept = await Kept.open({ checkpointAgeMs: 200 })
+    await until(() => kept.types().includes('checkpoint.taken'))
+    expect(kept.events[0]).toMatchObject({ type: 'checkpoint.taken', reason: 'first', lsn: 0 })
+    await new Promise((resolve) => setTimeout(resolve, 1300))
+    expect(kept.types().filter((type) => type === 'checkpoint.taken')).toHaveLength(1)
+    await kept.commit(5)
+    await until(() => kept.types().filter((type) => type === 'checkpoint.taken').length === 2)
+    expect(kept.events.findLast(({ type }) => type === 'checkpoint.taken')).toMatchObject({ reason: 'age' })
+    await kept.close()
+  })
+
+  test('keeps segments that an archive has not confirmed or that somebody holds', async () => {
+    const kept = await Kept.open()
+    const { logDirectory } = kept.fixture.layout
+    await writeConfirmation(logDirectory, 'offsite', { segmentNumber: 0, lsn: 0, timeline: 1 })
+    for (let round = 0; round < 3; round += 1) {
+      await kept.commit(20)
+      await kept.keeper.take()
+    }
+    expect(kept.segments()).toHaveLength(4)
+    await writeConfirmation(logDirectory, 'offsite', { segmentNumber: 2, lsn: 40, timeline: 1 })
+    await kept.keeper.prune()
+    expect(kept.segments()).toEqual(['log.0000000003', 'log.0000000004'])
+    const hold = await placeHold(logDirectory, { purpose: 'test' })
+    await writeConfirmation(logDirectory, 'offsite', { segmentNumber: 9, lsn: 400, timeline: 1 })
+    await kept.keeper.prune()
+    expect(kept.segments()).toHaveLength(2)
+    await hold.release()
+    await kept.keeper.prune()
+    expect(kept.segments()).toEqual(['log.0000000004'])
+    await kept.close()
+  })
+
+  test('stalls at the limit until the archive confirms, and says so', async () => {
+    const kept = await Kept.open({ logBytesMax: 60_000, logFullPolicy: 'stall' })
+    const { logDirectory } = kept.fixture.layout
+    await writeConfirmation(logDirectory, 'offsite', { segmentNumber: 0, lsn: 0, timeline: 1 })
+    await kept.commit(300)
+    await until(() => kept.keeper.gate() !== undefined)
+    expect(kept.events.find(({ type }) => type === 'log.stalled')).toMatchObject({
+      archives: ['offsite'],
+      logBytesMax: 60_000,
+    })
+    let resumed = false
+    void kept.keeper.gate()?.then(() => {
+      resumed = true
+    })
+    await writeConfirmation(logDirectory, 'offsite', { segmentNumber: 1, lsn: 300, timeline: 1 })
+    await until(() => resumed)
+    expect(kept.keeper.gate()).toBeUndefined()
+    expect(kept.types()).toContain('log.resumed')
+    await kept.close()
+  })
+
+  test('drops what no archive has at the limit, where that is the policy, and names it', async () => {
+    const kept = await Kept.open({ logBytesMax: 60_000, logFullPolicy: 'drop' })
+    const { logDirectory } = kept.fixture.layout
+    await writeConfirmation(logDirectory, 'offsite', { segmentNumber: 0, lsn: 0, timeline: 1 })
+    await kept.commit(300)
+    await until(() => kept.types().includes('log.dropped'))
+    expect(kept.events.find(({ type }) => type === 'log.dropped')).toMatchObject({
+      names: ['log.0000000001'],
+      archives: ['offsite'],
+    })
+    expect(kept.keeper.gate()).toBeUndefined()
+    await kept.close()
+  })
+
+  test('hashes each table once, soon after', async () => {
+    const kept = await Kept.open()
+    await kept.commit(200)
+    await kept.keeper.take({ hashed: true })
+    const first = await newestCheckpoint(kept.fixture.layout.home)
+    expect(first?.tables.every(({ sha256 }) => /^[0-9a-f]{64}$/.test(sha256 ?? ''))).toBe(true)
+    await kept.commit(200)
+    await kept.keeper.take({ hashed: true })
+    const hashed = kept.events.filter((event) => event.type === 'checkpoint.hashed')
+    const linked = kept.events.filter((event) => event.type === 'checkpoint.taken')
+    expect(hashed.map(({ tables }) => tables)).toEqual(linked.map(({ linkedCount }) => linkedCount))
+    await kept.close()
+  })
+
+  test('records the digest of just the state of the checkpoint', async () => {
+    const kept = await Kept.open()
+    await kept.commit(100)
+    await kept.keeper.take({ digest: true })
+    const digest = (await newestCheckpoint(kept.fixture.layout.home))?.digest
+    expect(digest).toEqual(await stateDigest(kept.fixture.level, 100))
+    expect(digest?.entries).toBe(expectedState(100).size)
+    await kept.close()
+  })
+
+  test('replaces a damaged newest checkpoint by itself', async () => {
+    const kept = await Kept.open()
+    await kept.commit(30)
+    await kept.keeper.take()
+    await kept.close()
+    const { checkpointDirectory, home } = kept.fixture.layout
+    const [name = ''] = readdirSync(checkpointDirectory).filter((entry) => entry.endsWith('.json'))
+    const path = join(checkpointDirectory, name)
+    writeFileSync(path, readFileSync(path).fill(0x20, 10, 40))
+    const again = await Kept.open({}, home)
+    await until(() => again.types().includes('checkpoint.taken'))
+    expect((await newestCheckpoint(home))?.lsn).toBe(31)
+    await again.close()
+  })
+
+  test('reports a failed automatic checkpoint and goes on', async () => {
+    const kept = await Kept.open({ checkpointBytes: 1000 })
+    await kept.commit(5)
+    await until(() => kept.types().includes('checkpoint.taken'))
+    rmSync(kept.fixture.layout.tablesDirectory, { recursive: true })
+    writeFileSync(kept.fixture.layout.tablesDirectory, 'in the way')
+    await kept.commit(5)
+    await until(() => kept.types().includes('checkpoint.failed'))
+    expect(kept.keeper.newest?.lsn).toBe(5)
+    await kept.close()
+  })
+
+  test('serves those who ask at once one after the other', async () => {
+    const kept = await Kept.open()
+    await kept.commit(40)
+    const infos = await Promise.all([kept.keeper.take(), kept.keeper.take(), kept.keeper.take()])
+    expect(infos.map(({ created }) => created)).toEqual([true, false, false])
+    await kept.close()
+    await expect(kept.keeper.take()).rejects.toMatchObject({ code: 'ENGINE_CLOSED' })
+  })
+})
+
+describe('the policy', () => {
+  test('removes nothing that an archive, also one of another timeline, does not have', () => {
+    const checkpoint = { segmentNumber: 10, timeline: 2 }
+    const confirmed = (segmentNumber: number, timeline: number, name = 'a') => ({
+      name,
+      segmentNumber,
+      timeline,
+      lsn: 0,
+      confirmedAtMs: 0,
+    })
+    expect(removableBelow(checkpoint, [])).toBe(10)
+    expect(removableBelow(checkpoint, [confirmed(4, 2)])).toBe(5)
+    expect(removableBelow(checkpoint, [confirmed(40, 2)])).toBe(10)
+    expect(removableBelow(checkpoint, [confirmed(40, 2), confirmed(7, 2)])).toBe(8)
+    expect(removableBelow(checkpoint, [confirmed(40, 1)])).toBe(0)
+    expect(
+      archivesBehind(checkpoint, [confirmed(40, 2, 'a'), confirmed(7, 2, 'b'), confirmed(40, 1, 'c')]),
+    ).toEqual(['b', 'c'])
+  })
+
+  test('refuses what is out of bounds', () => {
+    for (const given of [
+      { checkpointBytes: -1 },
+      { logBytesMax: 0.5 },
+      { logFullPolicy: 'wait' as 'stall' },
+    ]) {
+      expect(() => completePolicy(given)).toThrow(expect.objectContaining({ code: 'ENGINE_OPTION_INVALID' }))
+    }
+  })
+})
