@@ -87,7 +87,6 @@ export type WalCode =
   | 'WAL_FAILED'
   | 'WAL_WRITE_FAILED'
   | 'WAL_SYNC_FAILED'
-  | 'WAL_IO'
   | 'WAL_CONFIRMATION_DAMAGED'
   | 'WAL_ABORTED'
 
@@ -128,8 +127,6 @@ export const walError: ErrorMaker<WalCode> = errorsFrom<WalCode>({
     kind: 'unavailable',
     hint: 'Mend the device, reopen the log and look whether the records are there.',
   },
-  // Another call to the file system was refused; `cause` is the system's error.
-  WAL_IO: { kind: 'unavailable', hint: 'Mend what the cause names and try again.' },
   // A confirmation file cannot be read; while it cannot, nothing may be removed on the strength of it.
   WAL_CONFIRMATION_DAMAGED: {
     kind: 'corruption',
