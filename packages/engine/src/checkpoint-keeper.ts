@@ -1,23 +1,23 @@
 import { join } from 'node:path'
-import { nodeFileSystem, readLog, removeStaleTemporaries } from '@timberline/wal'
+import { nodeFileSystem } from '@timberline/wal'
 import type { FileSystem, Log } from '@timberline/wal'
-import { SCRATCH_NAME, digestCheckpoint } from './checkpoint-digest.ts'
+import { digestCheckpoint } from './checkpoint-digest.ts'
 import type { CheckpointEvent, CheckpointReason } from './checkpoint-event.ts'
 import { CheckpointHasher } from './checkpoint-hasher.ts'
-import { newestCheckpoint, writeCheckpoint } from './checkpoint-manifest.ts'
+import { writeCheckpoint } from './checkpoint-manifest.ts'
 import type { CheckpointManifest } from './checkpoint-manifest.ts'
 import { completePolicy } from './checkpoint-policy.ts'
 import type { CheckpointPolicy } from './checkpoint-policy.ts'
 import { LogPruner } from './checkpoint-pruner.ts'
 import { segmentHolding } from './checkpoint-segment.ts'
-import { sweepTables } from './checkpoint-tables.ts'
+import { sweepCheckpoints } from './checkpoint-sweep.ts'
 import { takeCheckpoint } from './checkpoint-take.ts'
-import { codeOf, engineError } from './errors.ts'
+import { engineError } from './errors.ts'
 import type { HomeIdentity } from './home-identity.ts'
 import type { HomeLayout } from './home-layout.ts'
 import type { Compactable } from './leveldb-flush.ts'
 import { VersionReader } from './leveldb-version.ts'
-import { decodeNote, encodeNote } from './notes.ts'
+import { encodeNote } from './notes.ts'
 
 /** The part of the log that checkpoints need. */
 export type KeeperLog = Pick<Log, 'nextLsn' | 'activeSegment' | 'sync' | 'roll' | 'removeSegmentsBelow'>
@@ -85,13 +85,9 @@ const RETRY_MS_MAX = 300_000
  * caller holds the home's lock, and the state is at the end of the log.
  */
 export async function openCheckpointKeeper(options: KeeperOptions): Promise<CheckpointKeeper> {
-  const { layout, fileSystem = nodeFileSystem } = options
-  await fileSystem.makeDirectory(layout.tablesDirectory)
-  await fileSystem.removeTree(join(layout.home, SCRATCH_NAME))
-  await removeStaleTemporaries(layout.checkpointDirectory, fileSystem)
-  const newest = await newestIfSound(layout, fileSystem)
-  await sweepTables(layout.tablesDirectory, new Set(newest?.tables.map(({ name }) => name)), fileSystem)
-  const keeper = new CheckpointKeeper(options, newest, await noteAfter(newest, options))
+  const { layout, log, fileSystem = nodeFileSystem } = options
+  const { newest, noteLsn } = await sweepCheckpoints(layout, log.nextLsn - 1, fileSystem)
+  const keeper = new CheckpointKeeper(options, newest, noteLsn)
   await keeper.begin()
   return keeper
 }
@@ -339,30 +335,4 @@ export class CheckpointKeeper {
         this.#automatic = false
       })
   }
-}
-
-/** A damaged newest checkpoint is as good as none: the state is there, so the next tick takes another. */
-async function newestIfSound(
-  layout: HomeLayout,
-  fileSystem: FileSystem,
-): Promise<CheckpointManifest | undefined> {
-  try {
-    return await newestCheckpoint(layout.home, fileSystem)
-  } catch (error) {
-    if (codeOf(error) === 'ENGINE_CHECKPOINT_DAMAGED') return undefined
-    throw error
-  }
-}
-
-/** The LSN of the note right behind a checkpoint, if that is the end of the log; otherwise 0. */
-async function noteAfter(newest: CheckpointManifest | undefined, options: KeeperOptions): Promise<number> {
-  const lastLsn = options.log.nextLsn - 1
-  if (newest === undefined || lastLsn !== newest.lsn + 1) return 0
-  const { layout, fileSystem = nodeFileSystem } = options
-  for await (const group of readLog({ directory: layout.logDirectory, fromLsn: lastLsn, fileSystem })) {
-    for (const record of group) {
-      if (record.kind === 'note' && decodeNote(record.payload).type === 'checkpoint') return record.lsn
-    }
-  }
-  return 0
 }

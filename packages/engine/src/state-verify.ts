@@ -2,8 +2,8 @@ import { join } from 'node:path'
 import { nodeFileSystem } from '@timberline/wal'
 import type { FileSystem } from '@timberline/wal'
 import { verifyTable } from './checkpoint-hash.ts'
-import { newestCheckpoint } from './checkpoint-manifest.ts'
 import type { CheckpointTable } from './checkpoint-manifest.ts'
+import { newestIfSound } from './checkpoint-sweep.ts'
 import { tablesByNumber } from './checkpoint-take.ts'
 import { codeOf } from './errors.ts'
 import type { HomeLayout } from './home-layout.ts'
@@ -36,7 +36,7 @@ export async function verifyData(
   const { fileSystem = nodeFileSystem, signal } = options
   const reader = new VersionReader(layout.dataDirectory, fileSystem)
   const live = [...(await readVersion(reader, layout.dataDirectory)).version.tables.values()]
-  const hashed = tablesByNumber(await checkpointIfSound(layout, fileSystem))
+  const hashed = tablesByNumber(await newestIfSound(layout.home, fileSystem))
   const findings: DataFinding[] = []
   for (const { number, bytes } of live) {
     signal?.throwIfAborted()
@@ -58,19 +58,6 @@ export async function verifyData(
     }
   }
   return findings
-}
-
-async function checkpointIfSound(
-  layout: HomeLayout,
-  fileSystem: FileSystem,
-): Promise<Awaited<ReturnType<typeof newestCheckpoint>>> {
-  try {
-    return await newestCheckpoint(layout.home, fileSystem)
-  } catch (error) {
-    // Without its hashes the tables are verified block by block.
-    if (codeOf(error) === 'ENGINE_CHECKPOINT_DAMAGED') return undefined
-    throw error
-  }
 }
 
 async function presentName(number: number, layout: HomeLayout, fileSystem: FileSystem): Promise<string> {

@@ -29,8 +29,8 @@ function copyOfPlain(): string {
 
 beforeAll(async () => {
   const level = new ClassicLevel<string, string>(plain, { writeBufferSize: 64 * 1024 })
-  for (let index = 0; index < 2000; index += 1) {
-    const [key, value] = [`plain${String(index % 1500).padStart(5, '0')}`, `${index}`.repeat(20)]
+  for (let index = 0; index < 600; index += 1) {
+    const [key, value] = [`plain${String(index % 500).padStart(5, '0')}`, `${index}`.repeat(20)]
     await level.put(key, value)
     expected.set(key, value)
   }

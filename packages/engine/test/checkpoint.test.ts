@@ -126,6 +126,9 @@ describe('a checkpoint', () => {
     await fixture.commit(300)
     const { manifest } = await fixture.checkpoint()
     await expectPrefix(manifest, fixture.layout)
+    expect(readdirSync(fixture.layout.tablesDirectory)).toEqual(
+      expect.arrayContaining(manifest.tables.map(({ name }) => name)),
+    )
     await fixture.close()
   })
 

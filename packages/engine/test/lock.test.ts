@@ -115,7 +115,9 @@ describe('the lock of a home', () => {
     writeFileSync(join(homeLayout(home).lockDirectory, 'CURRENT'), 'nonsense')
     await (await lockHome(home)).release()
     writeFileSync(homeLayout(home).ownerPath, '{"pid":')
-    await (await lockHome(home)).release()
+    const lock = await lockHome(home)
+    expect(await homeOwner(home)).toEqual({ pid: process.pid })
+    await lock.release()
   })
 
   test('is not believed to be held by a process that only has the pid of the former holder', async () => {
