@@ -157,7 +157,10 @@ async function beginTimeline(
   return { timeline, parent, committedAtUs, segmentNumber }
 }
 
-/** The new timeline's log: an empty first segment that goes on where the state ends. */
+/**
+ * The new timeline's log. Its first record says where the timeline left its parent; it also carries the commit time over, so
+ * that times go on increasing when the clock of this machine is behind that of the one which was lost.
+ */
 async function finishHome({ workplace, source, options }: Build, begun: Begun): Promise<void> {
   const { building } = workplace
   const { timeline, committedAtUs, segmentNumber } = begun
@@ -170,6 +173,8 @@ async function finishHome({ workplace, source, options }: Build, begun: Begun): 
     afterCommittedAtUs: committedAtUs,
     preallocateBytes: 0,
   })
+  const note = { type: 'timeline', timeline, parent: begun.parent.timeline, forkLsn: begun.parent.forkLsn }
+  await log.commit(Buffer.from(JSON.stringify(note)), { kind: 'note' })
   await log.close()
 }
 

@@ -1,6 +1,6 @@
 // The recovery plan: a pure function of the history and the target. It reads nothing and decides everything that can be
 // decided without reading the log; only the exact LSN of a time inside a segment is left to the reader of that segment.
-import type { Lsn } from '@timberline/wal'
+import { invariant, type Lsn } from '@timberline/wal'
 import { type Coverage, coverageOf, type PathSpan, reachFrom, spanAt } from './coverage.ts'
 import type { RecoveryErrorCode } from './errors.ts'
 import { type Base, type History, newestTimeline, pathTo, type Point, type Stretch } from './history.ts'
@@ -223,7 +223,7 @@ function complete(question: Question, base: Base, { throughLsn, throughLsnMax }:
   let lsn = base.lsn + 1
   while (lsn <= throughLsnMax) {
     const span = spanAt(coverage, lsn)
-    if (span === undefined) throw new Error(`the plan lost record ${lsn} although it was covered`)
+    invariant(span !== undefined, `record ${lsn} is covered`)
     spans.push({ span: span.span, fromLsn: lsn, throughLsn: Math.min(span.throughLsn, throughLsnMax) })
     lsn = span.throughLsn + 1
   }

@@ -102,8 +102,8 @@ describe('a new home from a backup folder alone', () => {
     const second = join(folder, 'backup-2')
     await backupTo(branch, second)
     const report = await recover({ from: { backup: second }, home: join(folder, 'third') })
-    expect(report).toMatchObject({ lsn: 12, timeline: 3, parent: { timeline: 2, forkLsn: 12 } })
-    expect(await contentOf(join(folder, 'third'))).toEqual(branch.content(12))
+    expect(report).toMatchObject({ lsn: 13, timeline: 3, parent: { timeline: 2, forkLsn: 13 } })
+    expect(await contentOf(join(folder, 'third'))).toEqual(branch.content(13))
   })
 })
 

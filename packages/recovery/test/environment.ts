@@ -73,10 +73,13 @@ export class Environment {
   /** Goes on in a recovered home, whose past is that of `before` up to the fork. */
   static async recovered(home: string, before: Environment): Promise<Environment> {
     const { parent } = await readHomeIdentity(home)
-    const count = (parent?.forkLsn ?? 0) + 1
+    const forkLsn = parent?.forkLsn ?? 0
+    const [{ lastCommittedAtUs = 0 } = {}] = await listSegments(homeLayout(home).logDirectory)
+    // The first record of a timeline is the recovery's own, and changes nothing.
+    const contents = [...before.contents.slice(0, forkLsn + 1), before.content(forkLsn)]
     return Environment.#open(home, {
-      contents: before.contents.slice(0, count),
-      times: before.times.slice(0, count),
+      contents,
+      times: [...before.times.slice(0, forkLsn + 1), lastCommittedAtUs],
     })
   }
 
@@ -110,8 +113,10 @@ export class Environment {
     )
     const payload = encodeTransaction(meta === undefined ? { operations } : { operations, meta })
     const next = new Map(this.contents.at(-1))
-    for (const [key, value] of Object.entries(changes))
-      value === null ? next.delete(key) : next.set(key, value)
+    for (const [key, value] of Object.entries(changes)) {
+      if (value === null) next.delete(key)
+      else next.set(key, value)
+    }
     this.#note(await this.log.commit(payload), next)
   }
 

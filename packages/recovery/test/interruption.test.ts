@@ -6,7 +6,7 @@ import { cp, mkdir, rm } from 'node:fs/promises'
 import { join } from 'node:path'
 import { type Archive, createArchive, directoryStore, memoryStore } from '@timberline/archive'
 import { nodeFileSystem } from '@timberline/wal'
-import { crashAt, FaultFileSystem, isMutation } from '@timberline/wal/testing'
+import { crashAt, FaultFileSystem, isMutation, SimulatedCrash } from '@timberline/wal/testing'
 import { expect, test } from 'vitest'
 import { recover, type RecoverOptions } from '../src/index.ts'
 import {
@@ -24,7 +24,7 @@ interface Case {
   readonly env: Environment
   readonly lsn: number
   /** Brings the place to recover in to its beginning. */
-  prepare(place: string): Promise<Pick<RecoverOptions, 'from' | 'home' | 'target'>>
+  readonly prepare: (place: string) => Promise<Pick<RecoverOptions, 'from' | 'home' | 'target'>>
 }
 
 async function crashEverywhere(folder: string, { env, lsn, prepare }: Case): Promise<number> {
@@ -37,7 +37,7 @@ async function crashEverywhere(folder: string, { env, lsn, prepare }: Case): Pro
     const place = join(folder, 'place')
     const options = await prepare(place)
     const faulty = new FaultFileSystem(nodeFileSystem, crashAt(index))
-    await expect(recover({ ...options, fileSystem: faulty })).rejects.toThrow()
+    await expect(recover({ ...options, fileSystem: faulty })).rejects.toThrow(SimulatedCrash)
     await faulty.releaseHandles()
     expect(faulty.injected).toHaveLength(1)
     await againUntilRight(options, { env, lsn, index })
@@ -119,13 +119,13 @@ test('a recovery whose process is killed at random moments can be run again', as
   await ship(env, archive)
   await env.close()
   let killed = 0
-  for (let round = 0; round < 8; round++) {
+  for (let round = 0; round < 5; round++) {
     const home = join(folder, `killed-${round}`)
     const child = fork(join(import.meta.dirname, 'recover-child.ts'), [join(folder, 'archive'), home], {
       execArgv: ['--import', 'tsx'],
       stdio: ['ignore', 'ignore', 'inherit', 'ipc'],
     })
-    await killLater(child, round * 12)
+    await killLater(child, round * 20)
     killed += child.signalCode === 'SIGKILL' ? 1 : 0
     const done = (await exists(join(home, 'timberline.json'))) && !(await exists(join(home, 'recovery.json')))
     const hex = done ? undefined : (await recover({ from: { archive }, home })).digest?.hex

@@ -453,15 +453,11 @@ function checkRefused(
     !hasBase ? 'RECOVERY_NO_BASE' : isAfterEnd ? 'RECOVERY_TARGET_AFTER_END' : 'RECOVERY_LOG_GAP',
   )
   const { missing, timeline = 0 } = plan
-  if (missing !== undefined) {
-    expect(plan.before?.lsn).toBe(missing.fromLsn - 1)
-    for (let gone = missing.fromLsn; gone <= missing.throughLsn; gone++) {
-      expect(records[gone - 1]).toMatchObject({ readable: false, owner: missing.timeline })
-    }
-  }
-  for (const point of [plan.before, plan.after]) {
-    if (point !== undefined)
-      expect(planHistory(world.history, through(point.lsn), { timeline }).possible).toBe(true)
+  const gone = missing === undefined ? [] : records.slice(missing.fromLsn - 1, missing.throughLsn)
+  for (const record of gone) expect(record).toMatchObject({ readable: false, owner: missing?.timeline })
+  expect(missing?.fromLsn ?? (plan.before?.lsn ?? 0) + 1).toBe((plan.before?.lsn ?? 0) + 1)
+  for (const point of [plan.before, plan.after].filter((candidate) => candidate !== undefined)) {
+    expect(planHistory(world.history, through(point.lsn), { timeline }).possible).toBe(true)
   }
 }
 
@@ -521,6 +517,7 @@ describe('against a model that knows every record', () => {
           const kept = (candidate: number): boolean =>
             edge === 'through' ? candidate <= atUs : candidate < atUs
           const truth = records.findLast((record) => kept(record.atUs))?.lsn ?? 0
+          expect(truth).toBeLessThanOrEqual(records.length)
           const usable = basesOnPath(world, timeline).filter((candidate) => kept(candidate.committedAtUs))
           const newest = usable.reduce((most, candidate) => Math.max(most, candidate.lsn), -1)
           let whole = newest >= 0

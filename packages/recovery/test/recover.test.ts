@@ -246,7 +246,7 @@ describe('the new home', () => {
       digest: { lsn: 12 },
     })
     const segments = await listSegments(homeLayout(home).logDirectory)
-    expect(segments).toMatchObject([{ firstLsn: 13, lastLsn: 12, header: { timeline: 2 } }])
+    expect(segments).toMatchObject([{ firstLsn: 13, lastLsn: 13, header: { timeline: 2 } }])
     expect((await readdir(home)).toSorted()).toEqual(['checkpoint', 'data', 'lock', 'log', 'timberline.json'])
     expect(await set.archive.catalogue()).toMatchObject({
       timelines: [{ timeline: 1 }, { timeline: 2, parent: 1, forkLsn: 12 }],
@@ -361,12 +361,12 @@ describe('timelines', () => {
     await ship(branch, set.archive)
     const latest = await recovered(set, { type: 'latest' })
     expect(latest.report).toMatchObject({
-      lsn: 17,
+      lsn: 18,
       base: { label: 'b1', timeline: 1 },
       timeline: 3,
-      parent: { timeline: 2, forkLsn: 17 },
+      parent: { timeline: 2, forkLsn: 18 },
     })
-    expect(await contentOf(latest.home)).toEqual(branch.content(17))
+    expect(await contentOf(latest.home)).toEqual(branch.content(18))
     await branch.close()
   })
 
