@@ -90,6 +90,7 @@ const entrySchema = v.object({
   format: v.literal(1),
   sequence: v.pipe(v.number(), v.safeInteger(), v.minValue(1)),
   environmentId: environmentIdSchema,
+  writerId: v.pipe(v.string(), v.regex(/^[0-9a-f]{32}$/)),
   atUs: timeSchema,
   event: eventSchema,
 })
@@ -127,6 +128,8 @@ export interface JournalEntry {
   /** From 1, without a hole: its create-only name is what orders events and fences owners. */
   readonly sequence: number
   readonly environmentId: string
+  /** Random for each writer: two who say the same at the same time must not both be told that they were first. */
+  readonly writerId: string
   readonly atUs: number
   readonly event: CatalogueEvent
 }

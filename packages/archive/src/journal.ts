@@ -1,4 +1,5 @@
 // FORMAT.md#journal. The next free sequence number is the only place where writers meet: the store lets one of them have it.
+import { randomBytes } from 'node:crypto'
 import type { ArchiveStore } from './archive-store.ts'
 import { CatalogueFold } from './catalogue-fold.ts'
 import {
@@ -32,6 +33,7 @@ export type Decide = (fold: CatalogueFold) => CatalogueEvent | undefined
 export class Journal {
   readonly fold = new CatalogueFold()
   readonly #options: JournalOptions
+  readonly #writerId = randomBytes(16).toString('hex')
   #turn: Promise<unknown> = Promise.resolve()
   #isLoaded = false
 
@@ -56,10 +58,12 @@ export class Journal {
         if (event === undefined) return this.fold.sequence
         this.#refuse(event)
         const { environmentId, now, store } = this.#options
+        const sequence = this.fold.sequence + 1
         const entry: JournalEntry = {
           format: 1,
-          sequence: this.fold.sequence + 1,
+          sequence,
           environmentId,
+          writerId: this.#writerId,
           atUs: now(),
           event,
         }

@@ -6,19 +6,20 @@ import { pieceName } from './layout.ts'
 import type { Reign } from './reign.ts'
 import type { Shipment } from './ship-survey.ts'
 
-/** A piece in the archive. */
-export interface ShippedPiece {
-  readonly name: string
-  readonly storedBytes: number
+/** The name under which a tail goes. */
+export function nameOfTail({ identity }: Shipment, reign: Reign, tail: Tail): string {
+  const { segmentNumber, position, endPosition, firstLsn, lastLsn, lastCommittedAtUs } = tail
+  const place = { segmentNumber, position, endPosition, firstLsn, lastLsn, lastCommittedAtUs }
+  return pieceName({ timeline: identity.timeline, ...place, epoch: reign.epoch })
 }
 
 /**
  * Ships durable frames of a segment as a piece. When this resolves the piece counts, whatever another shipper does next: its
- * survey comes after its claim, and there was no claim yet when the piece stood.
+ * survey comes after its claim, and there was no claim yet when the piece stood. Resolves with the object's length.
  *
  * @throws ARCHIVE_FENCED, ARCHIVE_CONFLICT
  */
-export async function shipPiece(shipment: Shipment, reign: Reign, tail: Tail): Promise<ShippedPiece> {
+export async function shipPiece(shipment: Shipment, reign: Reign, tail: Tail): Promise<number> {
   const { archive, identity, fileSystem, signal, logDirectory } = shipment
   const { timeline } = identity
   await reign.check()
@@ -29,12 +30,10 @@ export async function shipPiece(shipment: Shipment, reign: Reign, tail: Tail): P
       fold.hasMark(mark) ? undefined : { type: 'mark.noted', epoch: reign.epoch, mark },
     )
   }
-  const { segmentNumber, position, endPosition, firstLsn, lastLsn, lastCommittedAtUs } = tail
-  const place = { segmentNumber, position, endPosition, firstLsn, lastLsn, lastCommittedAtUs }
-  const name = pieceName({ timeline, ...place, epoch: reign.epoch })
+  const { segmentNumber, position, endPosition } = tail
   const range = { path: join(logDirectory, segmentName(segmentNumber)), position, endPosition }
   const read = (): AsyncIterable<Buffer> => readRange(fileSystem, range, signal)
-  const { storedBytes } = await archive.putObject(name, { read })
+  const { storedBytes } = await archive.putObject(nameOfTail(shipment, reign, tail), { read })
   await reign.check()
-  return { name, storedBytes }
+  return storedBytes
 }

@@ -33,7 +33,7 @@ import {
 import type { ShipperEvent, ShipperWork } from './events.ts'
 import { beginVoyage, type Voyage } from './ship-begin.ts'
 import { followBacklog } from './ship-follow.ts'
-import { shipPiece } from './ship-piece.ts'
+import { nameOfTail, shipPiece } from './ship-piece.ts'
 import { archiveSegment, removePieces } from './ship-segment.ts'
 import { ShipperGauge, type ShipperStatus } from './shipper-gauge.ts'
 import { asShipperError, isAborted, isTransient } from './ship-failure.ts'
@@ -90,7 +90,7 @@ export class Shipper {
    * holds without a hole.
    */
   async flush(): Promise<Lsn> {
-    const lsn = await durableEnd(this.#settings)
+    const lsn = await this.#tracked(durableEnd(this.#settings))
     const isShipped = (): boolean => this.#voyage !== undefined && this.#voyage.backlog.shippedLsn >= lsn
     while (!isShipped()) {
       const moved = firstValueFrom(this.#moved, { defaultValue: undefined })
@@ -165,7 +165,8 @@ export class Shipper {
   }
 
   #nextTry(work: ShipperWork, error: unknown): Observable<unknown> {
-    if (this.#stop.signal.aborted) return isAborted(error) ? EMPTY : throwError(() => error)
+    // Told to stop, it does not wait for better times; what is not held is found again.
+    if (this.#stop.signal.aborted && (isAborted(error) || isTransient(error))) return EMPTY
     if (!isTransient(error)) return throwError(() => error)
     const { first, max } = this.#settings.retryMs
     const tries = this.#gauge.failing(work, error)
@@ -214,9 +215,11 @@ export class Shipper {
     const { backlog, shipment, reign, pieces } = voyage
     for (const tail of backlog.tails()) {
       const begunMs = performance.now()
-      const { name, storedBytes } = await shipPiece(shipment, reign, tail)
+      // Known before it is put: a put of unknown outcome is removed with the others.
       const own = pieces.get(tail.segmentNumber) ?? []
-      pieces.set(tail.segmentNumber, [...own, { name }])
+      own.push({ name: nameOfTail(shipment, reign, tail) })
+      pieces.set(tail.segmentNumber, own)
+      const storedBytes = await shipPiece(shipment, reign, tail)
       backlog.pieceShipped(tail)
       this.#moved.next()
       this.#lastPieceMs = performance.now() - begunMs

@@ -134,8 +134,14 @@ export const storeConformance: readonly StoreCheck[] = [
       assert.deepEqual(await listed(store, ''), usable.toSorted())
       for (const prefix of ['a', 'a/', 'a/b', 'b', 'b/', 'b/1', 'z', 'a-']) {
         for (const startAfter of [undefined, '', 'a', 'a/b/c', 'b', 'b/1', 'b/2', 'b0']) {
-          const expected = usable.filter((name) => name.startsWith(prefix) && name > (startAfter ?? '')).toSorted()
-          assert.deepEqual(await listed(store, prefix, { startAfter }), expected, `${prefix} after ${startAfter}`)
+          const expected = usable
+            .filter((name) => name.startsWith(prefix) && name > (startAfter ?? ''))
+            .toSorted()
+          assert.deepEqual(
+            await listed(store, prefix, { startAfter }),
+            expected,
+            `${prefix} after ${startAfter}`,
+          )
           assert.deepEqual(await listed(store, prefix, { startAfter, limit: 2 }), expected.slice(0, 2))
         }
       }
@@ -157,13 +163,44 @@ export const storeConformance: readonly StoreCheck[] = [
   {
     title: 'names that could leave the store are refused',
     async run(store) {
-      const bad = ['', '/', '/a', 'a/', 'a//b', '..', '../a', 'a/../b', './a', 'a/.', '.hidden', 'a/.tmp', 'a\\b', 'a\0b', 'ä']
+      const bad = [
+        '',
+        '/',
+        '/a',
+        'a/',
+        'a//b',
+        '..',
+        '../a',
+        'a/../b',
+        './a',
+        'a/.',
+        '.hidden',
+        'a/.tmp',
+        'a\\b',
+        'a\0b',
+        'ä',
+      ]
       for (const name of [...bad, 'a b', 'a'.repeat(513)]) {
-        await refuses('ARCHIVE_NAME_INVALID', attempt(() => store.put(name, text('x'))))
-        await refuses('ARCHIVE_NAME_INVALID', attempt(() => store.get(name)))
-        await refuses('ARCHIVE_NAME_INVALID', attempt(() => store.status(name)))
-        await refuses('ARCHIVE_NAME_INVALID', attempt(() => store.delete(name)))
-        await refuses('ARCHIVE_NAME_INVALID', attempt(() => collect(store.getStream(name))))
+        await refuses(
+          'ARCHIVE_NAME_INVALID',
+          attempt(() => store.put(name, text('x'))),
+        )
+        await refuses(
+          'ARCHIVE_NAME_INVALID',
+          attempt(() => store.get(name)),
+        )
+        await refuses(
+          'ARCHIVE_NAME_INVALID',
+          attempt(() => store.status(name)),
+        )
+        await refuses(
+          'ARCHIVE_NAME_INVALID',
+          attempt(() => store.delete(name)),
+        )
+        await refuses(
+          'ARCHIVE_NAME_INVALID',
+          attempt(() => collect(store.getStream(name))),
+        )
       }
     },
   },

@@ -50,7 +50,9 @@ describe('the format', () => {
     const header = encodeEnvelope('n', envelope)
     expect(decodeEnvelope('n', header)).toEqual(envelope)
     header.writeUInt16LE(2, 8)
-    expect(() => decodeEnvelope('n', header)).toThrow(expect.objectContaining({ code: 'ARCHIVE_OBJECT_DAMAGED' }))
+    expect(() => decodeEnvelope('n', header)).toThrow(
+      expect.objectContaining({ code: 'ARCHIVE_OBJECT_DAMAGED' }),
+    )
     header.writeUInt32LE(crc32(header.subarray(32, 64), crc32(header.subarray(0, 28))), 28)
     expect(() => decodeEnvelope('n', header)).toThrow(expect.objectContaining({ code: 'ARCHIVE_FORMAT' }))
   })

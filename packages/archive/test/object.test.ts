@@ -52,17 +52,24 @@ describe.each([
 
   it('reads what zlib and fflate make elsewhere', async () => {
     const content = Buffer.alloc(100_000, 'elsewhere ')
-    for (const stored of [gzipSync(content, { level: 9 }), Buffer.from(deflatePortably(content, { level: 6 }))]) {
+    for (const stored of [
+      gzipSync(content, { level: 9 }),
+      Buffer.from(deflatePortably(content, { level: 6 })),
+    ]) {
       expect((await collect(codec.decompress(chunked(stored)))).equals(content)).toBe(true)
     }
   })
 
   it('round-trips any content', async () => {
     await fc.assert(
-      fc.asyncProperty(fc.uint8Array({ maxLength: 5000 }), fc.integer({ min: 1, max: 6000 }), async (content, step) => {
-        const stored = await collect(codec.compress(chunked(content, step)))
-        expect(await collect(other.decompress(chunked(stored, step)))).toEqual(Buffer.from(content))
-      }),
+      fc.asyncProperty(
+        fc.uint8Array({ maxLength: 5000 }),
+        fc.integer({ min: 1, max: 6000 }),
+        async (content, step) => {
+          const stored = await collect(codec.compress(chunked(content, step)))
+          expect(await collect(other.decompress(chunked(stored, step)))).toEqual(Buffer.from(content))
+        },
+      ),
       { numRuns: 50 },
     )
   })
@@ -72,7 +79,10 @@ describe('the native gzip codec', () => {
   it('ends in an error for every truncation', async () => {
     const stored = await collect(NATIVE.compress(chunked(Buffer.from('some content to cut'))))
     for (let bytes = 0; bytes < stored.length; bytes++) {
-      await expect(collect(NATIVE.decompress(chunked(stored.subarray(0, bytes)))), String(bytes)).rejects.toThrow()
+      await expect(
+        collect(NATIVE.decompress(chunked(stored.subarray(0, bytes)))),
+        String(bytes),
+      ).rejects.toThrow()
     }
   })
 })
@@ -123,7 +133,8 @@ describe.each([
     const header = encodeEnvelope('n', { codec: 'gzip', bytes: 1000, sha256: sha256(Buffer.alloc(1000)) })
     let seen = 0
     const read = async (): Promise<void> => {
-      for await (const chunk of decodeObject('n', chunked(Buffer.concat([header, bomb])), { gzip })) seen += chunk.length
+      for await (const chunk of decodeObject('n', chunked(Buffer.concat([header, bomb])), { gzip }))
+        seen += chunk.length
     }
     await expect(read()).rejects.toMatchObject({ code: 'ARCHIVE_OBJECT_DAMAGED' })
     expect(seen).toBeLessThanOrEqual(1000)
@@ -136,11 +147,14 @@ describe.each([
     const whole = await store.get('n')
     for (let at = 0; at < whole.length; at++) {
       const damaged = Buffer.from(whole)
-      damaged[at] = (damaged[at] ?? 0) ^ (1 << at % 8)
+      damaged[at] = (damaged[at] ?? 0) ^ (1 << (at % 8))
       await expectRightOrRefused(collect(decodeObject('n', chunked(damaged), { gzip })), content)
     }
     for (let bytes = 0; bytes < whole.length; bytes++) {
-      await expectRightOrRefused(collect(decodeObject('n', chunked(whole.subarray(0, bytes)), { gzip })), content)
+      await expectRightOrRefused(
+        collect(decodeObject('n', chunked(whole.subarray(0, bytes)), { gzip })),
+        content,
+      )
     }
   })
 })
@@ -158,7 +172,9 @@ describe('objects', () => {
     const store = memoryStore()
     await new ObjectShelf(store, NATIVE).put('a', Buffer.from('x'))
     await store.put('b', await store.get('a'))
-    await expect(new ObjectShelf(store, NATIVE).get('b')).rejects.toMatchObject({ code: 'ARCHIVE_OBJECT_DAMAGED' })
+    await expect(new ObjectShelf(store, NATIVE).get('b')).rejects.toMatchObject({
+      code: 'ARCHIVE_OBJECT_DAMAGED',
+    })
   })
 
   it('of equal content from another codec are the same, of other content a conflict', async () => {
@@ -207,7 +223,7 @@ describe('checked JSON', () => {
     expect(decodeCheckedJson(content)).toMatchObject({ type: 'whole', value: { name: 'ünïcode' } })
     for (let at = 0; at < content.length; at++) {
       const damaged = Buffer.from(content)
-      damaged[at] = (damaged[at] ?? 0) ^ (1 << at % 8)
+      damaged[at] = (damaged[at] ?? 0) ^ (1 << (at % 8))
       expect(decodeCheckedJson(damaged).type, String(at)).toBe('damaged')
       expect(decodeCheckedJson(content.subarray(0, at)).type).toBe('damaged')
     }
@@ -215,7 +231,9 @@ describe('checked JSON', () => {
   })
 
   it('never throws on any bytes', () => {
-    fc.assert(fc.property(fc.uint8Array({ maxLength: 200 }), (bytes) => decodeCheckedJson(bytes).type === 'damaged'))
+    fc.assert(
+      fc.property(fc.uint8Array({ maxLength: 200 }), (bytes) => decodeCheckedJson(bytes).type === 'damaged'),
+    )
   })
 
   it('reads an empty object', () => {

@@ -17,7 +17,8 @@ describe.each(storeConformance)('$title', ({ run }) => {
     }
   })
 
-  it('in a directory of the simulated disk', () => run(directoryStore('/deep/archive', new CrashFileSystem())))
+  it('in a directory of the simulated disk', () =>
+    run(directoryStore('/deep/archive', new CrashFileSystem())))
 })
 
 describe('openStore', () => {

@@ -71,7 +71,9 @@ export function ship(
 
 /** Waits until the archive holds segments through `segmentNumber` whole. */
 export async function settled(shipper: Shipper, segmentNumber: number): Promise<void> {
-  while (shipper.status().archivedSegment < segmentNumber) {
+  for (;;) {
+    const { archivedSegment, uploadingSegment } = shipper.status()
+    if (archivedSegment >= segmentNumber && uploadingSegment === undefined) return
     const { state, error } = shipper.status()
     if (state === 'failed') throw error
     await new Promise((resolve) => setTimeout(resolve, 2))

@@ -1,0 +1,179 @@
+/*
+ * Fault model: log and archive lie on one disk whose power fails at any operation of log, shipper or store, also while a restart
+ * after such a crash is under way. Held afterwards:
+ *
+ * - every record that the log had acknowledged is in the archive once the restarted shipper has caught up, exactly once;
+ * - nothing is in the archive that is not in the log, with the same bytes;
+ * - what the home was told (its confirmation) was true when it was told;
+ * - no object is damaged, and nothing is left over but temporary files.
+ */
+import {
+  decodeSegment,
+  openSegmentSource,
+  parseSegmentName,
+  readConfirmations,
+  type Log,
+} from '@timberline/wal'
+import { crashAt, FaultFileSystem } from '@timberline/wal/testing'
+import { describe, expect, it } from 'vitest'
+import { verifyArchive } from '../src/index.ts'
+import {
+  archivedRecords,
+  CrashFileSystem,
+  LOG,
+  openTestArchive,
+  openTestLog,
+  payload,
+  settled,
+  ship,
+} from './support/archive-scene.ts'
+
+const SEGMENTS = 2
+
+/** Writes, rolls and ships; reports every record whose commit resolved. */
+async function story(fileSystem: FaultFileSystem, acknowledged: (lsn: number) => void): Promise<void> {
+  const log = await openTestLog(fileSystem, { now: clock() })
+  const write = async (count: number): Promise<void> => {
+    for (let index = 0; index < count; index++) {
+      const { lsn } = await log.commit(payload(log.nextLsn))
+      acknowledged(lsn)
+    }
+  }
+  const { shipper, stop } = ship(fileSystem, await openTestArchive(fileSystem), { intervalMs: 1000 })
+  try {
+    for (let segment = 1; segment <= SEGMENTS; segment++) {
+      await write(2)
+      await shipper.flush()
+      await write(1)
+      await shipper.flush()
+      await mark(log, `mark-${segment}`, acknowledged)
+      await log.roll()
+      await shipper.flush()
+      await settled(shipper, segment)
+    }
+    await write(2)
+    await shipper.flush()
+  } finally {
+    await stop().catch(() => undefined)
+    await log.close().catch(() => undefined)
+  }
+}
+
+/** Most of each story is waiting, so many go side by side. */
+async function atOnce<T>(cases: readonly T[], run: (one: T) => Promise<void>): Promise<void> {
+  const rest = [...cases]
+  const worker = async (): Promise<void> => {
+    for (let one = rest.shift(); one !== undefined; one = rest.shift()) await run(one)
+  }
+  await Promise.all(Array.from({ length: 24 }, worker))
+}
+
+async function mark(log: Log, name: string, acknowledged: (lsn: number) => void): Promise<void> {
+  acknowledged((await log.commit(Buffer.from(name), { kind: 'mark' })).lsn)
+}
+
+function clock(): () => number {
+  let now = 1_764_000_000_000_000
+  return () => (now += 1000)
+}
+
+async function localRecords(disk: CrashFileSystem): Promise<Map<number, string>> {
+  const records = new Map<number, string>()
+  const names = await disk.list(LOG)
+  const numbers = names.map(parseSegmentName).filter((number) => number !== undefined)
+  for (const number of numbers) {
+    const source = await openSegmentSource(LOG, number, disk)
+    for await (const group of decodeSegment(source, { last: number === numbers.at(-1) })) {
+      for (const { lsn, payload: bytes } of group) records.set(lsn, bytes.toString())
+    }
+    await source.handle.close()
+  }
+  return records
+}
+
+/** Opens log and shipper again, catches up, and holds the promises. */
+async function checkAfter(disk: CrashFileSystem, acknowledged: number): Promise<void> {
+  const told = await confirmed(disk)
+  if (told.lsn > 0) {
+    const held = await archivedRecords(await openTestArchive(disk))
+    expect(held.map(({ lsn }) => lsn)).toEqual(
+      expect.arrayContaining(Array.from({ length: told.lsn }, (_, i) => i + 1)),
+    )
+    const { segments } = await (await openTestArchive(disk)).catalogue()
+    expect(segments.filter(({ segmentNumber }) => segmentNumber <= told.segmentNumber)).toHaveLength(
+      told.segmentNumber,
+    )
+  }
+  const log = await openTestLog(disk, { now: clock() })
+  expect(log.durableLsn).toBeGreaterThanOrEqual(acknowledged)
+  const archive = await openTestArchive(disk)
+  const { shipper, stop } = ship(disk, archive, { intervalMs: 1000 })
+  await log.commit(payload(log.nextLsn))
+  await shipper.flush()
+  await settled(shipper, log.activeSegment - 1)
+  await stop()
+  const local = await localRecords(disk)
+  const records = await archivedRecords(archive)
+  expect(records.map(({ lsn }) => lsn)).toEqual([...local.keys()])
+  for (const { lsn, payload: bytes } of records) expect(bytes.toString()).toBe(local.get(lsn))
+  for await (const finding of verifyArchive(archive, { strays: true })) expect(finding).toBeUndefined()
+  const expectedMarks = records.filter(({ kind }) => kind === 'mark').map(({ lsn }) => lsn)
+  expect((await archive.catalogue()).marks.map(({ lsn }) => lsn)).toEqual(expectedMarks)
+  await log.close()
+}
+
+async function confirmed(disk: CrashFileSystem): Promise<{ lsn: number; segmentNumber: number }> {
+  try {
+    return (await readConfirmations(LOG, disk))[0] ?? { lsn: 0, segmentNumber: 0 }
+  } catch {
+    // The log folder is not there yet.
+    return { lsn: 0, segmentNumber: 0 }
+  }
+}
+
+describe('a shipper that loses its power', () => {
+  for (const model of ['posix', 'ext4'] as const) {
+    it(`at any operation goes on without loss or repeat (${model})`, async () => {
+      const clean = new FaultFileSystem(new CrashFileSystem({ model }))
+      await story(clean, () => undefined)
+      const count = clean.operations.length
+      let crashes = 0
+      await atOnce(
+        Array.from({ length: count }, (_, at) => at + 1),
+        async (index) => {
+          const disk = new CrashFileSystem({ seed: index, model })
+          const faulty = new FaultFileSystem(disk, crashAt(index))
+          let acknowledged = 0
+          await story(faulty, (lsn) => (acknowledged = lsn)).catch(() => undefined)
+          crashes += faulty.isCrashed ? 1 : 0
+          await checkAfter(disk.crash(index), acknowledged)
+        },
+      )
+      expect(crashes).toBeGreaterThan(count * 0.9)
+      console.log(`${model}: ${crashes} crashes at ${count} operations`)
+    }, 300_000)
+  }
+
+  it('again while it begins anew goes on all the same', async () => {
+    const clean = new FaultFileSystem(new CrashFileSystem())
+    await story(clean, () => undefined)
+    let crashes = 0
+    const pairs: [number, number][] = []
+    for (let index = 40; index <= clean.operations.length; index += 37) {
+      for (let second = 1; second < 160; second += 13) pairs.push([index, second])
+    }
+    await atOnce(pairs, async ([index, second]) => {
+      const disk = new CrashFileSystem({ seed: index * 1000 + second })
+      let acknowledged = 0
+      await story(new FaultFileSystem(disk, crashAt(index)), (lsn) => (acknowledged = lsn)).catch(
+        () => undefined,
+      )
+      const restarted = disk.crash(second)
+      const faulty = new FaultFileSystem(restarted, crashAt(second))
+      await story(faulty, (lsn) => (acknowledged = lsn)).catch(() => undefined)
+      crashes += faulty.isCrashed ? 1 : 0
+      await checkAfter(restarted.crash(index), acknowledged)
+    })
+    expect(crashes).toBeGreaterThan(50)
+  }, 300_000)
+})
