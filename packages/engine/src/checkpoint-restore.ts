@@ -1,3 +1,4 @@
+/* oxlint-disable max-params -- from and to stand side by side in every call of writeDataFromCheckpoint */
 import { createHash } from 'node:crypto'
 import { dirname, join } from 'node:path'
 import { nodeFileSystem } from '@timberline/wal'
@@ -29,7 +30,6 @@ const TABLES_AT_A_TIME = 4
  *
  * @throws ENGINE_TABLE_DAMAGED, ENGINE_CHECKPOINT_DAMAGED, ENGINE_STATE_DAMAGED when the folder is not empty
  */
-// oxlint-disable-next-line max-params -- from and to stand side by side in every call
 export async function writeDataFromCheckpoint(
   manifest: CheckpointManifest,
   tablesDirectory: string,
