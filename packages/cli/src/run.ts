@@ -1,4 +1,4 @@
-import { asTimberlineError, cliError } from './errors.ts'
+import { asTimberlineError } from './errors.ts'
 import type { Command, Surroundings } from './command.ts'
 import { exitCodeOf } from './exit-code.ts'
 import { describeFailure, failureDocument } from './failure.ts'
@@ -56,7 +56,6 @@ async function perform({ row, args }: Request & { type: 'run' }, stage: Stage): 
     feedback: args.flag('feedback'),
   })
   const { document, lines = [], exitCode = 0 } = await command(args, surroundings)
-  if (stage.signal.aborted) throw cliError('CLI_INTERRUPTED', 'stopped')
   if (args.flag('json')) {
     if (document !== undefined) await stage.stdout.write(`${jsonText(document, 2)}\n`)
   } else if (lines.length > 0) {

@@ -146,7 +146,7 @@ describe('archive', () => {
     expect((await timberline(['dump', '-h', at('before')])).out).not.toContain('DE/00009')
   })
 
-  test('a recovered home does not archive until told', async () => {
+  test('a recovered home does not archive until told, and then needs a base of its own timeline', async () => {
     const run = ['archive', 'run', '-h', at('latest'), '-a', at('archive'), '--once']
     expect(await timberline(run)).toMatchObject({
       code: 7,
@@ -154,8 +154,10 @@ describe('archive', () => {
     })
     expect(await outcome(['archive', 'init', '-h', at('latest'), '-a', at('archive')])).toMatchObject({
       archivingTurnedOn: true,
+      baseBackupDue: true,
     })
     expect(await timberline(run)).toMatchObject({ code: 0 })
+    await outcome(['hotbackup', '-h', at('latest'), '-a', at('archive')])
   })
 
   test('a target that cannot be reached is refused, and --plan says so without doing anything', async () => {
@@ -169,7 +171,10 @@ describe('archive', () => {
   })
 
   test('a drill passes, and a failing check of the user fails it', async () => {
-    expect(await timberline(['drill', '-a', at('archive')])).toMatchObject({ code: 0 })
+    expect(await timberline(['drill', '-a', at('archive')])).toMatchObject({
+      code: 0,
+      out: expect.stringMatching(/passed\n[^]*recovery time: [\d.]+ s\n[^]*recovery point: /),
+    })
     expect(await timberline(['drill', '-a', at('archive'), '--check', 'exit 3'])).toMatchObject({ code: 1 })
   })
 

@@ -13,13 +13,24 @@ export const archiveInitCommand: Command = async (args) => {
   if (wasOff) await writeHomeIdentity(home, { ...identity, archiving: true })
   const { environmentId, timeline } = identity
   const { url } = archive.store
+  const hasBase = (await archive.catalogue()).backups.some((backup) => backup.timeline === timeline)
   return {
-    document: { archive: url, name, created: isNew, archivingTurnedOn: wasOff, environmentId, timeline },
+    document: {
+      archive: url,
+      name,
+      created: isNew,
+      archivingTurnedOn: wasOff,
+      baseBackupDue: !hasBase,
+      environmentId,
+      timeline,
+    },
     lines: [
       `${isNew ? 'created' : 'found'} the archive of environment ${environmentId} at ${url}`,
       `the home keeps its log from now on until archive '${name}' has it`,
       ...(wasOff ? [`this home archives from now on, as timeline ${String(timeline)}`] : []),
       `next: timberline archive run -h ${home} -a ${args.required('archive')}`,
+      // Log that went before archiving was on is in no archive: without a base of this timeline, nothing leads across.
+      ...(hasBase ? [] : [`and:  timberline hotbackup -h ${home} -a ${args.required('archive')}`]),
     ],
   }
 }

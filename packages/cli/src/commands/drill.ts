@@ -1,18 +1,25 @@
-import { drill } from '@timberline/recovery'
+import { drill, formatDrill } from '@timberline/recovery'
 import type { Command } from '../command.ts'
-import { jsonText } from '../readable.ts'
 import { existingArchive } from './archive-access.ts'
+import { recoveryMeter } from './recovery-meter.ts'
 
 /** `timberline drill` */
 export const drillCommand: Command = async (args, surroundings) => {
   const archive = await existingArchive(args.required('archive'))
-  const scratch = args.text('scratch')
-  const check = args.text('check')
-  const report = await drill({
-    archive,
-    signal: surroundings.signal,
-    ...(scratch === undefined ? {} : { scratch }),
-    ...(check === undefined ? {} : { check }),
-  })
-  return { document: report, lines: jsonText(report, 2).split('\n'), exitCode: report.passed ? 0 : 1 }
+  const [scratch, check, home] = ['scratch', 'check', 'home'].map((name) => args.text(name))
+  const meter = recoveryMeter(surroundings)
+  try {
+    const report = await drill({
+      archive,
+      keep: args.flag('keep'),
+      signal: surroundings.signal,
+      onProgress: meter.update,
+      ...(scratch === undefined ? {} : { scratch }),
+      ...(check === undefined ? {} : { check }),
+      ...(home === undefined ? {} : { home }),
+    })
+    return { document: report, lines: formatDrill(report), exitCode: report.passed ? 0 : 1 }
+  } finally {
+    meter.end()
+  }
 }

@@ -26,7 +26,10 @@ export const loadCommand: Command = async (args, surroundings) => {
   try {
     if (!args.flag('merge')) await requireEmpty(db, home)
     const lines = createInterface({ input, crlfDelay: Infinity, signal: surroundings.signal })
-    const { entries, sha256 } = await loadLines(db, lines, (count) => progress.update(count, 0))
+    const { entries, sha256 } = await loadLines(db, lines, {
+      signal: surroundings.signal,
+      onEntries: (count) => progress.update(count, 0),
+    })
     const { lastLsn: lsn } = await db.homeStatus()
     return {
       document: { home, entries, sha256, lsn },
@@ -42,7 +45,7 @@ export const loadCommand: Command = async (args, surroundings) => {
 async function loadLines(
   db: Database,
   lines: AsyncIterable<string>,
-  onEntries: (count: number) => void,
+  { signal, onEntries }: { readonly signal: AbortSignal; readonly onEntries: (count: number) => void },
 ): Promise<DumpEnd> {
   const tally = new DumpTally()
   let batch: { type: 'put'; key: Buffer; value: Buffer }[] = []
@@ -71,6 +74,8 @@ async function loadLines(
     batchBytes += line.entry.key.length + line.entry.value.length
     if (batch.length >= batchEntriesMax || batchBytes >= batchBytesMax) await flush()
   }
+  // An interrupted input ends as a whole one does.
+  signal.throwIfAborted()
   if (batch.length > 0) await flush()
   return checkedEnd(tally, said)
 }

@@ -4,7 +4,6 @@ import {
   recover,
   recoverHome,
   type RecoveryFrom,
-  type RecoveryProgress,
   type RecoveryReport,
   type Target,
   type TransactionBrief,
@@ -17,6 +16,7 @@ import { formatInstant } from '../instant.ts'
 import { columns, formatBytes, formatCount, formatMs } from '../quantity.ts'
 import { jsonText } from '../readable.ts'
 import { existingArchive } from './archive-access.ts'
+import { recoveryMeter } from './recovery-meter.ts'
 
 /** `timberline recover` */
 export const recoverCommand: Command = async (args, surroundings) => {
@@ -51,7 +51,7 @@ async function recoverFrom(
     const plan = await planFor(options)
     return { document: plan, lines: jsonText(plan, 2).split('\n'), exitCode: plan.possible ? 0 : 1 }
   }
-  const meter = progressOf(surroundings)
+  const meter = recoveryMeter(surroundings)
   try {
     const report = await recover({
       ...options,
@@ -67,35 +67,27 @@ async function recoverFrom(
   }
 }
 
-async function recoverInPlace(args: Arguments, surroundings: Surroundings): Promise<Outcome> {
-  const home = args.required('home')
-  // With -c the data files are not trusted: without them, opening rebuilds them from checkpoint and log.
-  const report = await recoverHome(home, {
-    catastrophic: args.flag('catastrophic'),
-    signal: surroundings.signal,
-  })
-  return { document: report, lines: [`${home} is recovered`, ...jsonText(report, 2).split('\n')] }
-}
-
-function progressOf(surroundings: Surroundings): {
-  update: (progress: RecoveryProgress) => void
-  end: () => void
-} {
-  let phase: RecoveryProgress['phase'] | undefined
-  let bar = surroundings.progress('recovering', 'bytes')
+async function recoverInPlace(args: Arguments, { signal }: Surroundings): Promise<Outcome> {
+  // With -c the data files are not trusted: they are rebuilt from checkpoint and log.
+  const catastrophic = args.flag('catastrophic')
+  const report = await recoverHome(args.required('home'), { catastrophic, signal })
+  const { home, environmentId, timeline, opened, ms } = report
+  const { log, state } = opened
   return {
-    update: (progress) => {
-      if (progress.phase !== phase) {
-        bar.end()
-        phase = progress.phase
-        surroundings.tell(`${phase} begun`)
-        bar = surroundings.progress(phase, phase === 'restore' ? 'bytes' : 'records')
-      }
-      const left = `${formatMs(progress.secondsLeft * 1000)} left`
-      if (phase === 'restore') bar.update(progress.baseBytes, progress.baseBytesTotal, left)
-      else bar.update(progress.records, progress.recordsTotal, left)
-    },
-    end: () => bar.end(),
+    document: report,
+    lines: columns([
+      ['recovered', `${home}, environment ${environmentId}, timeline ${String(timeline)}`],
+      ['state after', `LSN ${String(state.throughLsn)}`],
+      ['replayed', `${formatCount(state.replayed)} records`],
+      [
+        'data files',
+        state.rebuilt
+          ? `rebuilt from ${state.checkpointLsn === undefined ? 'the log alone' : `the checkpoint at LSN ${String(state.checkpointLsn)}`}`
+          : 'kept',
+      ],
+      ['torn tail', log.tornBytes === 0 ? 'none' : `${formatBytes(log.tornBytes)} cut off`],
+      ['took', formatMs(ms)],
+    ]),
   }
 }
 

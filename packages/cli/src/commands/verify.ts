@@ -1,12 +1,14 @@
 import { verifyArchive } from '@timberline/archive'
 import { readHomeIdentity } from '@timberline/engine'
 import { verifyBackup } from '@timberline/hotbackup'
-import { verifyAgainst } from '@timberline/recovery'
+import { verifyAgainst, type VerifyAgainstReport } from '@timberline/recovery'
 import type { Arguments } from '../arguments.ts'
 import type { Command, Outcome, Surroundings } from '../command.ts'
 import { type Finding, findingsOutcome } from '../finding.ts'
+import { columns, formatCount, formatMs } from '../quantity.ts'
 import { existingArchive } from './archive-access.ts'
 import { verifyHome } from './home-verification.ts'
+import { recoveryMeter } from './recovery-meter.ts'
 
 /** `timberline verify` and `timberline archive verify` */
 export const verifyCommand: Command = async (args, surroundings) => {
@@ -53,10 +55,39 @@ async function verifyWholeArchive(
   return findingsOutcome(archive.store.url, findings)
 }
 
-async function compare(url: string, args: Arguments, { signal }: Surroundings): Promise<Outcome> {
+async function compare(url: string, args: Arguments, surroundings: Surroundings): Promise<Outcome> {
   const archive = await existingArchive(url)
   const home = args.required('against')
   await readHomeIdentity(home)
-  const report = await verifyAgainst({ archive, home, signal })
-  return { document: report, lines: [], exitCode: report.equal ? 0 : 1 }
+  const meter = recoveryMeter(surroundings)
+  try {
+    const report = await verifyAgainst({
+      archive,
+      home,
+      signal: surroundings.signal,
+      onProgress: meter.update,
+    })
+    return { document: report, lines: comparisonLines(report), exitCode: report.equal ? 0 : 1 }
+  } finally {
+    meter.end()
+  }
+}
+
+function comparisonLines({
+  equal,
+  lsn,
+  live,
+  restored,
+  base,
+  records,
+  waitedMs,
+  ms,
+}: VerifyAgainstReport): readonly string[] {
+  return columns([
+    [equal ? 'EQUAL' : 'DIFFERENT', `at LSN ${String(lsn)}`],
+    ['live', `sha256 ${live.hex}, ${formatCount(live.entries)} entries`],
+    ['restored', `sha256 ${restored.hex}, ${formatCount(restored.entries)} entries`],
+    ['from', `backup ${base} and ${formatCount(records)} records of log`],
+    ['took', `${formatMs(ms)}, of which the archive needed ${formatMs(waitedMs)} to hold that LSN`],
+  ])
 }
