@@ -15,16 +15,40 @@ const TIMESTAMP = -1
  * @throws ENGINE_META_INVALID
  */
 export function encodeMeta(meta: unknown): Buffer {
-  let encoded: Buffer
+  // msgpackr would make an empty object of much that it does not know; what cannot come back must not go in.
+  if (!isPlainValue(meta)) {
+    throw engineError('ENGINE_META_INVALID', 'the meta holds more than plain values, dates and bytes', {
+      details: { depthMax: DEPTH_MAX },
+    })
+  }
   try {
-    encoded = packr.encode(meta)
+    return packr.encode(meta)
   } catch (cause) {
     throw engineError('ENGINE_META_INVALID', 'the meta cannot be encoded', { cause })
   }
-  if (isPlain(encoded)) return encoded
-  throw engineError('ENGINE_META_INVALID', 'the meta holds more than plain values, dates and bytes', {
-    details: { depthMax: DEPTH_MAX },
-  })
+}
+
+function isPlainValue(meta: unknown): boolean {
+  const open: { value: unknown; depth: number }[] = [{ value: meta, depth: 0 }]
+  for (let item = open.pop(); item !== undefined; item = open.pop()) {
+    const { value, depth } = item
+    if (isSimple(value)) continue
+    if (depth === DEPTH_MAX || !isContainer(value)) return false
+    for (const inner of Object.values(value)) open.push({ value: inner, depth: depth + 1 })
+  }
+  return true
+}
+
+function isSimple(value: unknown): boolean {
+  if (value === null || value instanceof Date || value instanceof Uint8Array) return true
+  return ['undefined', 'boolean', 'number', 'bigint', 'string'].includes(typeof value)
+}
+
+function isContainer(value: unknown): value is object {
+  if (Array.isArray(value)) return true
+  if (typeof value !== 'object' || value === null) return false
+  const prototype: unknown = Object.getPrototypeOf(value)
+  return prototype === Object.prototype || prototype === null
 }
 
 /**

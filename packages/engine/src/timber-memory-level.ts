@@ -1,4 +1,11 @@
-import type { AbstractSnapshot } from 'abstract-level'
+import type {
+  AbstractBatchOperation,
+  AbstractBatchOptions,
+  AbstractChainedBatch,
+  AbstractDelOptions,
+  AbstractPutOptions,
+  AbstractSnapshot,
+} from 'abstract-level'
 import { MemoryLevel } from 'memory-level'
 import type { DatabaseOptions } from 'memory-level'
 import type { Observable } from 'rxjs'
@@ -21,10 +28,28 @@ import type { WriteOptions } from './write-options.ts'
 /** Options of {@link TimberMemoryLevel}: memory-level's own, and those of its log. */
 export interface TimberMemoryLevelOptions<K, V> extends DatabaseOptions<K, V>, MemoryHomeOptions {}
 
+type Meta = Pick<WriteOptions, 'meta' | 'sync'>
+
+// The methods are abstract-level's; only their options know `meta` and `sync` here.
+// oxlint-disable-next-line typescript/no-unsafe-declaration-merging -- every member is the inherited one
+export interface TimberMemoryLevel<K = string, V = string> {
+  put(key: K, value: V): Promise<void>
+  put<K2 = K, V2 = V>(key: K2, value: V2, options: AbstractPutOptions<K2, V2> & Meta): Promise<void>
+  del(key: K): Promise<void>
+  del<K2 = K>(key: K2, options: AbstractDelOptions<K2> & Meta): Promise<void>
+  batch(operations: AbstractBatchOperation<this, K, V>[]): Promise<void>
+  batch<K2 = K, V2 = V>(
+    operations: AbstractBatchOperation<this, K2, V2>[],
+    options: AbstractBatchOptions<K2, V2> & Meta,
+  ): Promise<void>
+  batch(): AbstractChainedBatch<this, K, V>
+}
+
 /**
  * The engine over a tree in memory: for tests, and for state that fits into memory. With a `log`, commits are durable, and the
  * state is what the log says; without, it is a `MemoryLevel` with transactions and `commits$`.
  */
+// oxlint-disable-next-line typescript/no-unsafe-declaration-merging -- see the interface
 export class TimberMemoryLevel<K = string, V = string> extends MemoryLevel<K, V> {
   readonly #options: TimberMemoryLevelOptions<K, V>
   readonly #native: NativeMemory

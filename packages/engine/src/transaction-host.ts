@@ -30,6 +30,7 @@ export function transactionHost(
       engine.endReader(reader)
     },
     conflict: (reader, reads) => engine.conflict(reader, reads),
+    settled: () => engine.appliedThrough(Number.MAX_SAFE_INTEGER),
     commit: (operations, options: WriteOptions) => host.batch(operations, { ...options, ...BUFFERS }),
   }
 }

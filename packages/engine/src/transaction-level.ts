@@ -115,23 +115,20 @@ export class TransactionLevel<K = string, V = string> extends AbstractLevel<Buff
   }
 
   async _clear(options: TransactionRange): Promise<void> {
-    const iterator = this.#iterator({ ...options, keys: true, values: false })
+    // Through the public method, which gives the iterator its encodings.
+    const iterator = this.keys<Buffer>({ ...options, keyEncoding: 'buffer' } as object)
     try {
       for (;;) {
-        const entries = await iterator.nextv(1000)
-        if (entries.length === 0) return
-        for (const [key] of entries) this.#overlay.del(key)
+        const keys = await iterator.nextv(1000)
+        if (keys.length === 0) return
+        for (const key of keys) this.#overlay.del(key)
       }
     } finally {
       await iterator.close()
     }
   }
 
-  _iterator(options: TransactionRange): AbstractIterator<unknown, Buffer, Buffer> {
-    return this.#iterator(options)
-  }
-
-  #iterator(options: TransactionRange): MergedIterator {
+  _iterator(options: TransactionRange): MergedIterator {
     if (options.snapshot !== undefined && options.snapshot !== null) {
       throw engineError('ENGINE_OPTION_INVALID', 'a transaction reads its own snapshot only')
     }

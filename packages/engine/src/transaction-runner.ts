@@ -29,6 +29,8 @@ export interface TransactionHost {
   beginReader(snapshot: AbstractSnapshot): WindowReader
   endReader(reader: WindowReader): void
   conflict(reader: WindowReader, reads: ReadSet): number | undefined
+  /** Resolves once everything appended so far is readable. */
+  settled(): Promise<void>
   /** Commits operations in bytes, through the database's hooks and events. */
   commit(operations: Operation[], options: WriteOptions): Promise<void>
 }
@@ -59,6 +61,8 @@ export async function runTransaction<K, V, Result>(
       return await attempt(host, body, options)
     } catch (error) {
       if (!isConflict(error) || conflicts >= retries) throw error
+      // The other commit is in the log, but perhaps not yet in the snapshot that the next run would take.
+      await host.settled()
       await pause(conflicts)
     }
   }
