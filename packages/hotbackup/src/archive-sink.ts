@@ -125,6 +125,8 @@ async function completeArchive(stored: Stored, manifest: BackupManifest): Promis
   } catch (error) {
     if (!(await isListed(stored))) throw error
   }
+  // Whatever happens from here on, nothing of it is ever deleted.
+  created.clear()
   const claim = backupFileName(label, CLAIM)
   try {
     await archive.store.delete(claim)

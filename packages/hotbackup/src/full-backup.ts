@@ -3,6 +3,7 @@
  * owner is not asked; it may write, compact, take checkpoints, be killed and be opened again meanwhile.
  */
 import { join } from 'node:path'
+import { clearBackupDue, readBackupDue } from '@timberline/engine'
 import type { HomeLayout } from '@timberline/engine'
 import { listSegments, readFileWhole } from '@timberline/wal'
 import type { FileSystem } from '@timberline/wal'
@@ -38,7 +39,9 @@ export async function fullBackup(run: BackupRun): Promise<BackupResult> {
     })
     const sink = await beginSink(run)
     try {
-      return await completeRun(run, sink, await copySet(run, pin, sink))
+      const result = await completeRun(run, sink, await copySet(run, pin, sink))
+      await answerDue(run, checkpoint.createdAtUs)
+      return result
     } catch (error) {
       await sink.abandon()
       throw error
@@ -47,6 +50,18 @@ export async function fullBackup(run: BackupRun): Promise<BackupResult> {
     for (const path of await pin.release()) {
       options.onEvent({ type: 'leftover.kept', path, reason: 'it could not be removed' })
     }
+  }
+}
+
+/** Takes away the mark that a full backup is due, if it is older than the checkpoint that was copied. */
+async function answerDue(run: BackupRun, checkpointAtUs: number): Promise<void> {
+  const { home, fileSystem, onEvent } = run.options
+  try {
+    const due = await readBackupDue(home, fileSystem)
+    if (due !== undefined && due.sinceUs < checkpointAtUs) await clearBackupDue(home, fileSystem)
+  } catch (error) {
+    // The backup stands all the same; the home goes on asking for one.
+    onEvent({ type: 'leftover.kept', path: `${home}, the mark of a due backup`, reason: String(error) })
   }
 }
 

@@ -1,4 +1,5 @@
 import { TimberLevel, lockHome, readHomeIdentity } from '@timberline/engine'
+import { TimberlineError } from '@timberline/wal'
 import { asHotbackupError } from './errors.ts'
 import { runBackup } from './hotbackup.ts'
 import { completeOptions, nameOf } from './options.ts'
@@ -21,7 +22,7 @@ export async function offlineBackup(options: OfflineBackupOptions): Promise<Back
   const completed = completeOptions({ checkpoint: true, ...rest })
   try {
     await readHomeIdentity(completed.home, completed.fileSystem)
-    if (completed.checkpoint) await checkpointClosedHome(completed.home)
+    if (completed.checkpoint) await checkpointClosedHome(completed.home, busyTimeoutMs)
     const lock = await lockHome(completed.home, { busyTimeoutMs })
     try {
       return await runBackup(completed, 'offline')
@@ -34,8 +35,15 @@ export async function offlineBackup(options: OfflineBackupOptions): Promise<Back
 }
 
 /** Opening recovers what a crash left, and a clean close ends in a checkpoint. */
-async function checkpointClosedHome(home: string): Promise<void> {
+async function checkpointClosedHome(home: string, busyTimeoutMs: number): Promise<void> {
+  const lock = await lockHome(home, { busyTimeoutMs })
+  await lock.release()
   const db = new TimberLevel(home)
-  await db.open()
-  await db.close()
+  try {
+    await db.open()
+    await db.close()
+  } catch (error) {
+    // abstract-level wraps what an open throws; the caller wants the reason.
+    throw error instanceof Error && error.cause instanceof TimberlineError ? error.cause : error
+  }
 }

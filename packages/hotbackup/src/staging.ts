@@ -10,6 +10,7 @@ import { newestCheckpoint } from '@timberline/engine'
 import type { CheckpointManifest, HomeLayout } from '@timberline/engine'
 import { liveHolds, parseSegmentName, placeHold, removeStaleTemporaries } from '@timberline/wal'
 import type { FileSystem, Hold } from '@timberline/wal'
+import { askForCheckpoint } from './checkpoint-request.ts'
 import { hotbackupError, systemCodeOf } from './errors.ts'
 import type { HotbackupListener } from './events.ts'
 import { namesIn } from './partial-folder.ts'
@@ -19,6 +20,8 @@ const STAGING_PREFIX = 'staging.'
 /** The engine may replace its checkpoint while it is being linked; so often in a row means something else is wrong. */
 const PIN_TRIES_MAX = 200
 const PIN_PAUSE_MS = 5
+/** So often in a row no checkpoint is found before there is taken to be none. */
+const EMPTY_TRIES_MAX = 20
 const LINKS_AT_A_TIME = 8
 
 /** A checkpoint and the log behind it, safe from removal until released. */
@@ -94,9 +97,11 @@ async function pinCheckpoint(
     signal?.throwIfAborted()
     const checkpoint = await newestCheckpoint(layout.home, fileSystem)
     if (checkpoint === undefined) {
-      throw hotbackupError('HOTBACKUP_NO_CHECKPOINT', 'the home has no checkpoint', {
-        details: { home: layout.home },
-      })
+      // Listed, and replaced by a newer one before it was read: looked for again, as it is not believed at once.
+      if (pinned === undefined && tries === EMPTY_TRIES_MAX) await askForFirst(options)
+      if (pinned === undefined && tries > EMPTY_TRIES_MAX) throw noCheckpoint(layout.home)
+      await pause()
+      continue
     }
     await dropOtherTables(checkpoint, { pinned, directory: tablesDirectory, fileSystem })
     pinned = checkpoint
@@ -114,8 +119,22 @@ async function pinCheckpoint(
         details: { home: layout.home, table: missing, lsn: checkpoint.lsn, tries },
       })
     }
-    await new Promise((resolve) => setTimeout(resolve, PIN_PAUSE_MS))
+    await pause()
   }
+}
+
+function pause(): Promise<void> {
+  return new Promise((resolve) => setTimeout(resolve, PIN_PAUSE_MS))
+}
+
+/** A new home may have none yet; its owner, if it listens, can make one. */
+async function askForFirst(options: PinOptions): Promise<void> {
+  const { home } = options.layout
+  if (!(await askForCheckpoint({ home, onEvent: options.onEvent }))) throw noCheckpoint(home)
+}
+
+function noCheckpoint(home: string): Error {
+  return hotbackupError('HOTBACKUP_NO_CHECKPOINT', 'the home has no checkpoint', { details: { home } })
 }
 
 /** A rebuilt database gives a number to another table: a link stays only while all that is known of it stays. */

@@ -106,6 +106,7 @@ export async function contents(folder: string): Promise<Record<string, string>> 
 
 /** A second copy of a folder, to be damaged. */
 export async function copyOf(folder: string, to: string): Promise<string> {
-  await cp(folder, to, { recursive: true })
+  // A control socket belongs to its owner, and cannot be copied.
+  await cp(folder, to, { recursive: true, filter: (from) => !from.endsWith('.sock') })
   return to
 }

@@ -1,7 +1,7 @@
 import { createHash } from 'node:crypto'
 import { mkdir, readFile, readdir, rm, stat, symlink, writeFile } from 'node:fs/promises'
 import { join } from 'node:path'
-import { newestCheckpoint } from '@timberline/engine'
+import { newestCheckpoint, readBackupDue, writeBackupDue } from '@timberline/engine'
 import type { TimberLevel } from '@timberline/engine'
 import { decodeBackupManifest, encodeBackupManifest } from '@timberline/archive'
 import { liveHolds, nodeFileSystem, segmentName } from '@timberline/wal'
@@ -111,6 +111,40 @@ describe('a full backup', () => {
     await symlink(join(folder, 'disk'), target)
     await hotbackup({ home, target })
     expect(await checked(join(folder, 'disk'))).toBe(N)
+  })
+
+  it('can be made of a new home without a single commit, whose owner makes its first checkpoint', async () => {
+    const other = await openHome(join(folder, 'other'))
+    const { manifest } = await hotbackup({ home: join(folder, 'other'), target })
+    await other.close()
+    expect(manifest.digest).toMatchObject({ entries: 0 })
+    expect(await verifyBackup(target)).toEqual([])
+    expect((await restored(target)).state.size).toBe(0)
+  })
+
+  it('asks the owner for a checkpoint when told to', async () => {
+    const events: HotbackupEvent[] = []
+    const onEvent = (event: HotbackupEvent): number => events.push(event)
+    const { manifest } = await hotbackup({ home, target, checkpoint: true, onEvent })
+    expect(events.map((event) => event.type)).toContain('checkpoint.taken')
+    expect(manifest.checkpoint.lsn).toBeGreaterThanOrEqual(N)
+  })
+
+  it('is refused by an ordinary open', async () => {
+    await hotbackup({ home, target })
+    const before = await contents(target)
+    const opened = await openHome(target).catch((error: unknown) => error)
+    expect(opened).toMatchObject({ cause: { code: 'ENGINE_BACKUP_NOT_RECOVERED' } })
+    expect(await contents(target)).toEqual(before)
+  })
+
+  it('answers the call for a full backup that an adopted home makes', async () => {
+    await writeBackupDue(home, { reason: 'adopted', sinceUs: Date.now() * 1000 })
+    await hotbackup({ home, target })
+    expect(await readBackupDue(home)).toMatchObject({ reason: 'adopted' })
+    await write(db, N + 1)
+    await hotbackup({ home, target, checkpoint: true })
+    expect(await readBackupDue(home)).toBeUndefined()
   })
 
   it('can be made of a home that nobody has open', async () => {
