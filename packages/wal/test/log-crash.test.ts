@@ -152,7 +152,48 @@ describe('a power cut', () => {
     }
     expect(interrupted).toBeGreaterThan(100)
   })
+
+  it('among records that nobody waits for leaves a beginning of them, never a log that looks corrupt', async () => {
+    for (let index = 1; ; index += 1) {
+      const disk = new CrashFileSystem()
+      const history: History = { appended: [], acknowledged: 0, rejectedFrom: Infinity, error: undefined }
+      const crashed = await workQuietly(new FaultFileSystem(disk, crashAt(index)), history).then(
+        () => false,
+        () => true,
+      )
+      for (const policy of POLICIES) await check(disk.crash(policy), history)
+      if (!crashed) break
+      expect(history.acknowledged).toBe(0)
+    }
+  })
+
+  it('that kept a later group and lost an earlier one does not bring the later one back', async () => {
+    const disk = new CrashFileSystem()
+    const log = await openMemoryLog(disk)
+    await log.commit(Buffer.from('kept'))
+    await log.commit(Buffer.from('lost'), { durable: false })
+    await log.commit(Buffer.from('late'), { durable: false })
+    const after = disk.crash({ writes: ({ index }) => (index === 0 ? 'lost' : 'kept'), names: 'kept' })
+    const again = await openMemoryLog(after)
+    expect(again.opened).toMatchObject({ lastLsn: 1 })
+    expect(again.opened.tornBytes).toBeGreaterThan(0)
+    // Exactly where the lost group stood, and as long: what stood behind it must be gone.
+    await again.commit(Buffer.from('more'))
+    expect(await payloads(after)).toEqual(['kept', 'more'])
+    await again.close()
+    expect((await openMemoryLog(after)).nextLsn).toBe(3)
+  })
 })
+
+/** Rolls by size only, and waits for nothing. */
+async function workQuietly(fileSystem: FileSystem, history: History): Promise<void> {
+  const log = await openMemoryLog(fileSystem, OPTIONS)
+  for (let index = 0; index < 12; index += 1) {
+    const payload = `${index + 1} ${'.'.repeat(900)}`
+    history.appended.push(payload)
+    await log.commit(Buffer.from(payload), { durable: false })
+  }
+}
 
 describe('a failing operation', () => {
   const faults: readonly Fault[] = ['EIO', 'ENOSPC', 'short', 'EIO-after']
