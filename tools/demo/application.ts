@@ -39,22 +39,22 @@ const obey: Readonly<Record<Order, () => Promise<Omit<Answer, 'order'>>>> = {
       const slice = cities.slice(at, at + 500)
       await db.batch(slice.map((city) => ({ type: 'put' as const, key: keyOf(city), value: city })))
     }
-    return { lsn: db.status().lastLsn, records: cities.length }
+    return { lsn: (await db.homeStatus()).lastLsn, records: cities.length }
   },
   write: async () => {
     goOn = true
     writing = writeForEver()
-    return { lsn: db.status().lastLsn }
+    return { lsn: (await db.homeStatus()).lastLsn }
   },
   pause: async () => {
     goOn = false
     await writing
-    return { lsn: db.status().lastLsn, records: commits }
+    return { lsn: (await db.homeStatus()).lastLsn, records: commits }
   },
   mistake: async () => {
     // An administrator meant one city and cleared a whole country: one transaction, quite durable.
     await db.clear({ gte: 'FR/', lt: 'FR0' })
-    return { lsn: db.status().lastLsn }
+    return { lsn: (await db.homeStatus()).lastLsn }
   },
   digest: async () => {
     const { lsn, hex, entries } = await db.digest()

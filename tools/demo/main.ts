@@ -25,7 +25,7 @@ try {
 console.log(`\n${table(['what happened', 'took', 'size', 'log at LSN'], rows)}`)
 
 async function run(home: string, archivePath: string): Promise<void> {
-  console.log('1. an application opens a database by its new constructor and loads 138,000 cities')
+  console.log('1. an application opens a database by its new constructor and loads 135,000 cities')
   const application = await startApplication(home)
   const loaded = await step('load the cities', () => tell(application, 'load'))
   const identity = await readHomeIdentity(home)
