@@ -1,4 +1,4 @@
-import { errorsFrom } from '@timberline/wal'
+import { errorsFrom, systemCode, TimberlineError } from '@timberline/wal'
 
 /** Errors of this package; codes are stable. */
 const errors = {
@@ -38,10 +38,10 @@ const errors = {
   RECOVERY_ENVIRONMENT_MISMATCH: { kind: 'conflict', hint: 'use the archive of the same environment' },
   // Records that bypassed the log were loaded between base and target, so that the log cannot bring them back.
   RECOVERY_BULK_LOAD: { kind: 'gap', hint: 'use a backup taken after the bulk load, or a target before it' },
-  // Writing the new home failed, or the interrupted home could not be cleared. Mend the cause and run it again.
-  RECOVERY_WRITE_FAILED: {
+  // The operating system or LevelDB refused to read or write; the cause says what. The home stays marked as unfinished.
+  RECOVERY_IO_FAILED: {
     kind: 'unavailable',
-    hint: 'mend the cause (space, permissions) and run the recovery again',
+    hint: 'mend the cause (space, permissions, the disk) and run the recovery again',
   },
   // The archive did not reach the LSN of the live database in time.
   RECOVERY_ARCHIVE_BEHIND: { kind: 'unavailable', hint: 'see whether the shipper runs, and try again' },
@@ -56,3 +56,23 @@ export const recoveryError: ReturnType<typeof errorsFrom<keyof typeof errors>> =
 
 /** A code of this package's table of errors. */
 export type RecoveryErrorCode = keyof typeof errors
+
+/**
+ * Runs what a caller asked for, so that it fails only with errors that have a code and a next step: those of the system and of
+ * LevelDB are wrapped, once, here.
+ */
+export async function atBoundary<Result>(
+  signal: AbortSignal | undefined,
+  work: () => Promise<Result>,
+): Promise<Result> {
+  try {
+    return await work()
+  } catch (cause) {
+    if (cause instanceof TimberlineError) throw cause
+    if (signal?.aborted === true)
+      throw recoveryError('RECOVERY_ABORTED', 'the recovery was stopped', { cause })
+    if (!/^(E[A-Z0-9]+|LEVEL_[A-Z_]+)$/.test(systemCode(cause) ?? '')) throw cause
+    const reason = cause instanceof Error ? cause.message : String(cause)
+    throw recoveryError('RECOVERY_IO_FAILED', `the recovery could not go on, ${reason}`, { cause })
+  }
+}

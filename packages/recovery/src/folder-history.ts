@@ -25,7 +25,8 @@ const logPrefix = 'log/'
  */
 export async function readBackupManifest(directory: string, fileSystem: FileSystem): Promise<BackupManifest> {
   const path = join(directory, BACKUP_LABEL)
-  if ((await fileSystem.status(path)) === undefined) {
+  const isFolder = (await fileSystem.status(directory))?.isDirectory === true
+  if (!isFolder || (await fileSystem.status(path)) === undefined) {
     throw recoveryError('RECOVERY_SOURCE_MISSING', 'no backup is there', { details: { path } })
   }
   return decodeBackupManifest(await readFileWhole(path, fileSystem, manifestBytesMax))

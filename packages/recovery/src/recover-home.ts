@@ -1,7 +1,7 @@
 import { join } from 'node:path'
 import { homeLayout, lockHome, type OpenReport, readHomeIdentity } from '@timberline/engine'
 import { nodeFileSystem, parseSegmentName } from '@timberline/wal'
-import { recoveryError } from './errors.ts'
+import { atBoundary, recoveryError } from './errors.ts'
 import { openOnce } from './open-once.ts'
 import { throwIfAborted } from './transfer.ts'
 
@@ -32,10 +32,11 @@ const asideName = 'data.aside'
  * @throws RECOVERY_LOG_GAP when there is no log at all, ENGINE_HOME_MISSING for a mistyped path, ENGINE_HOME_LOCKED while somebody has it open, ENGINE_LOG_GAP,
  * ENGINE_LOG_LOST
  */
-export async function recoverHome(
-  home: string,
-  options: RecoverHomeOptions = {},
-): Promise<RecoverHomeReport> {
+export function recoverHome(home: string, options: RecoverHomeOptions = {}): Promise<RecoverHomeReport> {
+  return atBoundary(options.signal, () => recoverWhereItLies(home, options))
+}
+
+async function recoverWhereItLies(home: string, options: RecoverHomeOptions): Promise<RecoverHomeReport> {
   const beganAt = performance.now()
   const { catastrophic = false } = options
   const { environmentId, timeline } = await readHomeIdentity(home)

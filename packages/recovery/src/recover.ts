@@ -2,7 +2,7 @@ import { BACKUP_LABEL, RECOVERY_LABEL } from '@timberline/engine'
 import { type FileSystem, nodeFileSystem } from '@timberline/wal'
 import { join, resolve } from 'node:path'
 import { buildHome } from './build-home.ts'
-import { recoveryError } from './errors.ts'
+import { atBoundary, recoveryError } from './errors.ts'
 import { openSource, type RecoveryFrom } from './open-source.ts'
 import { planHistory, type RecoveryGap, type RecoveryPlan } from './plan.ts'
 import type { RecoveryProgress } from './progress.ts'
@@ -42,7 +42,7 @@ export interface RecoverOptions {
  *
  * @throws RECOVERY_NO_BASE, RECOVERY_LOG_GAP, RECOVERY_TARGET_AFTER_END and the other refusals of the plan
  * @throws RECOVERY_TARGET_NOT_EMPTY, ENGINE_HOME_LOCKED, RECOVERY_SOURCE_DAMAGED, RECOVERY_LOG_DAMAGED,
- * RECOVERY_DIGEST_MISMATCH, RECOVERY_ABORTED
+ * RECOVERY_DIGEST_MISMATCH, RECOVERY_IO_FAILED, RECOVERY_ABORTED
  *
  * @example
  * const report = await recover({
@@ -53,7 +53,11 @@ export interface RecoverOptions {
  * report.lastApplied // the last transaction that is in
  * report.firstDropped // the first that is not
  */
-export async function recover(options: RecoverOptions): Promise<RecoveryReport> {
+export function recover(options: RecoverOptions): Promise<RecoveryReport> {
+  return atBoundary(options.signal, () => recoverInto(options))
+}
+
+async function recoverInto(options: RecoverOptions): Promise<RecoveryReport> {
   const target = checkedTarget(options.target ?? { type: 'latest' })
   const fileSystem = options.fileSystem ?? nodeFileSystem
   const home = resolve(options.home)
@@ -132,8 +136,9 @@ async function buildAndInstall(
 }
 
 async function requireBackup(home: string, fileSystem: FileSystem): Promise<void> {
+  const isFolder = (await fileSystem.status(home))?.isDirectory === true
   for (const label of [BACKUP_LABEL, RECOVERY_LABEL]) {
-    if ((await fileSystem.status(join(home, label))) !== undefined) return
+    if (isFolder && (await fileSystem.status(join(home, label))) !== undefined) return
   }
   throw recoveryError('RECOVERY_SOURCE_MISSING', 'no backup is there', {
     details: { path: join(home, BACKUP_LABEL) },

@@ -2,7 +2,8 @@ import { cp, readdir, readFile, rm, writeFile } from 'node:fs/promises'
 import { join } from 'node:path'
 import { createArchive, memoryStore } from '@timberline/archive'
 import { homeLayout, lockHome, readHomeIdentity } from '@timberline/engine'
-import { segmentName } from '@timberline/wal'
+import { nodeFileSystem, segmentName } from '@timberline/wal'
+import { failOn, FaultFileSystem } from '@timberline/wal/testing'
 import { describe, expect, test } from 'vitest'
 import { recover } from '../src/index.ts'
 import { backupTo, contentOf, digestOf, Environment, scratchFolder, sha256, ship } from './environment.ts'
@@ -181,12 +182,9 @@ describe('wrong sources are errors', () => {
   test('a mistyped path, an empty folder, a home, a file', async () => {
     const { folder, env, backup } = await scene()
     for (const wrong of [join(folder, 'backpu'), folder, env.home, join(backup, 'backup.json')]) {
-      expect(await codeOf(recover({ from: { backup: wrong }, home: join(folder, 'x') }))).toMatch(
-        /^(RECOVERY_SOURCE_MISSING|ENOTDIR)$/,
-      )
-      expect(await codeOf(recover({ from: { backup: wrong }, home: wrong }))).toMatch(
-        /^(RECOVERY_SOURCE_MISSING|ENOTDIR)$/,
-      )
+      const elsewhere = recover({ from: { backup: wrong }, home: join(folder, 'x') })
+      expect(await codeOf(elsewhere)).toBe('RECOVERY_SOURCE_MISSING')
+      expect(await codeOf(recover({ from: { backup: wrong }, home: wrong }))).toBe('RECOVERY_SOURCE_MISSING')
     }
     expect(await codeOf(recover({ from: {}, home: join(folder, 'x') }))).toBe('RECOVERY_SOURCE_MISSING')
   })
@@ -214,4 +212,19 @@ describe('wrong sources are errors', () => {
     await writeFile(path, content)
     expect(await codeOf(recover({ from: { backup, logs }, home: join(folder, 'x') }))).toBe('WAL_CORRUPT')
   })
+})
+
+test('a refused write has a code, a next step and its cause, and leaves no home that opens', async () => {
+  const { folder, backup } = await scene()
+  const home = join(folder, 'full')
+  const disk = new FaultFileSystem(
+    nodeFileSystem,
+    failOn({ kind: 'write', path: 'tables' }, 'ENOSPC', { once: false }),
+  )
+  await expect(recover({ from: { backup }, home, fileSystem: disk })).rejects.toMatchObject({
+    code: 'RECOVERY_IO_FAILED',
+    cause: { code: 'ENOSPC' },
+  })
+  expect(disk.injected.length).toBeGreaterThan(0)
+  expect(await readdir(home)).toContain('recovery.json')
 })
