@@ -41,21 +41,23 @@ export function streamSource(
   content: AsyncIterable<Buffer>,
   source: { bytes: number; path: string },
 ): ByteSource {
-  const window = new ForwardWindow(content, source.path)
+  const window = new ForwardWindow(content, source)
   return { ...source, read: (target, position) => window.read(target, position) }
 }
 
 class ForwardWindow {
   readonly #iterator: AsyncIterator<Buffer>
   readonly #path: string
+  readonly #bytes: number
   #chunks: Buffer[] = []
   #begin = 0
   #end = 0
   #isEnded = false
 
-  constructor(content: AsyncIterable<Buffer>, path: string) {
+  constructor(content: AsyncIterable<Buffer>, { path, bytes }: { path: string; bytes: number }) {
     this.#iterator = content[Symbol.asyncIterator]()
     this.#path = path
+    this.#bytes = bytes
   }
 
   async read(target: Uint8Array, position: number): Promise<number> {
@@ -64,7 +66,8 @@ class ForwardWindow {
         details: { name: this.#path, position, keptFrom: this.#begin },
       })
     }
-    while (this.#end < position + target.length && !this.#isEnded) {
+    // The last bytes are handed out only after the stream has ended: what checks the whole content stands there.
+    while (!this.#isEnded && (this.#end < position + target.length || this.#end >= this.#bytes)) {
       await this.#pull()
       this.#drop(position)
     }

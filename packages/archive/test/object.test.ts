@@ -1,5 +1,6 @@
 import { createHash } from 'node:crypto'
 import { gunzipSync as inflatePortably, gzipSync as deflatePortably } from 'fflate'
+import { TimberlineError } from '@timberline/wal'
 import fc from 'fast-check'
 import { gzipSync } from 'node:zlib'
 import { describe, expect, it } from 'vitest'
@@ -79,10 +80,8 @@ describe('the native gzip codec', () => {
   it('ends in an error for every truncation', async () => {
     const stored = await collect(NATIVE.compress(chunked(Buffer.from('some content to cut'))))
     for (let bytes = 0; bytes < stored.length; bytes++) {
-      await expect(
-        collect(NATIVE.decompress(chunked(stored.subarray(0, bytes)))),
-        String(bytes),
-      ).rejects.toThrow()
+      const read = collect(NATIVE.decompress(chunked(stored.subarray(0, bytes))))
+      await expect(read, String(bytes)).rejects.toBeInstanceOf(Error)
     }
   })
 })
@@ -148,22 +147,24 @@ describe.each([
     for (let at = 0; at < whole.length; at++) {
       const damaged = Buffer.from(whole)
       damaged[at] = (damaged[at] ?? 0) ^ (1 << (at % 8))
-      await expectRightOrRefused(collect(decodeObject('n', chunked(damaged), { gzip })), content)
+      expect(await outcomeOf(collect(decodeObject('n', chunked(damaged), { gzip })), content)).toMatch(
+        /^(right|ARCHIVE_OBJECT_DAMAGED)$/,
+      )
     }
     for (let bytes = 0; bytes < whole.length; bytes++) {
-      await expectRightOrRefused(
-        collect(decodeObject('n', chunked(whole.subarray(0, bytes)), { gzip })),
-        content,
-      )
+      expect(
+        await outcomeOf(collect(decodeObject('n', chunked(whole.subarray(0, bytes)), { gzip })), content),
+      ).toMatch(/^(right|ARCHIVE_OBJECT_DAMAGED)$/)
     }
   })
 })
 
-async function expectRightOrRefused(read: Promise<Buffer>, content: Buffer): Promise<void> {
+/** `right`, the code of the refusal, or `WRONG`. */
+async function outcomeOf(read: Promise<Buffer>, content: Buffer): Promise<string> {
   try {
-    expect((await read).equals(content)).toBe(true)
+    return (await read).equals(content) ? 'right' : 'WRONG'
   } catch (error) {
-    expect(error).toMatchObject({ code: 'ARCHIVE_OBJECT_DAMAGED' })
+    return error instanceof TimberlineError ? error.code : String(error)
   }
 }
 
@@ -231,9 +232,11 @@ describe('checked JSON', () => {
   })
 
   it('never throws on any bytes', () => {
-    fc.assert(
-      fc.property(fc.uint8Array({ maxLength: 200 }), (bytes) => decodeCheckedJson(bytes).type === 'damaged'),
+    const property = fc.property(
+      fc.uint8Array({ maxLength: 200 }),
+      (bytes) => decodeCheckedJson(bytes).type === 'damaged',
     )
+    expect(fc.check(property).failed).toBe(false)
   })
 
   it('reads an empty object', () => {

@@ -1,4 +1,4 @@
-import { readConfirmations, type Log } from '@timberline/wal'
+import { readConfirmations, TimberlineError, type Log } from '@timberline/wal'
 import { failOn, FaultFileSystem } from '@timberline/wal/testing'
 import { describe, expect, it } from 'vitest'
 import {
@@ -278,7 +278,7 @@ async function flushed(shipper: Shipper): Promise<void> {
   try {
     await shipper.flush()
   } catch (error) {
-    expect(error).toMatchObject({ code: 'ARCHIVE_LOG_FAILED' })
+    if (!(error instanceof TimberlineError) || error.code !== 'ARCHIVE_LOG_FAILED') throw error
     await shipper.flush()
   }
 }
@@ -377,17 +377,13 @@ describe('a log that does not belong to the archive', () => {
     return { disk, backups }
   }
 
-  async function refused(
-    disk: CrashFileSystem,
-    backups: ArchiveStore,
-    code: string,
-    more: object = {},
-  ): Promise<void> {
+  async function refused(disk: CrashFileSystem, backups: ArchiveStore, more: object = {}): Promise<string> {
     const before = await contentOf(backups)
     const { shipper } = ship(disk, await archiveOn(backups), more)
-    await expect(shipper.done).rejects.toMatchObject({ code })
+    const error: unknown = await shipper.done.catch((cause: unknown) => cause)
     // A refused shipper has changed nothing.
     expect(await contentOf(backups)).toEqual(before)
+    return error instanceof TimberlineError ? error.code : String(error)
   }
 
   it('is refused when it is of another environment', async () => {
@@ -399,8 +395,10 @@ describe('a log that does not belong to the archive', () => {
     )
     const foreign = new CrashFileSystem()
     await (await openTestLog(foreign, { identity })).close()
-    await refused(foreign, backups, 'ARCHIVE_LOG_FOREIGN')
-    await refused(disk, backups, 'ARCHIVE_LOG_FOREIGN', { identity: { ...IDENTITY, timeline: 2 } })
+    expect(await refused(foreign, backups)).toBe('ARCHIVE_LOG_FOREIGN')
+    expect(await refused(disk, backups, { identity: { ...IDENTITY, timeline: 2 } })).toBe(
+      'ARCHIVE_LOG_FOREIGN',
+    )
   })
 
   it('is refused when its timeline comes from nowhere, and taken when it forks from a known one', async () => {
@@ -409,7 +407,7 @@ describe('a log that does not belong to the archive', () => {
     const disk = new CrashFileSystem()
     const log = await openTestLog(disk, { identity, nextLsn: 8, nextSegmentNumber: 3 })
     await appendRecords(log, 4)
-    await refused(disk, backups, 'ARCHIVE_TIMELINE_UNKNOWN', { identity })
+    expect(await refused(disk, backups, { identity })).toBe('ARCHIVE_TIMELINE_UNKNOWN')
     const parent = { timeline: 1, forkLsn: 7 }
     const archive = await archiveOn(backups)
     const { shipper, stop } = ship(disk, archive, { identity: { ...identity, parent } })
@@ -435,7 +433,7 @@ describe('a log that does not belong to the archive', () => {
       const log = await openTestLog(disk)
       await rolled(log, sealed)
       await appendRecords(log, active)
-      await refused(disk, backups, 'ARCHIVE_CONFLICT')
+      expect(await refused(disk, backups)).toBe('ARCHIVE_CONFLICT')
       await log.close()
     }
   })
@@ -461,9 +459,9 @@ describe('a log that does not belong to the archive', () => {
     await handle.truncate(96)
     await handle.sync()
     await handle.close()
-    await refused(behind, backups, 'ARCHIVE_AHEAD')
+    expect(await refused(behind, backups)).toBe('ARCHIVE_AHEAD')
     await behind.remove(`${LOG}/${last}`)
-    await refused(behind, backups, 'ARCHIVE_AHEAD')
+    expect(await refused(behind, backups)).toBe('ARCHIVE_AHEAD')
   })
 
   it('is shipped on, and named, when segments between archive and log are gone', async () => {

@@ -5,20 +5,25 @@ import { CrashFileSystem } from '@timberline/wal/testing'
 import { describe, expect, it } from 'vitest'
 import { directoryStore, memoryStore, openStore, storeConformance } from '../src/index.ts'
 
-describe.each(storeConformance)('$title', ({ run }) => {
-  it('in memory', () => run(memoryStore()))
+describe.each(storeConformance)('$title', (check) => {
+  it('in memory', async () => {
+    await expect(check.run(memoryStore())).resolves.toBeUndefined()
+  })
 
   it('in a directory', async () => {
     const folder = await mkdtemp(join(tmpdir(), 'timberline-store-'))
     try {
-      await run(directoryStore(join(folder, 'made', 'when', 'needed')))
+      const store = directoryStore(join(folder, 'made', 'when', 'needed'))
+      await expect(check.run(store)).resolves.toBeUndefined()
     } finally {
       await rm(folder, { recursive: true })
     }
   })
 
-  it('in a directory of the simulated disk', () =>
-    run(directoryStore('/deep/archive', new CrashFileSystem())))
+  it('in a directory of the simulated disk', async () => {
+    const store = directoryStore('/deep/archive', new CrashFileSystem())
+    await expect(check.run(store)).resolves.toBeUndefined()
+  })
 })
 
 describe('openStore', () => {
