@@ -134,6 +134,7 @@ export interface JournalEntry {
   readonly event: CatalogueEvent
 }
 
+/** An entry as its object holds it. */
 export function encodeJournalEntry(entry: JournalEntry): Buffer {
   return encodeCheckedJson({ ...entry })
 }

@@ -10,10 +10,12 @@ export const FILE_PREFIX = 'file/'
 
 const WIDTHS = { sequence: 16, timeline: 8, segment: 10, position: 12, lsn: 16, epoch: 6, time: 16 } as const
 
+/** The object of the journal entry with this sequence number. */
 export function journalName(sequence: number): string {
   return `${JOURNAL_PREFIX}${pad(sequence, WIDTHS.sequence)}.json`
 }
 
+/** The sequence number in the name of a journal entry; `undefined` for any other name. */
 export function parseJournalName(name: string): number | undefined {
   const digits = /^journal\/(\d{16})\.json$/.exec(name)?.[1]
   return digits === undefined ? undefined : Number(digits)
@@ -28,14 +30,17 @@ export function segmentObjectName(segment: {
   return `${segmentObjectPrefix(segment.timeline, segment.segmentNumber)}${segment.sha256.slice(0, 16)}`
 }
 
+/** What the names of all segments of a timeline begin with. */
 export function segmentTimelinePrefix(timeline: number): string {
   return `${SEGMENT_PREFIX}${pad(timeline, WIDTHS.timeline)}/`
 }
 
+/** What the names of all objects of one segment begin with, whatever their content. */
 export function segmentObjectPrefix(timeline: number, segmentNumber: number): string {
   return `${segmentTimelinePrefix(timeline)}${pad(segmentNumber, WIDTHS.segment)}-`
 }
 
+/** What the names of all pieces begin with, or of those of one timeline. */
 export function piecePrefix(timeline?: number): string {
   return timeline === undefined ? PIECE_PREFIX : `${PIECE_PREFIX}${pad(timeline, WIDTHS.timeline)}/`
 }
@@ -74,11 +79,12 @@ export function parsePieceName(object: {
   return { ...place, firstLsn, lastLsn, lastCommittedAtUs, epoch, name, storedBytes }
 }
 
-/** Where a backup's manifest and files go. */
+/** The object of a backup's manifest. */
 export function backupManifestName(label: string): string {
   return `${BACKUP_PREFIX}${label}/manifest.json`
 }
 
+/** The object of one file of a backup. */
 export function backupFileName(label: string, file: string): string {
   return `${BACKUP_PREFIX}${label}/${file}`
 }

@@ -19,6 +19,7 @@ export interface Envelope {
   readonly sha256: string
 }
 
+/** The header of an object that is stored under this name. */
 export function encodeEnvelope(name: string, { codec, bytes, sha256 }: Envelope): Buffer {
   const header = Buffer.alloc(ENVELOPE_BYTES)
   MAGIC.copy(header, 0)
@@ -58,6 +59,7 @@ export function decodeEnvelope(name: string, header: Buffer): Envelope {
   }
 }
 
+/** The error for an object that is not what was put there. */
 export function objectDamaged(name: string, reason: string, cause?: unknown): Error {
   return archiveError('ARCHIVE_OBJECT_DAMAGED', `an object is damaged, ${reason}`, {
     details: { name },

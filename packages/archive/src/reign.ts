@@ -40,6 +40,7 @@ export interface Claimant {
   readonly description: string
 }
 
+/** Somebody who may claim, unlike anybody else. */
 export function newClaimant(name: string): Claimant {
   return {
     ownerId: randomBytes(16).toString('hex'),

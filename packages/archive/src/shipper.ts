@@ -128,20 +128,21 @@ export class Shipper {
   }
 
   #pipeline(): Observable<unknown> {
-    return this.#work('begin', () => this.#begin()).pipe(
-      concatMap((voyage) => {
-        const whole = new Subject<number>()
-        const follow = this.#work('follow', () => followBacklog(voyage, () => this.#noted()))
-        const pieces = this.#work('piece', () => this.#shipPieces(voyage, whole)).pipe(
-          repeat({ delay: () => this.#nextRound() }),
-          tap({ complete: () => whole.complete() }),
-        )
-        const segments = whole.pipe(
-          concatMap((number) => this.#work('segment', () => this.#archive(voyage, number))),
-        )
-        return merge(segments, follow, pieces)
-      }),
+    return this.#work('begin', () => this.#begin()).pipe(concatMap((voyage) => this.#lanes(voyage)))
+  }
+
+  /** The three lanes; all end when the shipper is told to stop, or with the first error. */
+  #lanes(voyage: Voyage): Observable<unknown> {
+    const whole = new Subject<number>()
+    const follow = this.#work('follow', () => followBacklog(voyage, () => this.#noted()))
+    const pieces = this.#work('piece', () => this.#shipPieces(voyage, whole)).pipe(
+      repeat({ delay: () => this.#nextRound() }),
+      tap({ complete: () => whole.complete() }),
     )
+    const segments = whole.pipe(
+      concatMap((number) => this.#work('segment', () => this.#archive(voyage, number))),
+    )
+    return merge(segments, follow, pieces)
   }
 
   /** One piece of work, tried again while its failure may pass; nothing when the shipper was told to stop. */
