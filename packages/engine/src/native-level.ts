@@ -1,6 +1,6 @@
 import type { AbstractLevel, AbstractSnapshot } from 'abstract-level'
 import { ClassicLevel } from 'classic-level'
-import { APPLIED_KEY, RESERVED_FLOOR, decodeApplied, encodeApplied } from './reserved-keys.ts'
+import { APPLIED_KEY, RESERVED_FLOOR, decodeApplied, encodeApplied, isReservedKey } from './reserved-keys.ts'
 import type { AppliedPosition } from './reserved-keys.ts'
 
 /** A key or value as abstract-level hands it to an implementation. */
@@ -49,6 +49,7 @@ export interface NativeLevel {
 
 /** What abstract-level's classes have and its declarations leave out. */
 export interface PrivateIterator {
+  _seek(target: Encoded, options: object): void
   _nextv(count: number, options: object): Promise<[Encoded, Encoded | undefined][]>
   _close(): Promise<void>
 }
@@ -93,14 +94,14 @@ export class NativeClassic implements NativeLevel {
 
   keys(range: NativeRange): NativeIterator {
     const options = {
-      ...hideReserved(range),
+      ...range,
       ...BUFFERS,
       keys: true,
       values: false,
       fillCache: false,
       highWaterMarkBytes: READ_AHEAD_BYTES,
     }
-    const iterator = classicPrototype._iterator.call(this.#level, options)
+    const iterator = openIterator(this.#level, options)
     detach(this.#level, iterator)
     return new KeyIterator(iterator, range.limit)
   }
@@ -125,20 +126,31 @@ export class NativeClassic implements NativeLevel {
   }
 }
 
-/** A range that ends before the engine's own zone. */
-export function hideReserved<Range extends NativeRange>(range: Range): Range {
-  const bound = range.lte ?? range.lt
-  // LevelDB compares bytes, so the bound may be a buffer though the keys are asked for as strings; no string reaches it.
-  if (bound === undefined) return { ...withoutUpper(range), lt: RESERVED_FLOOR }
-  if (typeof bound === 'string' || Buffer.compare(bound, RESERVED_FLOOR) < 0) return range
-  return { ...withoutUpper(range), lt: RESERVED_FLOOR }
+/** An iterator of a ClassicLevel that does not see the engine's own zone. */
+export function openIterator(level: object, range: NativeRange): PrivateIterator {
+  const shown = hideReserved(range)
+  const iterator = classicPrototype._iterator.call(level, shown)
+  // As everywhere, a target beyond the last key is a place at the end, not an error; no string reaches so far.
+  if (shown !== range && range.keyEncoding !== 'utf8') {
+    const seek = iterator._seek.bind(iterator)
+    iterator._seek = (target, options) => {
+      seek(typeof target !== 'string' && isReservedKey(target) ? RESERVED_FLOOR : target, options)
+    }
+  }
+  return iterator
 }
 
-function withoutUpper<Range extends NativeRange>(range: Range): Range {
-  const copy = { ...range }
-  delete copy.lt
-  delete copy.lte
-  return copy
+/**
+ * A range that ends before the engine's own zone. Its floor is never a key, so the bound may include it, and LevelDB compares
+ * bytes, so the bound may be a buffer where keys are asked for as strings.
+ */
+function hideReserved(range: NativeRange): NativeRange {
+  const bound = range.lte ?? range.lt
+  const isBelow = bound !== undefined && (typeof bound === 'string' || !isReservedKey(bound))
+  if (isBelow) return range
+  const shown = { ...range, lte: RESERVED_FLOOR }
+  delete shown.lt
+  return shown
 }
 
 class ClassicBatch implements NativeBatch {

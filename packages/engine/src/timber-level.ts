@@ -21,7 +21,7 @@ import type { StateDigest } from './digest.ts'
 import type { EncodedOperation, Engine } from './engine.ts'
 import { codeOf, engineError } from './errors.ts'
 import { destroyHome } from './home-destroy.ts'
-import { NativeClassic, classicPrototype, hideReserved } from './native-level.ts'
+import { NativeClassic, openIterator } from './native-level.ts'
 import type { Encoded, NativeRange } from './native-level.ts'
 import type { HomeOptions, OpenReport } from './open-options.ts'
 import { openSession } from './session-opening.ts'
@@ -238,7 +238,7 @@ export class TimberLevel<K = string, V = string> extends ClassicLevel<K, V> {
 
   /** @internal */
   _iterator(options: NativeRange): unknown {
-    return classicPrototype._iterator.call(this, hideReserved(options))
+    return openIterator(this, options)
   }
 
   get #open(): Session {

@@ -104,11 +104,7 @@ describe('a transaction', () => {
       })
     fc.assert(
       fc.property(fc.oneof(fc.uint8Array({ maxLength: 64 }), mutated), (payload) => {
-        try {
-          decodeTransaction(payload)
-        } catch (error) {
-          expect(error).toBeInstanceOf(TimberlineError)
-        }
+        expect(thrownBy(() => decodeTransaction(payload)) ?? typed).toBeInstanceOf(TimberlineError)
       }),
       { numRuns: 2000 },
     )
@@ -166,11 +162,17 @@ describe('meta', () => {
   })
 })
 
-function thrownCode(call: () => unknown): string | undefined {
+const typed = new TimberlineError('stands for no error', { code: 'NONE', kind: 'invalid' })
+
+function thrownBy(call: () => unknown): unknown {
   try {
     call()
   } catch (error) {
-    return codeOf(error)
+    return error
   }
   return undefined
+}
+
+function thrownCode(call: () => unknown): string | undefined {
+  return codeOf(thrownBy(call))
 }

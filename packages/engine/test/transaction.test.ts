@@ -23,20 +23,18 @@ describe.each(['classic', 'memory'] as const)('a transaction over %s', (variant)
   afterEach(() => db.close())
 
   test('sees the state at its beginning and its own writes, and nothing of others', async () => {
-    await db
-      .transaction(async (tx) => {
-        await db.put('a', 'changed outside')
-        await tx.put('e', 'E')
-        await tx.del('b')
-        expect(await tx.get('a')).toBe('A')
-        expect(tx.getSync('a')).toBe('A')
-        expect(await tx.getMany(['a', 'b', 'e', 'x'])).toEqual(['A', undefined, 'E', undefined])
-        expect(await tx.hasMany(['b', 'c', 'e'])).toEqual([false, true, true])
-        expect(await db.get('e')).toBeUndefined()
-        // It read what was changed meanwhile; without this it would have to run again.
-        throw new Error('enough')
-      })
-      .catch((error: Error) => expect(error.message).toBe('enough'))
+    const seen: unknown[] = []
+    const aborted = db.transaction(async (tx) => {
+      await db.put('a', 'changed outside')
+      await tx.put('e', 'E')
+      await tx.del('b')
+      seen.push(await tx.get('a'), tx.getSync('a'), await db.get('e'))
+      seen.push(await tx.getMany(['a', 'b', 'e', 'x']), await tx.hasMany(['b', 'c', 'e']))
+      // It read what was changed meanwhile; without this it would have to run again.
+      throw new Error('enough')
+    })
+    await expect(aborted).rejects.toThrow('enough')
+    expect(seen).toEqual(['A', 'A', undefined, ['A', undefined, 'E', undefined], [false, true, true]])
     expect(await db.get('e')).toBeUndefined()
   })
 
@@ -109,7 +107,7 @@ describe.each(['classic', 'memory'] as const)('a transaction over %s', (variant)
         if (stays) await tx.put(own, 'off')
       })
     await Promise.all([leave('alice', 'bob'), leave('bob', 'alice')])
-    expect((await db.getMany(['alice', 'bob'])).toSorted()).toEqual(['off', 'on'])
+    expect(new Set(await db.getMany(['alice', 'bob']))).toEqual(new Set(['off', 'on']))
     expect(runs).toBe(3)
   })
 
