@@ -161,7 +161,10 @@ function undocumented({ path, lines }: TextFile): readonly string[] {
     if (name === undefined) return []
     const overload = name === last
     last = name
-    const before = (lines[index - 1] ?? '').trim()
+    // A switched-off lint rule may stand between the documentation and its subject.
+    const above =
+      lines.slice(0, index).findLast((candidate) => !candidate.startsWith('// oxlint-disable')) ?? ''
+    const before = above.trim()
     return overload || before.endsWith('*/') ? [] : [`${path}:${String(index + 1)}: ${name}`]
   })
 }
