@@ -9,6 +9,7 @@ import {
   readLog,
   segmentName,
   writeFileAtomic,
+  type FileHandle,
   type FileSystem,
   type LogRecord,
   type WalEvent,
@@ -34,6 +35,35 @@ async function records(fileSystem: FileSystem, fromLsn = 1): Promise<LogRecord[]
 
 function kinds(disk: FaultFileSystem, from: number): string[] {
   return disk.operations.slice(from).map((operation) => operation.kind)
+}
+
+/** A file system on which zeros take their time. */
+function lateZeros(inner: FileSystem): FileSystem {
+  const late = (handle: FileHandle): FileHandle => ({
+    read: (target, position) => handle.read(target, position),
+    write: async (source, position) => {
+      if (source.every((byte) => byte === 0)) await new Promise((resolve) => setTimeout(resolve, 10))
+      await handle.write(source, position)
+    },
+    sync: () => handle.sync(),
+    writeNow: (source, position) => handle.writeNow(source, position),
+    syncNow: () => handle.syncNow(),
+    truncate: (bytes) => handle.truncate(bytes),
+    status: () => handle.status(),
+    close: () => handle.close(),
+  })
+  return {
+    open: async (path, mode) => late(await inner.open(path, mode)),
+    makeDirectory: (path) => inner.makeDirectory(path),
+    list: (path) => inner.list(path),
+    status: (path) => inner.status(path),
+    link: (existing, path) => inner.link(existing, path),
+    rename: (from, to) => inner.rename(from, to),
+    remove: (path) => inner.remove(path),
+    removeTree: (path) => inner.removeTree(path),
+    syncDirectory: (path) => inner.syncDirectory(path),
+    watch: (path, onChange) => inner.watch(path, onChange),
+  }
 }
 
 describe('group commit', () => {
@@ -347,6 +377,21 @@ describe('segments', () => {
     expect(await records(disk)).toHaveLength(1000)
     const again = await openMemoryLog(disk)
     expect(again.opened).toMatchObject({ tornBytes: 0, lastLsn: 1000 })
+  })
+
+  it('have no frame overwritten by zeros that are late', async () => {
+    const disk = new CrashFileSystem()
+    const log = await openMemoryLog(lateZeros(disk), { preallocateBytes: 4096 })
+    // The first fills begin, then groups reach beyond what is filled while the zeros are still on their way.
+    for (let index = 0; index < 40; index += 1) await log.commit(Buffer.alloc(600, 'x'))
+    const { bytes } = await log.roll()
+    expect(await segmentContent(disk, 1)).toHaveLength(bytes)
+    await log.commit(Buffer.alloc(3000, 'y'))
+    await log.roll()
+    await new Promise((resolve) => setTimeout(resolve, 30))
+    expect(await records(disk)).toHaveLength(41)
+    const segments = await listSegments(DIRECTORY, disk, { scan: true })
+    expect((await segmentContent(disk, 2)).length).toBe(segments[1]?.bytes)
   })
 
   it('leave no trace of a crash while one was made', async () => {
