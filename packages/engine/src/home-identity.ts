@@ -1,5 +1,5 @@
 import { randomBytes } from 'node:crypto'
-import { nodeFileSystem, readFileWhole, writeFileAtomic } from '@timberline/wal'
+import { makeDirectoryDurable, nodeFileSystem, readFileWhole, writeFileAtomic } from '@timberline/wal'
 import type { FileSystem } from '@timberline/wal'
 import * as v from 'valibot'
 import { engineError } from './errors.ts'
@@ -65,7 +65,7 @@ export async function writeHomeIdentity(
   identity: HomeIdentity,
   fileSystem: FileSystem = nodeFileSystem,
 ): Promise<void> {
-  await fileSystem.makeDirectory(home)
+  await makeDirectoryDurable(home, fileSystem)
   const { identityPath } = homeLayout(home)
   const whole: HomeIdentity = v.parse(identitySchema, identity)
   await writeFileAtomic(identityPath, Buffer.from(`${JSON.stringify(whole, null, 2)}\n`), fileSystem)

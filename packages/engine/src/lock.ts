@@ -8,6 +8,7 @@ import { realpath } from 'node:fs/promises'
 import { join } from 'node:path'
 import {
   isSameProcessAlive,
+  makeDirectoryDurable,
   nodeFileSystem,
   processIdentity,
   readFileWhole,
@@ -57,7 +58,7 @@ const registry: Set<string> = globalRegistry()
  */
 export async function lockHome(home: string, options: LockHomeOptions = {}): Promise<HomeLock> {
   const deadlineMs = performance.now() + (options.busyTimeoutMs ?? 0)
-  await nodeFileSystem.makeDirectory(home)
+  await makeDirectoryDurable(home)
   const canonical = await realpath(home)
   for (let pollMs = POLL_MS_MIN; ; pollMs = Math.min(pollMs * 2, POLL_MS_MAX)) {
     const held = await tryLock(home, canonical)

@@ -2,7 +2,6 @@
  * Opens a home. What is opened is closed in the opposite order, also when opening fails halfway: lock, log, state, checkpoints,
  * control socket.
  */
-import { dirname, resolve } from 'node:path'
 import { nodeFileSystem, openLog, parseSegmentName, readLog } from '@timberline/wal'
 import type { Log } from '@timberline/wal'
 import { openCheckpointKeeper } from './checkpoint-keeper.ts'
@@ -99,8 +98,6 @@ class Opening {
     if (found !== undefined) return { identity: found, created: false }
     const identity = newHomeIdentity()
     await writeHomeIdentity(this.#layout.home, identity)
-    // The home's own name survives power loss as well.
-    await nodeFileSystem.syncDirectory(dirname(resolve(this.#layout.home)))
     return { identity, created: true }
   }
 
