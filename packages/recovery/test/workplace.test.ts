@@ -4,7 +4,13 @@
 import { join } from 'node:path'
 import { BACKUP_LABEL, homeLayout, RECOVERY_LABEL } from '@timberline/engine'
 import { type FileSystem, readFileWhole, writeFileAtomic } from '@timberline/wal'
-import { crashAt, CrashFileSystem, FaultFileSystem, SimulatedCrash } from '@timberline/wal/testing'
+import {
+  crashAt,
+  CrashFileSystem,
+  FaultFileSystem,
+  isMutation,
+  SimulatedCrash,
+} from '@timberline/wal/testing'
 import { expect, test } from 'vitest'
 import { openWorkplace } from '../src/workplace.ts'
 import { scratchFolder } from './environment.ts'
@@ -78,9 +84,9 @@ test.each([
     const home = join(await scratchFolder(), 'home')
     const counting = new FaultFileSystem(await prepared(home, inPlace, 0))
     await run(home, inPlace, counting)
-    const count = counting.operations.length
+    const moments = counting.operations.filter((operation) => isMutation(operation)).map(({ index }) => index)
     const outcomes = { built: 0, finished: 0, complete: 0 }
-    for (let index = 1; index <= count; index++) {
+    for (const index of moments) {
       for (let seed = 0; seed < 3; seed++) {
         const disk = await prepared(home, inPlace, seed)
         await expect(run(home, inPlace, new FaultFileSystem(disk, crashAt(index)))).rejects.toThrow(
@@ -99,7 +105,6 @@ test.each([
     }
     expect(outcomes.built).toBeGreaterThan(0)
     expect(outcomes.finished > 0).toBe(inPlace)
-    expect(outcomes.complete).toBeGreaterThan(0)
   },
   120_000,
 )
