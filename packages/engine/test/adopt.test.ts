@@ -3,7 +3,7 @@ import { join } from 'node:path'
 import { nodeFileSystem } from '@timberline/wal'
 import { FaultFileSystem, crashAt } from '@timberline/wal/testing'
 import { ClassicLevel } from 'classic-level'
-import { beforeAll, describe, expect, test } from 'vitest'
+import { beforeAll, describe, expect, test, vi } from 'vitest'
 import { adopt, unadopt } from '../src/adopt.ts'
 import { newestCheckpoint } from '../src/checkpoint-manifest.ts'
 import { stateDigest } from '../src/digest.ts'
@@ -16,6 +16,8 @@ import { HomeFixture, visibleState } from './support/home-fixture.ts'
 import { scratchFolder } from './support/scratch.ts'
 
 const folder = scratchFolder()
+// The tests that stop at every operation take long on a busy machine.
+vi.setConfig({ testTimeout: 180_000 })
 const plain = join(folder, 'plain')
 const expected = new Map<string, string>()
 let homes = 0

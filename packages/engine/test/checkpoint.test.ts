@@ -1,7 +1,7 @@
 import { cpSync, readFileSync, readdirSync, rmSync, statSync, writeFileSync } from 'node:fs'
 import { join } from 'node:path'
 import * as fc from 'fast-check'
-import { describe, expect, test } from 'vitest'
+import { describe, expect, test, vi } from 'vitest'
 import { TimberlineError, nodeFileSystem } from '@timberline/wal'
 import { FaultFileSystem, crashAt, failAt } from '@timberline/wal/testing'
 import { hashTable } from '../src/checkpoint-hash.ts'
@@ -20,6 +20,9 @@ import { HomeFixture, expectedState, visibleState } from './support/home-fixture
 import { scratchFolder } from './support/scratch.ts'
 
 const folder = scratchFolder()
+/** The long form of the loops; the short one fits a busy machine. */
+const SOAK = process.env['SOAK'] === '1'
+vi.setConfig({ testTimeout: SOAK ? 1_800_000 : 180_000 })
 let homes = 0
 
 function newHome(): string {
@@ -53,7 +56,7 @@ describe('a checkpoint', () => {
     const writer = (async () => {
       while (writing) await fixture.commit(20)
     })()
-    const rounds = 200
+    const rounds = SOAK ? 1000 : 200
     let retried = 0
     let lastLsn = 0
     for (let round = 0; round < rounds; round += 1) {
@@ -63,7 +66,7 @@ describe('a checkpoint', () => {
       expect(created || manifest.lsn === lastLsn).toBe(true)
       lastLsn = manifest.lsn
       if (manifest.lsn > 5000) writing = false
-      if (round % 4 === 0) await expectPrefix(manifest, fixture.layout)
+      if (SOAK || round % 4 === 0) await expectPrefix(manifest, fixture.layout)
       retried += 1
     }
     writing = false

@@ -2,7 +2,7 @@ import { copyFileSync, cpSync, existsSync, readFileSync, readdirSync, rmSync, wr
 import { join } from 'node:path'
 import { nodeFileSystem } from '@timberline/wal'
 import { FaultFileSystem, crashAt } from '@timberline/wal/testing'
-import { describe, expect, test } from 'vitest'
+import { describe, expect, test, vi } from 'vitest'
 import { newestCheckpoint } from '../src/checkpoint-manifest.ts'
 import { homeLayout } from '../src/home-layout.ts'
 import { RawLevel } from '../src/leveldb-raw.ts'
@@ -11,6 +11,8 @@ import { HomeFixture, expectedState, inData } from './support/home-fixture.ts'
 import { scratchFolder, seededRandom } from './support/scratch.ts'
 
 const folder = scratchFolder()
+// The tests that stop at every operation take long on a busy machine.
+vi.setConfig({ testTimeout: 180_000 })
 let homes = 0
 
 function newHome(): string {
