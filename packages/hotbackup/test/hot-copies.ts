@@ -47,9 +47,15 @@ export async function hotCopies(options: HotCopiesOptions): Promise<HotCopiesRep
     let retried = 0
     let lastTransaction = 0
     await owner.start()
-    const killer = killEveryMs === 0 ? Promise.resolve() : owner.killAtRandom(killEveryMs)
+    let ownerFailure: unknown
+    const killer = (killEveryMs === 0 ? Promise.resolve() : owner.killAtRandom(killEveryMs)).catch(
+      (error: unknown) => {
+        ownerFailure = error
+      },
+    )
     try {
       for (let copy = 1; copy <= copies; copy += 1) {
+        if (ownerFailure !== undefined) throw ownerFailure
         let atLeast = 0
         const digest = copy % digestEvery === 0
         const onEvent = (event: { type: string }): void => {
