@@ -3,6 +3,7 @@
  * seam: a tap gathers new commits in memory from the moment at which a pass over the log is given its end, so what the pass
  * does not show, the tap has, and nothing is shown twice. Only what is durable is shown.
  */
+import { setTimeout as wait } from 'node:timers/promises'
 import type { LogRecord } from '@timberline/wal'
 import { Observable } from 'rxjs'
 import type { PlacedCommit } from './commit-queue.ts'
@@ -29,6 +30,8 @@ export type LogReading = (range: {
 
 /** Beyond this many gathered commits a pass over the log is cheaper than the memory. */
 const TAP_COMMITS_MAX = 10_000
+/** How long closing waits for subscribers that still read the past; who needs longer is told that it has not seen all. */
+const CLOSE_MS_MAX = 1000
 
 type Sink = (commits: readonly CommittedTransaction[]) => void
 
@@ -37,6 +40,8 @@ export class CommitFeed {
   readonly #read: LogReading | undefined
   readonly #sinks = new Set<Sink>()
   readonly #ends = new Set<() => void>()
+  /** Subscribers that still read the past. */
+  readonly #serving = new Set<Promise<void>>()
   /** Applied, but not durable yet: written with `sync: false`. */
   #held: PlacedCommit[] = []
   #durableLsn: number
@@ -50,29 +55,32 @@ export class CommitFeed {
     this.#read = read
   }
 
-  /** Commits from an LSN on, or from the next one on; completes when the database is closed. */
+  /** Commits from an LSN on, or from the next one on; completes when the database is closed and all were shown. */
   from(fromLsn: number | undefined): Observable<CommittedTransaction> {
     return new Observable((subscriber) => {
-      const begin = fromLsn ?? this.#publishedLsn + 1
       const abort = new AbortController()
-      const end = (): void => {
-        subscriber.complete()
-      }
-      const subscription = new Subscription(begin, (commit) => {
+      const subscription = new Subscription(fromLsn ?? this.#publishedLsn + 1, (commit) => {
         subscriber.next(commit)
       })
+      const end = (): void => {
+        if (subscription.isLive) subscriber.complete()
+        else subscriber.error(engineError('ENGINE_CLOSED', 'the database was closed before all was shown'))
+      }
       this.#ends.add(end)
       subscriber.add(() => {
         abort.abort()
         this.#ends.delete(end)
         this.#sinks.delete(subscription.sink)
       })
-      if (this.#isClosed) end()
-      else {
-        this.#serve(subscription, abort.signal).catch((error: unknown) => {
-          if (!abort.signal.aborted) subscriber.error(error)
-        })
+      if (this.#isClosed) {
+        end()
+        return
       }
+      const served = this.#serve(subscription, abort.signal).catch((error: unknown) => {
+        if (!abort.signal.aborted) subscriber.error(error)
+      })
+      this.#serving.add(served)
+      void served.finally(() => this.#serving.delete(served))
     })
   }
 
@@ -92,9 +100,13 @@ export class CommitFeed {
     if (this.#held.length > 0) this.#publishHeld()
   }
 
-  /** Completes all subscribers. */
-  close(): void {
+  /** Lets those who still read the past come to its end, for a moment; then completes all subscribers. */
+  async close(): Promise<void> {
     this.#isClosed = true
+    const timer = new AbortController()
+    const patience = wait(CLOSE_MS_MAX, undefined, { signal: timer.signal }).catch(() => undefined)
+    await Promise.race([Promise.all(this.#serving), patience])
+    timer.abort()
     for (const end of this.#ends) end()
   }
 
@@ -147,7 +159,7 @@ export class CommitFeed {
 class Subscription {
   nextLsn: number
   readonly #show: (commit: CommittedTransaction) => void
-  #gathered: (readonly CommittedTransaction[])[] | undefined
+  #gathered: (readonly CommittedTransaction[])[] | undefined = []
   #count = 0
   #overflown = false
 
@@ -167,6 +179,11 @@ class Subscription {
       this.#overflown = true
       this.#gathered = []
     }
+  }
+
+  /** Whether all the past has been shown. */
+  get isLive(): boolean {
+    return this.#gathered === undefined
   }
 
   gather(): void {

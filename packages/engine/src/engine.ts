@@ -57,6 +57,7 @@ export class Engine implements ChainedBatchOwner {
   readonly #encoder = new TransactionEncoder()
   /** Work that must end before the state may be closed. */
   readonly #running = new Set<Promise<unknown>>()
+  #log: CommitLog | undefined
   #closing = false
 
   constructor(options: EngineOptions) {
@@ -84,6 +85,7 @@ export class Engine implements ChainedBatchOwner {
 
   /** The log to write to, given once it is open. */
   attach(log: CommitLog): void {
+    this.#log = log
     this.#queue.attach(log)
   }
 
@@ -217,7 +219,9 @@ export class Engine implements ChainedBatchOwner {
     this.#queue.release()
     while (this.#running.size > 0) await Promise.allSettled(this.#running)
     await this.#queue.drained()
-    this.feed.close()
+    // Subscribers get to see also what was written with `sync: false`. If it fails, the log has told so itself.
+    if (this.failure === undefined) await this.#log?.sync().catch(() => undefined)
+    await this.feed.close()
   }
 
   refuseReserved(key: Encoded): void {

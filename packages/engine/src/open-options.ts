@@ -1,4 +1,4 @@
-import type { OpenedLog } from '@timberline/wal'
+import type { FileSystem, OpenedLog } from '@timberline/wal'
 import type { CheckpointEvent } from './checkpoint-event.ts'
 import type { CheckpointPolicy } from './checkpoint-policy.ts'
 import type { RecoverReport } from './state-recovery.ts'
@@ -35,6 +35,8 @@ export interface HomeOptions {
   /** Verify every table at open; default false. Costs a read of the whole database. */
   readonly verify?: boolean | undefined
   readonly onEvent?: ((event: EngineEvent) => void) | undefined
+  /** For tests of faults: log and checkpoints go through it; LevelDB's own files and the lock do not. */
+  readonly fileSystem?: FileSystem | undefined
 }
 
 /** What opening found and did. */

@@ -3,7 +3,7 @@
  * control socket.
  */
 import { nodeFileSystem, openLog, parseSegmentName, readLog } from '@timberline/wal'
-import type { Log } from '@timberline/wal'
+import type { FileSystem, Log } from '@timberline/wal'
 import { openCheckpointKeeper } from './checkpoint-keeper.ts'
 import type { CheckpointKeeper } from './checkpoint-keeper.ts'
 import type { DigestSource } from './digest.ts'
@@ -56,6 +56,7 @@ class Opening {
   readonly #base: SessionBase
   readonly #closers: Closer[]
   readonly #layout: HomeLayout
+  readonly #fileSystem: FileSystem
   #engine: Engine | undefined
   #keeper: CheckpointKeeper | undefined
 
@@ -63,6 +64,7 @@ class Opening {
     this.#base = base
     this.#closers = closers
     this.#layout = homeLayout(base.home)
+    this.#fileSystem = base.options.fileSystem ?? nodeFileSystem
   }
 
   async run(): Promise<Session> {
@@ -72,7 +74,8 @@ class Opening {
     const { identity, created } = await this.#lockAndIdentify()
     const log = await this.#openLog(identity)
     const verify = options.verify === true
-    const state = await recoverState(handle, { layout, identity, log: log.opened, verify })
+    const fileSystem = this.#fileSystem
+    const state = await recoverState(handle, { layout, identity, log: log.opened, verify, fileSystem })
     this.#closers.push(() => handle.close())
     const engine = this.#openEngine(log, state)
     const keeper = await this.#openKeeper({ identity, log, engine })
@@ -97,13 +100,13 @@ class Opening {
     const found = await this.#admit()
     if (found !== undefined) return { identity: found, created: false }
     const identity = newHomeIdentity()
-    await writeHomeIdentity(this.#layout.home, identity)
+    await writeHomeIdentity(this.#layout.home, identity, this.#fileSystem)
     return { identity, created: true }
   }
 
   async #admit(): Promise<HomeIdentity | undefined> {
     const { home, createIfMissing, errorIfExists } = this.#base
-    const identity = await admitHome(home)
+    const identity = await admitHome(home, this.#fileSystem)
     if (identity !== undefined && errorIfExists) {
       throw engineError('ENGINE_HOME_EXISTS', 'the home exists already', { details: { home } })
     }
@@ -120,6 +123,7 @@ class Opening {
     const log = await openLog({
       ...options.log,
       directory: logDirectory,
+      fileSystem: this.#fileSystem,
       identity,
       nextLsn: (identity.parent?.forkLsn ?? 0) + 1,
       onFlushed: (flushed) => {
@@ -137,10 +141,10 @@ class Opening {
   async #refuseLostLog(identity: HomeIdentity): Promise<void> {
     const { dataDirectory, logDirectory } = this.#layout
     if (identity.adoptedAtUs !== undefined || identity.parent !== undefined) return
-    const hasFolder = (await nodeFileSystem.status(logDirectory)) !== undefined
-    const names = hasFolder ? await nodeFileSystem.list(logDirectory) : []
+    const hasFolder = (await this.#fileSystem.status(logDirectory)) !== undefined
+    const names = hasFolder ? await this.#fileSystem.list(logDirectory) : []
     if (names.some((name) => parseSegmentName(name) !== undefined)) return
-    if ((await dataCondition(dataDirectory, nodeFileSystem)) === 'empty') return
+    if ((await dataCondition(dataDirectory, this.#fileSystem)) === 'empty') return
     throw engineError('ENGINE_LOG_LOST', 'there is data, but no log', { details: { logDirectory } })
   }
 
@@ -155,7 +159,7 @@ class Opening {
       onAppended: (bytes) => {
         this.#keeper?.appended(bytes)
       },
-      readLog: (range) => readLog({ directory: logDirectory, ...range }),
+      readLog: (range) => readLog({ directory: logDirectory, fileSystem: this.#fileSystem, ...range }),
       onFailed: (error) => {
         options.onEvent?.({ type: 'database.failed', error })
       },
@@ -176,6 +180,7 @@ class Opening {
       appendNote: (payload) => engine.note(payload),
       appliedThrough: (lsn) => engine.appliedThrough(lsn),
       policy: options.checkpoint ?? {},
+      fileSystem: this.#fileSystem,
       onEvent: (event) => {
         if (event.type === 'log.resumed') engine.release()
         options.onEvent?.(event)

@@ -157,6 +157,14 @@ describe('the stream of commits', () => {
     expect((await all).map(({ lsn }) => lsn)).toEqual([1])
   })
 
+  test('shows all of the past before it completes, when the database is closed at once', async () => {
+    const db = new TimberLevel(newHome())
+    for (let index = 0; index < 300; index += 1) await db.put('a', String(index), { sync: false })
+    const all = lastValueFrom(db.commitsFrom(1).pipe(toArray()))
+    await db.close()
+    expect(await all).toHaveLength(300)
+  })
+
   test('of a memory database without a log has a present, and no past', async () => {
     const db = new TimberMemoryLevel()
     await db.put('a', '')
