@@ -15,7 +15,7 @@ const layers: Readonly<Record<string, Layer>> = {
   wal: { packages: [], libraries: [] },
   engine: {
     packages: ['wal'],
-    libraries: ['abstract-level', 'classic-level', 'level', 'memory-level', 'msgpackr', 'rxjs', 'valibot'],
+    libraries: ['abstract-level', 'classic-level', 'memory-level', 'msgpackr', 'rxjs', 'valibot'],
   },
   archive: { packages: ['wal'], libraries: ['fflate', 'level', 'rxjs', 'valibot'] },
   hotbackup: { packages: ['archive', 'engine', 'wal'], libraries: [] },

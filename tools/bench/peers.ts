@@ -14,10 +14,8 @@ export interface OpenPeer {
 const encodings = { keyEncoding: 'buffer', valueEncoding: 'buffer' } as const
 
 export async function openPeer(peer: Peer, directory: string): Promise<OpenPeer> {
-  const db: ClassicLevel<Buffer, Buffer> =
-    peer === 'timberline'
-      ? new TimberLevel<Buffer, Buffer>(directory, encodings)
-      : new ClassicLevel<Buffer, Buffer>(directory, encodings)
+  const Level = peer === 'timberline' ? (TimberLevel as typeof ClassicLevel) : ClassicLevel
+  const db = new Level<Buffer, Buffer>(directory, encodings)
   await db.open()
   const options = { sync: peer === 'classic-sync' }
   // Timberline is durable by default; passing `sync: false` there would ask for less than what is measured.

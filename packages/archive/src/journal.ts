@@ -31,7 +31,7 @@ export type Decide = (fold: CatalogueFold) => CatalogueEvent | undefined
 
 /** The journal of one archive, with the fold of all that was read so far. */
 export class Journal {
-  readonly fold = new CatalogueFold()
+  readonly fold: CatalogueFold = new CatalogueFold()
   readonly #options: JournalOptions
   readonly #writerId = randomBytes(16).toString('hex')
   #turn: Promise<unknown> = Promise.resolve()

@@ -32,9 +32,9 @@ export type ControlReply =
     }
 
 /** The longest request, in bytes. */
-export const REQUEST_BYTES_MAX = 16 * 1024
+export const REQUEST_BYTES_MAX: number = 16 * 1024
 /** The longest reply, in bytes. */
-export const REPLY_BYTES_MAX = 4 * 1024 * 1024
+export const REPLY_BYTES_MAX: number = 4 * 1024 * 1024
 
 const requestSchema = v.variant('type', [
   v.strictObject({ type: v.literal('status') }),

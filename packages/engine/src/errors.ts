@@ -1,7 +1,46 @@
-import { errorsFrom } from '@timberline/wal'
+import { errorsFrom, type ErrorMaker } from '@timberline/wal'
+
+/** The stable codes of this package. */
+export type EngineCode =
+  | 'ENGINE_HOME_MISSING'
+  | 'ENGINE_HOME_EXISTS'
+  | 'ENGINE_HOME_DAMAGED'
+  | 'ENGINE_HOME_LOCKED'
+  | 'ENGINE_HOME_NOT_ADOPTED'
+  | 'ENGINE_BACKUP_NOT_RECOVERED'
+  | 'ENGINE_RECOVERY_UNFINISHED'
+  | 'ENGINE_IO_FAILED'
+  | 'ENGINE_MANIFEST_DAMAGED'
+  | 'ENGINE_CURRENT_DAMAGED'
+  | 'ENGINE_TABLE_DAMAGED'
+  | 'ENGINE_STATE_DAMAGED'
+  | 'ENGINE_STATE_CLOSED'
+  | 'ENGINE_CHECKPOINT_UNCONFIRMED'
+  | 'ENGINE_CHECKPOINT_RESTLESS'
+  | 'ENGINE_CHECKPOINT_DAMAGED'
+  | 'ENGINE_LOG_GAP'
+  | 'ENGINE_LOG_LOST'
+  | 'ENGINE_STATE_LOST'
+  | 'ENGINE_NOT_RUNNING'
+  | 'ENGINE_CONTROL_FAILED'
+  | 'ENGINE_CONTROL_REQUEST'
+  | 'ENGINE_ADOPT_REFUSED'
+  | 'ENGINE_ADOPT_KEY_RESERVED'
+  | 'ENGINE_ADOPT_UNFINISHED'
+  | 'ENGINE_RECORD_DAMAGED'
+  | 'ENGINE_RECORD_FORMAT'
+  | 'ENGINE_META_INVALID'
+  | 'ENGINE_KEY_RESERVED'
+  | 'ENGINE_LOG_FAILED'
+  | 'ENGINE_APPLY_FAILED'
+  | 'ENGINE_CLOSED'
+  | 'ENGINE_TRANSACTION_CONFLICT'
+  | 'ENGINE_REPAIR_NEEDLESS'
+  | 'ENGINE_LSN_PRUNED'
+  | 'ENGINE_OPTION_INVALID'
 
 /** Throws the errors of this package; each row's comment says what happened. */
-export const engineError = errorsFrom({
+export const engineError: ErrorMaker<EngineCode> = errorsFrom<EngineCode>({
   // ---- the home
   // No identity file: the path is mistyped, or nothing was ever created there.
   ENGINE_HOME_MISSING: {
@@ -147,11 +186,6 @@ export const engineError = errorsFrom({
   ENGINE_TRANSACTION_CONFLICT: {
     kind: 'conflict',
     hint: 'try again later, raise `retries`, or read less in the transaction',
-  },
-  // A call on a transaction that has committed or was aborted.
-  ENGINE_TRANSACTION_ENDED: {
-    kind: 'closed',
-    hint: 'await every call on the transaction before its function returns',
   },
   // What classic-level's repair would do is done by opening.
   ENGINE_REPAIR_NEEDLESS: {

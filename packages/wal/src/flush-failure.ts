@@ -16,6 +16,7 @@ export interface FlushPlace {
   readonly position?: number
 }
 
+/** The one error of a group whose write failed, and of everything queued behind it. */
 export function writeFailure(message: string, place: FlushPlace, cause: unknown): TimberlineError {
   return walError('WAL_WRITE_FAILED', message, { cause, details: { ...place } })
 }

@@ -7,6 +7,7 @@ export function readU64(source: Buffer, position: number): number {
   return source.readUInt32LE(position) + source.readUInt32LE(position + 4) * TWO_POW_32
 }
 
+/** Writes a safe integer as an unsigned 64-bit number. */
 export function writeU64(target: Uint8Array, value: number, position: number): void {
   writeU32(target, value >>> 0, position)
   writeU32(target, Math.floor(value / TWO_POW_32), position + 4)

@@ -69,7 +69,7 @@ export async function openSegments(
     }
   }
   const chain = await verifyChain(settings, numbers)
-  const { place, tornBytes } = await openLast(settings, numbers.at(-1) ?? 1, chain.last)
+  const { place, tornBytes, firstLsn } = await openLast(settings, numbers.at(-1) ?? 1, chain.last)
   const grown = place.tally.header.segmentNumber === numbers.at(-1) ? 0 : 1
   return {
     place,
@@ -77,7 +77,8 @@ export async function openSegments(
       ...base,
       segments: numbers.length + grown,
       created: false,
-      firstLsn: chain.firstLsn ?? place.tally.header.firstLsn,
+      // A sealed last segment has a successor by now, and the log still begins with what it holds.
+      firstLsn: chain.firstLsn ?? firstLsn,
       ...ending(place, 0),
       tornBytes,
     },
@@ -168,7 +169,7 @@ async function openLast(
   settings: LogSettings,
   number: number,
   before: SegmentSummary | undefined,
-): Promise<{ place: SegmentPlace; tornBytes: number }> {
+): Promise<{ place: SegmentPlace; tornBytes: number; firstLsn: Lsn }> {
   const { directory, fileSystem } = settings
   const path = join(directory, segmentName(number))
   const source = new FileSource(await fileSystem.open(path, 'write'), path)
@@ -189,7 +190,10 @@ async function openLast(
     await source.handle.sync()
     await fileSystem.syncDirectory(directory)
     const filled = tornBytes > 0 ? reader.position : Math.max(source.bytes, reader.position)
-    if (!sealed) return { place: { path, tally: reader.tally, position: reader.position, filled }, tornBytes }
+    const { firstLsn } = header
+    if (!sealed) {
+      return { place: { path, tally: reader.tally, position: reader.position, filled }, tornBytes, firstLsn }
+    }
     const summary = summaryOf(reader, step)
     const previous: PreviousSegment = {
       segmentNumber: number,
@@ -197,7 +201,7 @@ async function openLast(
       sealChecksum: step.header.checksum,
       lastCommittedAtUs: reader.tally.timeFloorUs,
     }
-    return { place: await createNext(settings, { previous, nextLsn: reader.nextLsn }), tornBytes }
+    return { place: await createNext(settings, { previous, nextLsn: reader.nextLsn }), tornBytes, firstLsn }
   } finally {
     await source.handle.close()
   }

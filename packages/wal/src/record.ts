@@ -41,6 +41,7 @@ export const KIND_CODES: Readonly<Record<RecordKind, number>> = { entry: 1, mark
 
 const KINDS: readonly (RecordKind | undefined)[] = [undefined, 'entry', 'mark', 'note']
 
+/** The kind that a number on disk stands for; `undefined` for a number that no version has used. */
 export function kindOf(code: number): RecordKind | undefined {
   return KINDS[code]
 }

@@ -42,6 +42,7 @@ export type DecodedHeader =
   | { readonly type: 'whole'; readonly header: SegmentHeader }
   | { readonly type: 'bad'; readonly problem: HeaderProblem; readonly formatVersion?: number }
 
+/** The bytes of a segment header, checksum included. */
 export function encodeHeader(header: Omit<SegmentHeader, 'checksum' | 'formatVersion'>): Buffer {
   const bytes = Buffer.alloc(HEADER_BYTES)
   MAGIC.copy(bytes, 0)
@@ -62,6 +63,7 @@ export function encodeHeader(header: Omit<SegmentHeader, 'checksum' | 'formatVer
   return bytes
 }
 
+/** A segment header out of its bytes, or why they are none. */
 export function decodeHeader(bytes: Buffer): DecodedHeader {
   if (bytes.length < HEADER_BYTES) return { type: 'bad', problem: 'short' }
   if (!bytes.subarray(0, MAGIC.length).equals(MAGIC)) return { type: 'bad', problem: 'magic' }

@@ -1,5 +1,6 @@
 import { join } from 'node:path'
 import { FileSource } from './byte-source.ts'
+import { TimberlineError } from './errors.ts'
 import type { FileSystem } from './file-system.ts'
 import { nodeFileSystem } from './node-file-system.ts'
 import { verifySegment } from './segment-decoder.ts'
@@ -73,7 +74,25 @@ async function summarize(
     if (again !== undefined) return again
     throw corruptAt(source, 'the segment has no seal and is not the last one', { position: source.bytes })
   }
-  return verifySegment(source, { last: how.last })
+  return how.last ? verifyGrowing(source) : verifySegment(source, { last: false })
+}
+
+/**
+ * Reads the last segment through while its owner may be writing it. A frame that came between two reads looks like one behind
+ * damage; damage stays where it is, a race is gone when the file is read again.
+ */
+async function verifyGrowing(source: FileSource): Promise<SegmentSummary> {
+  let damagedAt: unknown
+  for (;;) {
+    try {
+      return await verifySegment(source, { last: true })
+    } catch (error) {
+      if (!(error instanceof TimberlineError) || error.code !== 'WAL_CORRUPT') throw error
+      if (error.details['position'] === damagedAt) throw error
+      damagedAt = error.details['position']
+      await source.refresh()
+    }
+  }
 }
 
 /**

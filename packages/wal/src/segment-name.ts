@@ -19,6 +19,7 @@ export function unfinishedSegmentName(number: number): string {
   return `${segmentName(number)}.new`
 }
 
+/** Whether a name is that of a segment still being made. */
 export function isUnfinishedSegmentName(name: string): boolean {
   return name.endsWith('.new') && parseSegmentName(name.slice(0, -4)) !== undefined
 }

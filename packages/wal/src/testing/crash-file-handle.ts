@@ -25,6 +25,7 @@ export function openHandle(opened: OpenedFile): CrashFileHandle {
   return new MemoryFileHandle(opened)
 }
 
+/** What `status` tells of a file or folder of the simulated disk. */
 export function statusOf(node: MemoryNode): FileStatus {
   return {
     bytes: node.isFolder ? 0 : node.live.bytes,

@@ -63,9 +63,9 @@ export class MemoryFolder {
   readonly isFolder = true
   readonly number: number
   modifiedAtMs: number
-  readonly live = new Map<string, MemoryNode>()
-  readonly durable = new Map<string, MemoryNode>()
-  readonly listeners = new Set<() => void>()
+  readonly live: Map<string, MemoryNode> = new Map()
+  readonly durable: Map<string, MemoryNode> = new Map()
+  readonly listeners: Set<() => void> = new Set()
 
   constructor(number: number, modifiedAtMs: number) {
     this.number = number

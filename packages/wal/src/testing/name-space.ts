@@ -107,6 +107,7 @@ export class NameSpace {
   }
 }
 
+/** Puts names into a folder as they were found on the platter. */
 export function putEntries(names: Map<string, MemoryNode>, entries: readonly NameEntry[]): void {
   for (const { name, node } of entries) {
     if (node === undefined) names.delete(name)
