@@ -192,6 +192,8 @@ export class Shipper {
     this.#claimant ??= newClaimant(name)
     const voyage = await beginVoyage(shipment, this.#claimant, identity)
     this.#voyage = voyage
+    // Before anything is shipped: from now on the home removes no log that this archive lacks.
+    await this.#confirm(voyage)
     const { survey, reign, backlog } = voyage
     if (survey.lost !== undefined) this.#events.next({ type: 'log.lost', ...survey.lost })
     const { pieced, nextSegment } = survey

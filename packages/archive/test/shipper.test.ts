@@ -40,6 +40,21 @@ async function rolled(log: Log, count: number): Promise<void> {
 }
 
 describe('the shipper', () => {
+  it('is known to the home before it ships anything, so that no log goes which it lacks', async () => {
+    const disk = new CrashFileSystem()
+    const log = await openTestLog(disk)
+    await appendRecords(log, 1)
+    const { shipper, stop } = ship(disk, await openTestArchive(disk))
+    const atBegin: unknown[] = []
+    shipper.events$.subscribe((event) => {
+      if (event.type === 'ship.began') atBegin.push(readConfirmations(LOG, disk))
+    })
+    await shipper.flush()
+    expect(await Promise.all(atBegin)).toMatchObject([[{ segmentNumber: 0 }]])
+    await stop()
+    await log.close()
+  })
+
   it('ships the active segment as pieces', async () => {
     const disk = new CrashFileSystem()
     const log = await openTestLog(disk)

@@ -22,6 +22,8 @@ export interface HomeIdentity {
    * never be rebuilt from its log alone.
    */
   readonly adoptedAtUs?: number
+  /** True from the first moment of a new home until its log is durable: only then is a home without a log no lost one. */
+  readonly creating?: boolean
 }
 
 const IDENTITY_BYTES_MAX = 64 * 1024
@@ -34,6 +36,7 @@ const identitySchema = v.object({
   archiving: v.exactOptional(v.boolean()),
   parent: v.exactOptional(v.object({ timeline: v.pipe(count, v.minValue(1)), forkLsn: count })),
   adoptedAtUs: v.exactOptional(count),
+  creating: v.exactOptional(v.boolean()),
 })
 
 /** A new environment's identity: random id, timeline 1. */

@@ -20,7 +20,6 @@ import type { NativeLevel } from './native-level.ts'
 import type { HomeOptions } from './open-options.ts'
 import { Session } from './session.ts'
 import type { Closer } from './session.ts'
-import { dataCondition } from './state.ts'
 import type { StateHandle } from './state-handle.ts'
 import { recoverState } from './state-recovery.ts'
 import type { RecoverReport } from './state-recovery.ts'
@@ -99,7 +98,7 @@ class Opening {
     this.#closers.push(() => lock.release())
     const found = await this.#admit()
     if (found !== undefined) return { identity: found, created: false }
-    const identity = newHomeIdentity()
+    const identity = { ...newHomeIdentity(), creating: true }
     await writeHomeIdentity(this.#layout.home, identity, this.#fileSystem)
     return { identity, created: true }
   }
@@ -134,18 +133,21 @@ class Opening {
       },
     })
     this.#closers.push(() => log.close())
+    const { creating, ...whole } = identity
+    // From here on a home without a log has lost it.
+    if (creating === true) await writeHomeIdentity(this.#layout.home, whole, this.#fileSystem)
     return log
   }
 
-  /** Data without any log is a home that lost its log, unless its history begins with that data. */
+  /** A home without any log has lost it, unless it is just being made or its history begins with its data. */
   async #refuseLostLog(identity: HomeIdentity): Promise<void> {
-    const { dataDirectory, logDirectory } = this.#layout
-    if (identity.adoptedAtUs !== undefined || identity.parent !== undefined) return
+    const { logDirectory } = this.#layout
+    if (identity.creating === true || identity.adoptedAtUs !== undefined || identity.parent !== undefined)
+      return
     const hasFolder = (await this.#fileSystem.status(logDirectory)) !== undefined
     const names = hasFolder ? await this.#fileSystem.list(logDirectory) : []
     if (names.some((name) => parseSegmentName(name) !== undefined)) return
-    if ((await dataCondition(dataDirectory, this.#fileSystem)) === 'empty') return
-    throw engineError('ENGINE_LOG_LOST', 'there is data, but no log', { details: { logDirectory } })
+    throw engineError('ENGINE_LOG_LOST', 'the home has no log', { details: { logDirectory } })
   }
 
   #openEngine(log: Log, state: RecoverReport): Engine {

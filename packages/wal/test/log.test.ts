@@ -452,3 +452,16 @@ describe('on the real file system', () => {
     expect(found).toEqual(Array.from({ length: 600 }, (_, index) => index + 1))
   })
 })
+
+it('a log whose only segment is sealed, its successor not yet made, still begins where it began', async () => {
+  const disk = new CrashFileSystem({ seed: 1 })
+  const log = await openMemoryLog(disk)
+  await commitGroup(log, 'a', 'b')
+  await log.roll()
+  await log.close()
+  // As after a kill between the seal and the next segment's name.
+  await disk.remove(`${DIRECTORY}/${segmentName(2)}`)
+  const again = await openMemoryLog(disk)
+  expect(again.opened).toMatchObject({ firstLsn: 1, lastLsn: 2 })
+  await again.close()
+})
