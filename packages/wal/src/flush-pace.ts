@@ -1,11 +1,11 @@
 /** Below this average a flush on the calling thread costs less than handing it to another, in microseconds. */
-const INLINE_US_MAX = 160
+const INLINE_US_MAX = 250
 /** Groups above this go to another thread in any case: copying them into the kernel alone would hold up the loop. */
 const INLINE_BYTES_MAX = 256 * 1024
 /** One hiccup counts no more than this, in microseconds, so that it is soon forgotten. */
-const SAMPLE_US_MAX = 1000
+const SAMPLE_US_MAX = 500
 /** After this many groups on another thread one is tried here again: what is measured there includes the hop. */
-const PROBE_EVERY = 256
+const PROBE_EVERY = 64
 
 /** Whether a frame is written on the calling thread. */
 export function isSmall(bytes: number): boolean {
