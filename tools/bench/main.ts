@@ -2,7 +2,7 @@
  * Medians and ratios against classic-level, interleaved in one run: every round measures all peers one after another, each in
  * a process of its own, and ratios are taken within a round, so that a machine that slows down slows all of them.
  *
- * `pnpm bench [--quick] [commits] [gets] [backup] [replay]`
+ * `pnpm bench [--quick] [--writers=1,16] [commits] [gets] [backup] [replay]`
  */
 import { spawn } from 'node:child_process'
 import { fileURLToPath } from 'node:url'
@@ -15,7 +15,11 @@ import type { CommitResult, CommitWork } from './workloads.ts'
 const args = process.argv.slice(2)
 const quick = args.includes('--quick')
 const rounds = quick ? 3 : 5
-const seconds = quick ? 0.7 : 1.5
+const seconds = quick ? 1 : 3
+const writerCounts = (args.find((argument) => argument.startsWith('--writers=')) ?? '--writers=1,16,64,256')
+  .slice('--writers='.length)
+  .split(',')
+  .map(Number)
 const chosen = args.filter((argument) => !argument.startsWith('--'))
 const wants = (section: string): boolean => chosen.length === 0 || chosen.includes(section)
 
@@ -41,7 +45,7 @@ async function benchCommits(): Promise<void> {
     { title: 'classic no sync', peer: 'classic-nosync' },
   ]
   const rows: string[][] = []
-  for (const writers of [1, 16, 64, 256]) {
+  for (const writers of writerCounts) {
     const results = columns.map((): CommitResult[] => [])
     for (let round = 0; round < rounds; round++) {
       for (const [index, { peer, shipping = false, poolSize }] of columns.entries()) {

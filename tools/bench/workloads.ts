@@ -28,7 +28,8 @@ export async function measureCommits(work: CommitWork): Promise<CommitResult> {
     const db = await openPeer(work.peer, home)
     const stop =
       work.shipping === true ? await startShipping(home, join(folder, 'archive')) : async () => undefined
-    await writeFor(db, work.writers, 0.3)
+    // Long enough that a new home's first checkpoint and the compiler are done: the steady state is what is measured.
+    await writeFor(db, work.writers, 1)
     const result = await writeFor(db, work.writers, work.seconds)
     await stop()
     await db.close()
