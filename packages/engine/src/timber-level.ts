@@ -176,8 +176,13 @@ export class TimberLevel<K = string, V = string> extends ClassicLevel<K, V> {
   }
 
   /** Makes a home of a folder that holds a closed plain LevelDB, in place; a full backup is due afterwards. */
-  static adopt(location: string): Promise<AdoptReport> {
-    return adopt(location)
+  static async adopt(location: string): Promise<AdoptReport> {
+    const report = await adopt(location)
+    // Opened once, so that log and first checkpoint are there and the full backup that is due can be made at once.
+    const db = new TimberLevel(location)
+    await db.open()
+    await db.close()
+    return report
   }
 
   /** The way back: makes the folder a plain LevelDB that classic-level opens. */
