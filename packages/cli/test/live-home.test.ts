@@ -51,9 +51,18 @@ test('what needs the home for itself is refused, naming the process', async () =
 })
 
 test('printlog reads the log that is being written, by its metadata', async () => {
-  const { out } = await timberline(['printlog', '-h', at('home'), '--meta', 'turn=3', '--json'])
+  // The first checkpoint may have removed the beginning of the log: any record that is there will do.
+  const all = JSON.parse((await timberline(['printlog', '-h', at('home'), '--json'])).out) as {
+    meta?: { turn: number }
+  }[]
+  const turn = all.findLast(({ meta }) => meta !== undefined)?.meta?.turn ?? -1
+  const { out } = await timberline(['printlog', '-h', at('home'), '--meta', `turn=${turn}`, '--json'])
   expect(JSON.parse(out)).toMatchObject([
-    { kind: 'entry', meta: { actor: 'application', turn: 3 }, operations: [{ type: 'put', key: 'key/3' }] },
+    {
+      kind: 'entry',
+      meta: { actor: 'application', turn },
+      operations: [{ type: 'put', key: `key/${turn % 500}` }],
+    },
   ])
 })
 
