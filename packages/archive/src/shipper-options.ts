@@ -32,9 +32,14 @@ export interface ShipperSettings {
   readonly name: string
   readonly identity: ShippedIdentity
   readonly intervalMs: number
+  readonly gatherMs: number
   readonly retryMs: { readonly first: number; readonly max: number }
   readonly fileSystem: FileSystem
 }
+
+/** The follower's part of the interval, and the most that it takes of it, in milliseconds. */
+const GATHER_SHARE = 1 / 20
+const GATHER_MS_MAX = 50
 
 /** @throws ARCHIVE_OPTION_INVALID, ARCHIVE_FOREIGN_ENVIRONMENT */
 export function completeShipperOptions(options: RunShipperOptions): ShipperSettings {
@@ -53,7 +58,8 @@ export function completeShipperOptions(options: RunShipperOptions): ShipperSetti
       },
     )
   }
-  return { logDirectory, archive, name, identity, intervalMs, retryMs, fileSystem }
+  const gatherMs = Math.min(GATHER_MS_MAX, intervalMs * GATHER_SHARE)
+  return { logDirectory, archive, name, identity, intervalMs, gatherMs, retryMs, fileSystem }
 }
 
 function invalid(option: string, value: string | number): Error {

@@ -181,14 +181,14 @@ export class Shipper {
   #nextRound(): Observable<unknown> {
     if (this.#stop.signal.aborted) return EMPTY
     if (this.#isHurried) return of(undefined)
-    const { intervalMs } = this.#settings
-    const pauseMs = Math.max(intervalMs / 4, intervalMs * 0.9 - 2 * this.#lastPieceMs)
+    const { intervalMs, gatherMs } = this.#settings
+    const pauseMs = Math.max(intervalMs / 4, intervalMs * 0.9 - gatherMs - 2 * this.#lastPieceMs)
     return race(timer(pauseMs), this.#hurry).pipe(takeUntil(this.#stopped))
   }
 
   async #begin(): Promise<Voyage> {
-    const { archive, logDirectory, identity, fileSystem, name } = this.#settings
-    const shipment = { archive, logDirectory, identity, fileSystem, signal: this.#stop.signal }
+    const { archive, logDirectory, identity, fileSystem, name, gatherMs } = this.#settings
+    const shipment = { archive, logDirectory, identity, fileSystem, gatherMs, signal: this.#stop.signal }
     this.#claimant ??= newClaimant(name)
     const voyage = await beginVoyage(shipment, this.#claimant, identity)
     this.#voyage = voyage

@@ -1,8 +1,8 @@
 /**
  * The path of a commit behind the log. State: `pending` holds what was appended, in LSN order. The log reports how far it
- * has flushed; everything up to there may go into the state. One batch is in flight at a time, because the thread pool may
- * reorder two; whatever becomes durable meanwhile is merged into the next. Promises resolve in LSN order, after the apply,
- * so that a writer reads its own write.
+ * has written; everything up to there may go into the state, while the device still flushes it. One batch is in flight at a
+ * time, because the thread pool may reorder two; whatever is written meanwhile is merged into the next. `applied` holds what
+ * the state has and somebody waits for: promises resolve in LSN order, once both the device and the state have the commit.
  */
 import { systemCode } from '@timberline/wal'
 import type { Flushed, RecordKind, RecordPlace } from '@timberline/wal'
@@ -46,6 +46,7 @@ export interface CommitQueueOptions {
 }
 
 interface Entry extends PlacedCommit {
+  readonly durable: boolean
   readonly changes: readonly Change[]
   readonly resolve: (place: RecordPlace) => void
   readonly reject: (error: Error) => void
@@ -70,8 +71,10 @@ export class CommitQueue {
   readonly #gate: WriteGate
   #log: CommitLog | undefined
   #pending: Entry[] = []
+  #applied: Entry[] = []
   #barriers: Barrier[] = []
-  #flushedLsn: number
+  #writtenLsn: number
+  #durableLsn: number
   #appliedLsn: number
   #queuedBytes = 0
   #applying = false
@@ -80,7 +83,8 @@ export class CommitQueue {
   constructor(options: CommitQueueOptions) {
     this.#options = options
     this.#batch = options.native.batch()
-    this.#flushedLsn = options.position.lsn
+    this.#writtenLsn = options.position.lsn
+    this.#durableLsn = options.position.lsn
     this.#appliedLsn = options.position.lsn
     this.#gate = new WriteGate(
       () =>
@@ -156,34 +160,41 @@ export class CommitQueue {
   }
 
   /** The log's report; synchronous, in the middle of its flush. */
-  flushed(flushed: Flushed): void {
-    this.#flushedLsn = flushed.writtenLsn
+  flushed({ writtenLsn, durableLsn }: Flushed): void {
+    this.#writtenLsn = writtenLsn
+    this.#durableLsn = durableLsn
+    if (this.#applied.length > 0) this.#resolveApplied()
     if (!this.#applying) this.#applyNext()
   }
 
-  /** The log has stopped: what it did not flush is refused, what it did is still applied. */
+  /** The log has stopped: what it wrote is still applied; whoever waits for what it did not flush is refused. */
   fail(cause: Error): void {
-    if (this.#failure !== undefined) return
-    const outcome = outcomeOf(cause)
-    this.#failure = engineError('ENGINE_LOG_FAILED', 'the log could not be written', {
-      details: { outcome, systemCode: systemCode(cause.cause) },
+    const isFirst = this.#failure === undefined
+    this.#failure ??= engineError('ENGINE_LOG_FAILED', 'the log could not be written', {
+      details: { outcome: outcomeOf(cause), systemCode: systemCode(cause.cause) },
       cause,
     })
-    const flushed = this.#pending.filter(({ lsn }) => lsn <= this.#flushedLsn)
-    const lost = this.#pending.slice(flushed.length)
-    this.#pending = flushed
-    this.#reject(lost, this.#failure)
+    const written = this.#pending.filter(({ lsn }) => lsn <= this.#writtenLsn)
+    const lost = this.#pending.slice(written.length)
+    this.#pending = written
+    // In the state or on its way there, and never flushed: only reopening tells what the device has of it.
+    for (const entry of [...this.#applied, ...written]) {
+      if (!this.#isFlushed(entry)) entry.reject(this.#failure)
+    }
+    this.#durableLsn = this.#writtenLsn
+    this.#resolveApplied()
+    if (isFirst) this.#reject(lost, this.#failure)
   }
 
   #append(commit: Commit): Promise<RecordPlace> {
     if (this.#failure !== undefined) return Promise.reject(this.#refusal())
     commit.guard?.()
-    const { payload, kind, changes } = commit
+    const { payload, kind, changes, durable } = commit
     const place = this.#place(commit)
     this.#queuedBytes += payload.length + ENTRY_BYTES
     return new Promise((resolve, reject) => {
       const { lsn, committedAtUs } = place
-      const entry: Entry = { lsn, committedAtUs, payload, kind, changes, resolve, reject }
+      const entry: Entry = { lsn, committedAtUs, payload, kind, durable, changes, resolve, reject }
       this.#pending.push(entry)
       this.#options.onPlaced(entry)
     })
@@ -207,12 +218,12 @@ export class CommitQueue {
     })
   }
 
-  /** How many of the pending are flushed and fit into one batch. */
+  /** How many of the pending are written and fit into one batch. */
   #countReady(): number {
     let bytes = 0
     let count = 0
     for (const entry of this.#pending) {
-      if (entry.lsn > this.#flushedLsn || bytes > BATCH_BYTES || count === BATCH_ENTRIES) break
+      if (entry.lsn > this.#writtenLsn || bytes > BATCH_BYTES || count === BATCH_ENTRIES) break
       bytes += entry.payload.length
       count += 1
     }
@@ -235,8 +246,20 @@ export class CommitQueue {
     this.#pending = this.#pending.slice(entries.length)
     for (const { payload } of entries) this.#queuedBytes -= payload.length + ENTRY_BYTES
     this.#options.onApplied(entries)
-    for (const entry of entries) entry.resolve(entry)
+    this.#applied = this.#applied.length === 0 ? [...entries] : [...this.#applied, ...entries]
+    this.#resolveApplied()
     this.#passBarriers()
+  }
+
+  #resolveApplied(): void {
+    const waiting = this.#applied.findIndex((entry) => !this.#isFlushed(entry))
+    const done = this.#applied.splice(0, waiting < 0 ? this.#applied.length : waiting)
+    for (const entry of done) entry.resolve(entry)
+  }
+
+  /** Whether the log has done for a commit what it was asked to. */
+  #isFlushed({ durable, lsn }: Entry): boolean {
+    return lsn <= (durable ? this.#durableLsn : this.#writtenLsn)
   }
 
   #passBarriers(): void {
@@ -256,7 +279,7 @@ export class CommitQueue {
     const logged = failure('logged')
     this.#failure ??= logged
     const pending = this.#pending.splice(0)
-    const flushed = pending.filter(({ lsn }) => lsn <= this.#flushedLsn)
+    const flushed = pending.filter((entry) => this.#isFlushed(entry))
     this.#reject(flushed, logged)
     this.#reject(pending.slice(flushed.length), failure('unknown'))
   }

@@ -178,7 +178,11 @@ describe('a failing log under LevelDB', () => {
       details: { outcome: 'unknown', systemCode: 'EIO' },
     })
     await expect(db.clear()).rejects.toMatchObject({ code: 'ENGINE_LOG_FAILED' })
-    expect(await db.iterator().all()).toEqual([['before', '1']])
+    // The device was asked while the state took it up: a write of unknown outcome may be seen until the database is reopened.
+    expect(await db.iterator().all()).toEqual([
+      ['a', '1'],
+      ['before', '1'],
+    ])
     expect((await db.homeStatus()).failure).toContain('log')
     fileSystem.inject(undefined)
     await db.close()
@@ -193,11 +197,12 @@ describe('a failing log under LevelDB', () => {
 
 describe('a failing log', () => {
   test.each([
-    ['EIO', 'syncNow', 'unknown'],
-    ['ENOSPC', 'writeNow', 'rejected'],
+    // Of unknown outcome, so they may be seen; what was refused may not.
+    ['EIO', 'syncNow', 'unknown', ['a', 'b', 'before']],
+    ['ENOSPC', 'writeNow', 'rejected', ['before']],
   ] as const)(
     '%s on %s stops writes by name, goes on reading, and is mended by reopening',
-    async (fault, kind, outcome) => {
+    async (fault, kind, outcome, seen) => {
       const disk = new CrashFileSystem()
       const faulty = new FaultFileSystem(disk)
       const events: string[] = []
@@ -223,7 +228,7 @@ describe('a failing log', () => {
         code: 'ENGINE_LOG_FAILED',
       })
       expect(await db.get('before')).toBe('1')
-      expect(await db.keys().all()).toEqual(['before'])
+      expect(await db.keys().all()).toEqual(seen)
       expect(events).toEqual(['database.failed'])
       await db.close()
       await db.open()

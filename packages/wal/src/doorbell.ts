@@ -2,17 +2,22 @@ import type { FileSystem } from './file-system.ts'
 
 /**
  * Wakes a follower: the folder's watch is the bell, a gathering pause lets a burst of commits arrive as one, and a slow poll
- * stands in for a watch that is missing or lost an event.
+ * stands in for a watch that is missing or lost an event. The watch is taken down while a burst gathers: the bell rings once
+ * for a burst, not once for each of its commits, which in the writer's own process would cost it as much as the commits.
  */
 export class Doorbell {
+  readonly #fileSystem: FileSystem
+  readonly #directory: string
   readonly #signal: AbortSignal | undefined
-  readonly #stop: () => void
+  #stop: (() => void) | undefined
   #rang = false
   #wake: (() => void) | undefined
 
   constructor(fileSystem: FileSystem, directory: string, signal: AbortSignal | undefined) {
+    this.#fileSystem = fileSystem
+    this.#directory = directory
     this.#signal = signal
-    this.#stop = fileSystem.watch(directory, () => this.#ring())
+    this.#listen()
     signal?.addEventListener('abort', this.#ring)
   }
 
@@ -24,18 +29,24 @@ export class Doorbell {
       await new Promise((resolve) => setTimeout(resolve, gatherMs))
     // Cleared before the caller looks: what happens from now on rings again.
     this.#rang = false
+    if (this.#stop === undefined) this.#listen()
     return rang
   }
 
   close(): void {
-    this.#stop()
     this.#signal?.removeEventListener('abort', this.#ring)
     this.#ring()
   }
 
   readonly #ring = (): void => {
+    this.#stop?.()
+    this.#stop = undefined
     this.#rang = true
     this.#wake?.()
+  }
+
+  #listen(): void {
+    this.#stop = this.#fileSystem.watch(this.#directory, this.#ring)
   }
 
   #isAborted(): boolean {

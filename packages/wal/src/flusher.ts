@@ -186,8 +186,10 @@ export class Flusher {
     segment.pass(frame, group)
     this.#writtenLsn = group.nextLsn - 1
     if (group.durable) {
+      // The owner's other threads may take the group up meanwhile; on this one nothing runs before the sync is over.
+      if (inline) this.#tell()
       try {
-        // The group and everything before it is durable when this is over; only then is anybody told.
+        // The group and everything before it is durable when this is over; only then is any promise resolved.
         if (inline) segment.syncNow()
         else await segment.sync()
       } catch (cause) {

@@ -56,6 +56,12 @@ export class FrameReader {
     return this.tally.marks
   }
 
+  /** Whether there was more behind the last frame when the file was read: false means that only a fresh look can tell. */
+  get seesMore(): boolean {
+    if (this.#holds(FRAME_HEADER_BYTES)) return !isZeroHeader(this.#window, this.position - this.#windowAt)
+    return this.#windowAt + this.#window.length < this.source.bytes
+  }
+
   /** Forgets what was read ahead, so that the next step sees the file as it is now. */
   forget(): void {
     this.#windowAt = this.position

@@ -68,6 +68,8 @@ async function gather(walker: LogWalker, fromLsn: Lsn): Promise<{ groups: LogRec
     bytes += step.header.payloadBytes
     lastLsn = records.at(-1)?.lsn ?? lastLsn
     groups.push(records)
+    // What was written since the file was read waits for the next look: a busy writer is always one frame ahead.
+    ended ||= walker.reader?.seesMore !== true
   }
   const durableLsn = walker.reader?.tally.durableLsn ?? lastLsn
   // Later frames state what was durable before them; only beyond that must the file be synced before the records go out.

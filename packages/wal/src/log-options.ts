@@ -37,7 +37,11 @@ export interface OpenLogOptions {
   readonly preallocateBytes?: number | undefined
   /** A clock in microseconds since 1970; default: the wall clock. */
   readonly now?: (() => number) | undefined
-  /** Called synchronously after each group, before promises are resolved; it must be quick. */
+  /**
+   * Called synchronously after each group, before promises are resolved; it must be quick. Where the device is synced on the
+   * calling thread it is also called before that, with `durableLsn` still behind `writtenLsn`: work handed to another thread
+   * then runs beside the sync, and its completion cannot be seen before the sync is over.
+   */
   readonly onFlushed?: ((flushed: Flushed) => void) | undefined
   /** Called once when the log stops after a failed write or sync, before promises are rejected. */
   readonly onFailed?: ((error: TimberlineError) => void) | undefined

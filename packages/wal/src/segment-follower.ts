@@ -64,10 +64,11 @@ export async function* followSegments(options: FollowSegmentsOptions): AsyncGene
       if (step !== undefined) {
         yield step
         shipped = step.type === 'bytes' ? step.endPosition : 0
-        continue
+        // Each look may flush the device, so that commits gather before the next one.
+        if (step.type === 'sealed' || step.endPosition - step.position >= STEP_BYTES_MAX) continue
       }
       const rang = await doorbell.wait(options.pollMs ?? 250, options.gatherMs ?? 5)
-      if (!rang && begun) await walker.judge()
+      if (!rang && begun && step === undefined) await walker.judge()
     }
   } finally {
     doorbell.close()
@@ -93,7 +94,10 @@ async function nextStep(walker: LogWalker, shipped: number): Promise<SegmentStep
   if (whole !== undefined) return { type: 'sealed', summary: whole }
   let found: { endPosition: number; records: number; lastLsn: Lsn; lastCommittedAtUs: number } | undefined
   const marks: SegmentMark[] = []
-  while (found === undefined || found.endPosition - shipped < STEP_BYTES_MAX) {
+  const isEnough = (endPosition: number): boolean =>
+    // What was written since the file was read waits for the next look: a busy writer is always one frame ahead.
+    endPosition - shipped >= STEP_BYTES_MAX || walker.reader?.seesMore !== true
+  while (found === undefined || !isEnough(found.endPosition)) {
     const before = walker.reader?.position ?? HEADER_BYTES
     const step = await walker.step()
     if (step.type === 'sealed') return step
