@@ -170,20 +170,22 @@ export class CommitQueue {
   /** The log has stopped: what it wrote is still applied; whoever waits for what it did not flush is refused. */
   fail(cause: Error): void {
     const isFirst = this.#failure === undefined
-    this.#failure ??= engineError('ENGINE_LOG_FAILED', 'the log could not be written', {
+    const failure = engineError('ENGINE_LOG_FAILED', 'the log could not be written', {
       details: { outcome: outcomeOf(cause), systemCode: systemCode(cause.cause) },
       cause,
     })
+    this.#failure ??= failure
     const written = this.#pending.filter(({ lsn }) => lsn <= this.#writtenLsn)
     const lost = this.#pending.slice(written.length)
     this.#pending = written
     // In the state or on its way there, and never flushed: only reopening tells what the device has of it.
     for (const entry of [...this.#applied, ...written]) {
-      if (!this.#isFlushed(entry)) entry.reject(this.#failure)
+      if (!this.#isFlushed(entry)) entry.reject(failure)
     }
     this.#durableLsn = this.#writtenLsn
     this.#resolveApplied()
-    if (isFirst) this.#reject(lost, this.#failure)
+    this.#reject(lost, failure)
+    if (isFirst) this.#stop(failure)
   }
 
   #append(commit: Commit): Promise<RecordPlace> {
@@ -282,13 +284,18 @@ export class CommitQueue {
     const flushed = pending.filter((entry) => this.#isFlushed(entry))
     this.#reject(flushed, logged)
     this.#reject(pending.slice(flushed.length), failure('unknown'))
+    this.#stop(logged)
   }
 
   #reject(entries: readonly Entry[], error: Error): void {
     for (const { payload } of entries) this.#queuedBytes -= payload.length + ENTRY_BYTES
     for (const { reject } of entries) reject(error)
+  }
+
+  /** No more commits are taken; whoever waits for what will not come is told why. */
+  #stop(error: Error): void {
     const barriers = this.#barriers.splice(0)
-    // What is flushed is still being applied; whoever waits for that only, gets it.
+    // What is written is still being applied; whoever waits for that only, gets it.
     for (const barrier of barriers) {
       if (this.#pending.some(({ lsn }) => lsn >= barrier.lsn)) this.#barriers.push(barrier)
       else barrier.reject(error)
