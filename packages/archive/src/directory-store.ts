@@ -2,7 +2,7 @@
 // file, so that a name never has half a content; temporary files are what a crash may leave, and are removed when a day old.
 import { randomBytes } from 'node:crypto'
 import { dirname, join, resolve } from 'node:path'
-import { nodeFileSystem, type FileHandle, type FileSystem } from '@timberline/wal'
+import { nodeFileSystem, readFully, type FileHandle, type FileSystem } from '@timberline/wal'
 import {
   type ArchiveStore,
   checkedName,
@@ -34,7 +34,7 @@ export function directoryStore(path: string, fileSystem: FileSystem = nodeFileSy
         try {
           const { bytes } = await handle.status()
           if (bytes > bytesMax) throw tooLarge(name, { bytes, bytesMax })
-          return await readFully(handle, { position: 0, bytes })
+          return await readPart(handle, { position: 0, bytes })
         } finally {
           await handle.close()
         }
@@ -45,7 +45,7 @@ export function directoryStore(path: string, fileSystem: FileSystem = nodeFileSy
         try {
           const { bytes } = await handle.status()
           const length = Math.max(0, Math.min(range.bytes, bytes - range.position))
-          return await readFully(handle, { position: range.position, bytes: length })
+          return await readPart(handle, { position: range.position, bytes: length })
         } finally {
           await handle.close()
         }
@@ -54,7 +54,7 @@ export function directoryStore(path: string, fileSystem: FileSystem = nodeFileSy
       const handle = await wrapped(() => fileSystem.open(folder.pathOf(name), 'read'), site(name))
       try {
         for (let position = 0; ; position += CHUNK_BYTES) {
-          const chunk = await wrapped(() => readFully(handle, { position, bytes: CHUNK_BYTES }), site(name))
+          const chunk = await wrapped(() => readPart(handle, { position, bytes: CHUNK_BYTES }), site(name))
           if (chunk.length > 0) yield chunk
           if (chunk.length < CHUNK_BYTES) return
         }
@@ -156,7 +156,7 @@ class ObjectFolder {
       handles.push(await this.#fileSystem.open(other, 'read'))
       for (let position = 0; ; position += CHUNK_BYTES) {
         const [a, b] = await Promise.all(
-          handles.map((handle) => readFully(handle, { position, bytes: CHUNK_BYTES })),
+          handles.map((handle) => readPart(handle, { position, bytes: CHUNK_BYTES })),
         )
         if (a === undefined || b === undefined || !a.equals(b)) return false
         if (a.length < CHUNK_BYTES) return true
@@ -188,15 +188,9 @@ class ObjectFolder {
   }
 }
 
-async function readFully(handle: FileHandle, range: { position: number; bytes: number }): Promise<Buffer> {
+async function readPart(handle: FileHandle, range: { position: number; bytes: number }): Promise<Buffer> {
   const target = Buffer.allocUnsafe(range.bytes)
-  let filled = 0
-  while (filled < target.length) {
-    const got = await handle.read(target.subarray(filled), range.position + filled)
-    if (got === 0) break
-    filled += got
-  }
-  return target.subarray(0, filled)
+  return target.subarray(0, await readFully(handle, target, range.position))
 }
 
 function tooLarge(name: string, details: { bytes: number; bytesMax: number }): Error {

@@ -1,4 +1,5 @@
 import { join } from 'node:path'
+import { readFully } from '@timberline/wal'
 import type { FileSystem } from '@timberline/wal'
 import type { ManifestTable } from './leveldb-edit.ts'
 import { tableName } from './leveldb-files.ts'
@@ -39,7 +40,7 @@ export async function withTable<Result>(
   const handle = await fileSystem.open(path, 'read')
   try {
     const { bytes } = await handle.status()
-    return await use({ path, bytes, read: (target, position) => handle.read(target, position) })
+    return await use({ path, bytes, read: (target, position) => readFully(handle, target, position) })
   } finally {
     await handle.close()
   }

@@ -1,4 +1,5 @@
 import { join } from 'node:path'
+import { readFully } from '@timberline/wal'
 import type { FileSystem } from '@timberline/wal'
 import { codeOf, engineError } from './errors.ts'
 import { ManifestParser } from './leveldb-manifest.ts'
@@ -67,7 +68,7 @@ export class VersionReader {
     const handle = await this.#fileSystem.open(join(this.#directory, 'CURRENT'), 'read')
     try {
       const content = Buffer.alloc(CURRENT_BYTES_MAX)
-      return content.toString('latin1', 0, await handle.read(content, 0))
+      return content.toString('latin1', 0, await readFully(handle, content, 0))
     } finally {
       await handle.close()
     }
@@ -84,7 +85,7 @@ export class VersionReader {
       const from = this.#parser.endBytes
       const grown = Buffer.allocUnsafe(Math.max(bytes, from))
       this.#bytes.copy(grown, 0, 0, from)
-      const read = await handle.read(grown.subarray(from), from)
+      const read = await readFully(handle, grown.subarray(from), from)
       this.#bytes = grown.subarray(0, from + read)
     } finally {
       await handle.close()

@@ -7,6 +7,7 @@ import {
   type LogRecord,
   type Lsn,
   removeIfPresent,
+  readFully,
 } from '@timberline/wal'
 import type { PathSpan } from './coverage.ts'
 import { recoveryError } from './errors.ts'
@@ -87,7 +88,7 @@ export class LogReader {
         const source: ByteSource = {
           bytes,
           path: segment.path,
-          read: (target, position) => handle.read(target, position),
+          read: (target, position) => readFully(handle, target, position),
         }
         for await (const group of decodeSegment(source, { expect, last: segment.last })) {
           throwIfAborted(this.#signal)

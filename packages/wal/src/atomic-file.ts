@@ -1,5 +1,6 @@
 import { randomBytes } from 'node:crypto'
 import { basename, dirname, join } from 'node:path'
+import { readFully } from './byte-source.ts'
 import { systemCode, walError } from './errors.ts'
 import type { FileSystem } from './file-system.ts'
 import { nodeFileSystem } from './node-file-system.ts'
@@ -72,7 +73,7 @@ export async function readFileWhole(
       })
     }
     const content = Buffer.alloc(bytes)
-    const read = await handle.read(content, 0)
+    const read = await readFully(handle, content, 0)
     return content.subarray(0, read)
   } finally {
     await handle.close()

@@ -1,5 +1,23 @@
 import type { FileHandle } from './file-system.ts'
 
+/**
+ * Fills `target` from `position` on, however short the single reads are; resolves with the bytes read, fewer only at the end of
+ * the file. Whoever takes a short read for the end of a file calls a sound log torn.
+ */
+export async function readFully(
+  handle: Pick<FileHandle, 'read'>,
+  target: Uint8Array,
+  position: number,
+): Promise<number> {
+  let filled = 0
+  while (filled < target.length) {
+    const read = await handle.read(filled === 0 ? target : target.subarray(filled), position + filled)
+    if (read === 0) break
+    filled += read
+  }
+  return filled
+}
+
 /** Where a segment's bytes come from: a file, or an object fetched from an archive. */
 export interface ByteSource {
   /** How many bytes there are; may grow while a file is read that is still written. */
@@ -32,7 +50,7 @@ export class FileSource implements ByteSource {
   }
 
   read(target: Uint8Array, position: number): Promise<number> {
-    return this.handle.read(target, position)
+    return readFully(this.handle, target, position)
   }
 }
 

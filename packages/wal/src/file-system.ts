@@ -18,7 +18,10 @@ export interface FileStatus {
 }
 
 export interface FileHandle {
-  /** Fills `target` from `position` on; resolves with the bytes read, fewer only at the end of the file. */
+  /**
+   * Reads into `target` from `position` on; resolves with the bytes read, 0 only at the end of the file. Fewer than asked for are
+   * legal anywhere, as in POSIX: who needs all of them uses `readFully`.
+   */
   read(target: Uint8Array, position: number): Promise<number>
   /** Writes all of `source` at `position`; a short write is continued, and fails only with the system's error. */
   write(source: Uint8Array, position: number): Promise<void>

@@ -5,7 +5,7 @@ export {
   removeStaleTemporaries,
   writeFileAtomic,
 } from './atomic-file.ts'
-export { FileSource, memorySource } from './byte-source.ts'
+export { FileSource, memorySource, readFully } from './byte-source.ts'
 export type { ByteSource } from './byte-source.ts'
 export { readConfirmations, removeConfirmation, writeConfirmation } from './confirmations.ts'
 export type { Confirmation, ConfirmedPlace } from './confirmations.ts'

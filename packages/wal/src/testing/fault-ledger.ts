@@ -15,6 +15,8 @@ export interface Course<Result> {
   readonly work: () => Result
   /** What a `short` fault does before it fails. */
   readonly half?: () => unknown
+  /** What a `short` fault gives instead, without any error. */
+  readonly shortened?: () => Result
   /** What an `EIO` fault does to the file below. */
   readonly failed?: () => void
 }
@@ -36,11 +38,13 @@ export class FaultLedger {
 
   async run<Result>(course: Course<Promise<Result>>): Promise<Result> {
     const begun = this.#begin(course)
+    const shortened = begun.fault === 'short' ? course.shortened : undefined
     try {
       if (begun.fault === 'short') await course.half?.()
-      if (!begun.isWorkDone) throw this.#errorOf(begun)
-      const result = await course.work()
-      this.#end(begun)
+      if (!begun.isWorkDone && shortened === undefined) throw this.#errorOf(begun)
+      const result = await (shortened ?? course.work)()
+      // Nobody is told of a short answer but by its length.
+      this.#end(shortened === undefined ? begun : { ...begun, fault: undefined })
       return result
     } catch (error) {
       throw this.#seen(error, begun)

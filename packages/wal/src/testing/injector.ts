@@ -6,7 +6,10 @@ import { seededRandom } from './random.ts'
  *
  * - `EIO`, `ENOSPC`, `EMFILE`: it fails with this code and does nothing. On `sync` and `syncNow` it is the failed sync of Linux:
  *   over a `CrashFileSystem` the written bytes then count as clean, and no later sync makes them durable.
- * - `short`: a write writes its first half and fails with ENOSPC; anything else fails with ENOSPC at once.
+ * - `short`: a read gives the first half of the bytes it could give, at least one, and no error, as POSIX allows at any time (a
+ *   signal, a network file system, a quota): who takes that for the end of the file reads wrong data. A write writes its first
+ *   half and fails with ENOSPC: a write that is merely short cannot be seen through the port, whose `write` goes on until all is
+ *   written or the system refuses. Anything else fails with ENOSPC at once.
  * - `EIO-after`: it does all its work and then fails with EIO: the outcome is unknown to the caller.
  * - `crash`, `crash-after`: the machine stops before or after the operation; that one and every later one fail with
  *   `SimulatedCrash`.

@@ -2,6 +2,8 @@ import { mkdtemp, rm } from 'node:fs/promises'
 import { tmpdir } from 'node:os'
 import { join } from 'node:path'
 import { describe, expect, it } from 'vitest'
+import { readFileWhole } from '../../src/atomic-file.ts'
+import { readFully } from '../../src/byte-source.ts'
 import { TimberlineError } from '../../src/errors.ts'
 import type { FileSystem } from '../../src/file-system.ts'
 import { nodeFileSystem } from '../../src/node-file-system.ts'
@@ -94,6 +96,37 @@ describe('faults', () => {
     expect(await textOf(disk, '/a')).toBe('ab')
     expect(() => file.writeNow(LETTERS, 2)).toThrow(expect.objectContaining({ code: 'ENOSPC' }))
     expect(await textOf(disk, '/a')).toBe('abab')
+  })
+
+  it('short reads half of what is there, at least a byte, without an error', async () => {
+    const { faults } = faulty()
+    await save(faults)
+    const file = await faults.open('/a', 'read')
+    faults.inject(failOn({ kind: 'read' }, 'short', { once: false }))
+    const target = Buffer.alloc(9, '-')
+    expect([await file.read(target, 0), target.toString()]).toEqual([2, 'ab-------'])
+    expect([await file.read(target, 3), await file.read(target, 4)]).toEqual([1, 0])
+    expect(faults.injected).toHaveLength(3)
+  })
+
+  it('short is made good by whoever needs all bytes, also when every read is short', async () => {
+    const { faults } = faulty()
+    await save(faults)
+    faults.inject(failOn({ kind: 'read' }, 'short', { once: false }))
+    const file = await faults.open('/a', 'read')
+    const target = Buffer.alloc(9)
+    expect([await readFully(file, target, 1), target.toString('utf8', 0, 3)]).toEqual([3, 'bcd'])
+    expect((await readFileWhole('/a', faults)).toString()).toBe('abcd')
+  })
+
+  it('short during a crash answers nobody', async () => {
+    const { faults } = faulty()
+    await save(faults)
+    const file = await faults.open('/a', 'read')
+    faults.inject(firstFault(failOn({ kind: 'read' }, 'short'), failOn({ kind: 'list' }, 'crash')))
+    const reading = file.read(Buffer.alloc(4), 0)
+    await expect(faults.list('/')).rejects.toBeInstanceOf(SimulatedCrash)
+    await expect(reading).rejects.toBeInstanceOf(SimulatedCrash)
   })
 
   it('a failed sync loses its bytes with the power, though a later sync succeeds', async () => {
