@@ -76,6 +76,11 @@ export class Backlog {
     return [...this.#rows.values()].reduce((lsn, row) => Math.max(lsn, row.durableLsn), this.#archivedLsn)
   }
 
+  /** Whether a sealed segment was seen that the archive does not hold whole. */
+  get hasSealed(): boolean {
+    return [...this.#rows.values()].some(({ isSealed }) => isSealed)
+  }
+
   /** Bytes that are durable in the log and not in the archive. */
   get backlogBytes(): number {
     return [...this.#rows.values()].reduce((sum, row) => sum + row.durablePosition - row.piecedPosition, 0)

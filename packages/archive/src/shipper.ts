@@ -91,8 +91,20 @@ export class Shipper {
    */
   async flush(): Promise<Lsn> {
     const lsn = await this.#tracked(durableEnd(this.#settings))
-    const isShipped = (): boolean => this.#voyage !== undefined && this.#voyage.backlog.shippedLsn >= lsn
-    while (!isShipped()) {
+    return this.#hurryUntil(({ shippedLsn }) => shippedLsn >= lsn)
+  }
+
+  /**
+   * As `flush`, and waits until the sealed segments are held whole: before a shipper ends that runs only now and then, whose
+   * archive would otherwise stay in pieces.
+   */
+  async flushWhole(): Promise<Lsn> {
+    const lsn = await this.#tracked(durableEnd(this.#settings))
+    return this.#hurryUntil(({ shippedLsn, hasSealed }) => shippedLsn >= lsn && !hasSealed)
+  }
+
+  async #hurryUntil(isDone: (backlog: Voyage['backlog']) => boolean): Promise<Lsn> {
+    while (this.#voyage === undefined || !isDone(this.#voyage.backlog)) {
       const moved = firstValueFrom(this.#moved, { defaultValue: undefined })
       // Asked again after each move: the follower may have been behind the log when the hurry was heard.
       this.#isHurried = true
@@ -103,7 +115,7 @@ export class Shipper {
       }
       await moved
     }
-    return this.#voyage?.backlog.shippedLsn ?? 0
+    return this.#voyage.backlog.shippedLsn
   }
 
   async #run(): Promise<void> {

@@ -55,6 +55,29 @@ describe('the shipper', () => {
     await log.close()
   })
 
+  it('that runs only now and then leaves whole segments, and pieces of the active one alone', async () => {
+    const disk = new CrashFileSystem()
+    const log = await openTestLog(disk)
+    const archive = await openTestArchive(disk)
+    for (let run = 1; run <= 3; run++) {
+      await appendRecords(log, 5)
+      const { shipper, stop } = ship(disk, archive)
+      expect(await shipper.flushWhole()).toBe(log.durableLsn)
+      await stop()
+      // A piece of it is in the archive when the segment is sealed, while no shipper runs.
+      await rolled(log, 5)
+    }
+    await appendRecords(log, 5)
+    const { shipper, stop } = ship(disk, archive)
+    await shipper.flushWhole()
+    await stop()
+    const { segments, pieces } = await archive.catalogue()
+    expect(segments.map(({ segmentNumber }) => segmentNumber)).toEqual([1, 2, 3])
+    expect(new Set(pieces.map(({ segmentNumber }) => segmentNumber))).toEqual(new Set([4]))
+    expect((await archivedRecords(archive)).map(({ lsn }) => lsn)).toEqual(lsns(35))
+    await log.close()
+  })
+
   it('ships the active segment as pieces', async () => {
     const disk = new CrashFileSystem()
     const log = await openTestLog(disk)

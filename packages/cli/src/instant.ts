@@ -48,6 +48,11 @@ export function formatInstant(atUs: number): string {
   return new Date(ms).toISOString().replace('Z', `${String(atUs - ms * 1000).padStart(3, '0')}Z`)
 }
 
+/** A place in the log in words; a state without a commit has no instant. */
+export function formatPoint(lsn: number, committedAtUs: number): string {
+  return `LSN ${String(lsn)}, ${committedAtUs === 0 ? 'nothing committed yet' : formatInstant(committedAtUs)}`
+}
+
 function utcSeconds(parts: readonly (string | undefined)[], text: string): number {
   const [year = NaN, month = NaN, day = NaN, hour = NaN, minute = NaN, second = NaN] = parts.map(Number)
   const ms = Date.UTC(year, month - 1, day, hour, minute, second)

@@ -1,6 +1,6 @@
 import fc from 'fast-check'
 import { describe, expect, test } from 'vitest'
-import { formatInstant, parseBerkeleyInstant, parseInstant } from '../src/instant.ts'
+import { formatInstant, formatPoint, parseBerkeleyInstant, parseInstant } from '../src/instant.ts'
 
 const atUs = Date.UTC(2026, 10, 24, 18, 30, 0) * 1000
 
@@ -74,4 +74,9 @@ describe('Berkeley DB’s form', () => {
       )
     },
   )
+})
+
+test('a place in the log is told with its instant, the empty log without one', () => {
+  expect(formatPoint(7, atUs)).toBe('LSN 7, 2026-11-24T18:30:00.000000Z')
+  expect(formatPoint(0, 0)).toBe('LSN 0, nothing committed yet')
 })

@@ -6,6 +6,11 @@ const errors = {
   RECOVERY_NO_BASE: { kind: 'gap', hint: 'choose a target at or after the earliest restorable point' },
   // Log between the base and the target is missing; the details name it. Fetch it, or choose one of the points named.
   RECOVERY_LOG_GAP: { kind: 'gap', hint: 'put the missing log back, or choose one of the reachable points' },
+  // The home has no log, so that neither a normal nor a catastrophic recovery of it can bring anything back.
+  RECOVERY_LOG_LOST: {
+    kind: 'gap',
+    hint: 'put the log folder back, or recover into a new folder from the archive or a backup (--from)',
+  },
   // The target lies after the last archived record. Nothing proves that no commit is missing before it.
   RECOVERY_TARGET_AFTER_END: { kind: 'gap', hint: 'choose an earlier target, or ask for the latest' },
   // No restore point of that name is on the chosen timeline.

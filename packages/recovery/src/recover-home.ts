@@ -29,7 +29,7 @@ const asideName = 'data.aside'
 /**
  * Recovers a home after a crash, as opening it would, and reports what was done. Missing log is named, never skipped.
  *
- * @throws RECOVERY_LOG_GAP when there is no log at all, ENGINE_HOME_MISSING for a mistyped path, ENGINE_HOME_LOCKED while somebody has it open, ENGINE_LOG_GAP,
+ * @throws RECOVERY_LOG_LOST when there is no log at all, ENGINE_HOME_MISSING for a mistyped path, ENGINE_HOME_LOCKED while somebody has it open, ENGINE_LOG_GAP,
  * ENGINE_LOG_LOST
  */
 export function recoverHome(home: string, options: RecoverHomeOptions = {}): Promise<RecoverHomeReport> {
@@ -57,14 +57,14 @@ async function recoverWhereItLies(home: string, options: RecoverHomeOptions): Pr
 /**
  * A home whose log is gone can still open, as old as its data files or as empty as on its first day: that is no recovery.
  *
- * @throws RECOVERY_LOG_GAP
+ * @throws RECOVERY_LOG_LOST
  */
 async function requireLog(home: string): Promise<void> {
   const { logDirectory } = homeLayout(home)
   const names =
     (await nodeFileSystem.status(logDirectory)) === undefined ? [] : await nodeFileSystem.list(logDirectory)
   if (names.some((name) => parseSegmentName(name) !== undefined)) return
-  throw recoveryError('RECOVERY_LOG_GAP', 'the home has no log', { details: { logDirectory } })
+  throw recoveryError('RECOVERY_LOG_LOST', 'the home has no log', { details: { logDirectory } })
 }
 
 interface Aside {

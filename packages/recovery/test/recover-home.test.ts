@@ -64,12 +64,12 @@ test('a home whose log is gone is refused, not opened empty', async () => {
   const { logDirectory, checkpointDirectory, dataDirectory } = homeLayout(home)
   await rm(logDirectory, { recursive: true })
   await expect(recoverHome(home)).rejects.toMatchObject({
-    code: 'RECOVERY_LOG_GAP',
+    code: 'RECOVERY_LOG_LOST',
     details: { logDirectory },
   })
   await rm(checkpointDirectory, { recursive: true })
   await rm(dataDirectory, { recursive: true })
-  await expect(recoverHome(home, { catastrophic: true })).rejects.toMatchObject({ code: 'RECOVERY_LOG_GAP' })
+  await expect(recoverHome(home, { catastrophic: true })).rejects.toMatchObject({ code: 'RECOVERY_LOG_LOST' })
 })
 
 test('a missing segment is named, and a rebuild that fails costs no data files', async () => {

@@ -36,7 +36,7 @@ export const archiveRunCommand: Command = async (args, surroundings) => {
     tellEvent(event, surroundings)
   })
   try {
-    if (args.flag('once')) await Promise.race([shipper.flush().finally(end), shipper.done])
+    if (args.flag('once')) await Promise.race([shipper.flushWhole().finally(end), shipper.done])
     await shipper.done
   } finally {
     subscription.unsubscribe()

@@ -2,7 +2,7 @@ import { archiveStatus, type ArchiveStatus, type BackupRef, type SegmentStatus }
 import { homeLayout, readHomeIdentity } from '@timberline/engine'
 import { segmentName } from '@timberline/wal'
 import type { Command } from '../command.ts'
-import { formatInstant } from '../instant.ts'
+import { formatInstant, formatPoint } from '../instant.ts'
 import { columns, formatBytes, formatCount } from '../quantity.ts'
 import { existingArchive } from './archive-access.ts'
 
@@ -68,7 +68,7 @@ function summaryLines(status: ArchiveStatus, backups: readonly BackupRef[]): rea
       'backups',
       newest === undefined
         ? 'none: the log alone recovers nothing; run `timberline hotbackup -h HOME -a ARCHIVE`'
-        : `${String(backups.length)}, the newest ${newest.label} through LSN ${String(newest.endLsn)}, ${formatInstant(newest.endCommittedAtUs)}`,
+        : `${String(backups.length)}, the newest ${newest.label} through ${formatPoint(newest.endLsn, newest.endCommittedAtUs)}`,
     ],
     ...holes.map(({ fromLsn, throughLsn }) => [
       'HOLE',

@@ -4,7 +4,7 @@ import { type BackupResult, hotbackup, type HotbackupEvent, offlineBackup } from
 import type { Arguments } from '../arguments.ts'
 import type { Command, Surroundings } from '../command.ts'
 import { cliError } from '../errors.ts'
-import { formatInstant } from '../instant.ts'
+import { formatInstant, formatPoint } from '../instant.ts'
 import { columns, formatBytes, formatMs } from '../quantity.ts'
 import { existingArchive } from './archive-access.ts'
 
@@ -94,10 +94,7 @@ function linesOf(result: BackupResult): readonly string[] {
   return columns([
     ['backup', manifest.label],
     ['target', target],
-    [
-      'holds everything through',
-      `LSN ${String(manifest.endLsn)}, ${formatInstant(manifest.endCommittedAtUs)}`,
-    ],
+    ['holds everything through', formatPoint(manifest.endLsn, manifest.endCommittedAtUs)],
     ['size', `${formatBytes(bytes)} in ${String(manifest.files.length)} files`],
     ['copied', `${formatBytes(copiedBytes)} in ${formatMs(ms)}${rate}`],
     ['digest', manifest.digest === undefined ? 'not computed' : `sha256 ${manifest.digest.hex}`],

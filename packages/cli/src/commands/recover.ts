@@ -12,7 +12,7 @@ import { nodeFileSystem } from '@timberline/wal'
 import { join } from 'node:path'
 import type { Arguments } from '../arguments.ts'
 import type { Command, Outcome, Surroundings } from '../command.ts'
-import { formatInstant } from '../instant.ts'
+import { formatInstant, formatPoint } from '../instant.ts'
 import { columns, formatBytes, formatCount, formatMs } from '../quantity.ts'
 import { jsonText } from '../readable.ts'
 import { existingArchive } from './archive-access.ts'
@@ -103,7 +103,7 @@ function reportLines(report: RecoveryReport): readonly string[] {
   return columns([
     ['recovered', `${report.home} from ${report.source}`],
     ['target', report.target],
-    ['state after', `LSN ${String(lsn)}, ${formatInstant(committedAtUs)}`],
+    ['state after', formatPoint(lsn, committedAtUs)],
     ['last applied', lastApplied === undefined ? 'nothing beyond the backup' : briefText(lastApplied)],
     [
       'first dropped',
