@@ -17,6 +17,8 @@ export interface MemoryLogOptions extends LogLimits {
   readonly home: string
   /** Default: the real one. */
   readonly fileSystem?: FileSystem | undefined
+  /** A clock of commit times, in microseconds since 1970; default: the wall clock. */
+  readonly now?: (() => number) | undefined
 }
 
 /** Options of a memory database beyond memory-level's. */
