@@ -42,6 +42,11 @@ export class ByteStore {
     this.#bytes = bytes
   }
 
+  /** A copy of all of it. */
+  bytesOf(): Buffer {
+    return Buffer.from(this.#buffer.subarray(0, this.#bytes))
+  }
+
   copy(): ByteStore {
     return new ByteStore(this.#buffer.subarray(0, this.#bytes))
   }

@@ -50,6 +50,15 @@ export interface CrashFileSystemOptions {
   readonly nowMs?: () => number
 }
 
+/** What has a name on the simulated disk. */
+export interface DiskEntry {
+  readonly path: string
+  /** The same for all names of one file. */
+  readonly number: number
+  /** A copy of the bytes; `undefined` for a folder. */
+  readonly content: Buffer | undefined
+}
+
 /**
  * A file system in memory that can lose its power: `crash()` gives the file system that the next start would find. The fault
  * model is the comment at the head of this file. Errors have Node's shape and codes.
@@ -121,6 +130,24 @@ export class CrashFileSystem implements FileSystem {
     const next = new CrashFileSystem({ seed: random.integer(0x7fffffff) })
     next.#disk = this.#disk.afterCrash(chosen, random)
     return next
+  }
+
+  /** Every name below the root, each folder before what is in it: to write the disk out elsewhere. Counts as no operation. */
+  entries(): readonly DiskEntry[] {
+    const found: DiskEntry[] = []
+    const queue: { path: string; folder: MemoryFolder }[] = [{ path: '', folder: this.#disk.names.root }]
+    for (const { path, folder } of queue) {
+      for (const [name, node] of folder.live) {
+        const own = `${path}/${name}`
+        if (node.isFolder) queue.push({ path: own, folder: node })
+        found.push({
+          path: own,
+          number: node.number,
+          content: node.isFolder ? undefined : node.live.bytesOf(),
+        })
+      }
+    }
+    return found
   }
 
   async open(path: string, mode: OpenMode): Promise<CrashFileHandle> {
