@@ -66,6 +66,7 @@ export function decodeFrameHeader(bytes: Buffer, position: number, seed: number)
   // Cheap refusals first: the search for later frames asks this at every eighth byte.
   if (type === undefined || type < FRAME_GROUP || type > FRAME_FENCE || bytes[position + 15] !== 0)
     return undefined
+  if (position + FRAME_HEADER_BYTES > bytes.length) return undefined
   const checksum = bytes.readUInt32LE(position)
   if (checksum !== crc32(bytes.subarray(position + 4, position + FRAME_HEADER_BYTES), seed)) return undefined
   const header: FrameHeader = {

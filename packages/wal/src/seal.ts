@@ -93,7 +93,8 @@ export function decodeSeal(payload: Buffer): Seal | string {
     chain: payload.readUInt32LE(32),
     marks,
   }
-  const numbers = [seal.segmentBytes, seal.records, seal.firstCommittedAtUs, seal.lastCommittedAtUs]
+  const own = [seal.segmentBytes, seal.records, seal.firstCommittedAtUs, seal.lastCommittedAtUs]
+  const numbers = [...own, ...marks.flatMap(({ lsn, committedAtUs }) => [lsn, committedAtUs])]
   return numbers.every(Number.isSafeInteger) ? seal : 'the seal has a number out of range'
 }
 

@@ -95,12 +95,13 @@ export function decodeHeader(bytes: Buffer): DecodedHeader {
 }
 
 function isPlausible(header: SegmentHeader, bytes: Buffer): boolean {
-  const numbers = [header.segmentNumber, header.firstLsn, header.createdAtUs, header.previous?.bytes ?? 0]
+  const { segmentNumber, firstLsn, createdAtUs, previous } = header
+  const link = [previous?.segmentNumber ?? 0, previous?.bytes ?? 0, previous?.lastCommittedAtUs ?? 0]
   return (
-    numbers.every((value) => Number.isSafeInteger(value)) &&
+    [segmentNumber, firstLsn, createdAtUs, ...link].every((value) => Number.isSafeInteger(value)) &&
     bytes.readUInt16LE(10) === HEADER_BYTES &&
-    header.segmentNumber >= 1 &&
-    header.firstLsn >= 1 &&
+    segmentNumber >= 1 &&
+    firstLsn >= 1 &&
     header.timeline >= 1
   )
 }
