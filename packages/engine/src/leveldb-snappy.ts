@@ -1,5 +1,8 @@
 import { LeveldbCursor } from './leveldb-cursor.ts'
 
+/** The most that one packed byte can become: a copy of 64 bytes takes three. A length beyond that is a lie. */
+const UNPACKED_FACTOR = 22
+
 /**
  * Unpacks a Snappy block; `undefined` when the bytes are none, or would unpack to more than `bytesMax`.
  *
@@ -8,7 +11,7 @@ import { LeveldbCursor } from './leveldb-cursor.ts'
 export function unpackSnappy(packed: Buffer, bytesMax: number): Buffer | undefined {
   const cursor = new LeveldbCursor(packed)
   const bytes = cursor.varint()
-  if (bytes === undefined || bytes > bytesMax) return undefined
+  if (bytes === undefined || bytes > bytesMax || bytes > packed.length * UNPACKED_FACTOR) return undefined
   const unpacker = new Unpacker(cursor, Buffer.allocUnsafe(bytes))
   while (cursor.remainingBytes > 0) {
     if (!unpacker.step()) return undefined
