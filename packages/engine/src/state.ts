@@ -93,12 +93,34 @@ export async function syncData(dataDirectory: string, fileSystem: FileSystem): P
   await fileSystem.syncDirectory(dirname(dataDirectory))
 }
 
-/** Whoever has it open says so with the code LEVEL_LOCKED; every other refusal means that the folder is not sound. */
+/** What LevelDB says, in the system's words, when the disk refuses although the folder is sound. */
+const REFUSALS: readonly (readonly [words: string, systemCode: string])[] = [
+  ['No space left on device', 'ENOSPC'],
+  ['Disk quota exceeded', 'EDQUOT'],
+  ['Read-only file system', 'EROFS'],
+  ['Too many open files', 'EMFILE'],
+  ['Too many open files in system', 'ENFILE'],
+  ['Permission denied', 'EACCES'],
+]
+
+/**
+ * Whoever has it open says so with the code LEVEL_LOCKED, and a full or locked disk by the system's words; every other refusal
+ * means that the folder is not sound.
+ */
 export function openError(error: unknown, dataDirectory: string): unknown {
   const reason = error instanceof Error && error.cause instanceof Error ? error.cause : error
   if (codeOf(reason) === 'LEVEL_LOCKED') {
     return engineError('ENGINE_HOME_LOCKED', 'another process has the data folder open', {
       details: { dataDirectory },
+      cause: reason,
+    })
+  }
+  const message = reason instanceof Error ? reason.message : ''
+  const refusal = REFUSALS.find(([words]) => message.endsWith(`: ${words}`))
+  if (refusal !== undefined) {
+    // A rebuild would only need more of what is not there.
+    return engineError('ENGINE_IO_FAILED', 'the system refused to open the data folder', {
+      details: { dataDirectory, systemCode: refusal[1] },
       cause: reason,
     })
   }
