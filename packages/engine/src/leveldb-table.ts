@@ -48,10 +48,10 @@ const UNPACKED_BYTES_MAX = 1024 * 1024 * 1024
  */
 export async function findInTable(table: TableSource, userKey: Buffer): Promise<TableEntry | undefined> {
   const { index } = await readFooter(table)
-  for (const [lastKey, coded] of entriesOf(await readBlock(table, index), table)) {
+  for (const [lastKey, handle] of handlesOf(await readBlock(table, index), table)) {
     // The index names, for each block, a key not smaller than its last one.
     if (Buffer.compare(userKeyOf(lastKey, table), userKey) < 0) continue
-    const block = await readBlock(table, decodeHandle(new LeveldbCursor(coded), table))
+    const block = await readBlock(table, handle)
     for (const [key, value] of entriesOf(block, table)) {
       const order = Buffer.compare(userKeyOf(key, table), userKey)
       // Newer entries of a key come first.
@@ -70,10 +70,7 @@ export async function findInTable(table: TableSource, userKey: Buffer): Promise<
 export async function checkTable(table: TableSource): Promise<void> {
   const { metaindex, index } = await readFooter(table)
   for (const handle of [metaindex, index]) {
-    for (const [, coded] of entriesOf(await readBlock(table, handle), table)) {
-      const block = decodeHandle(new LeveldbCursor(coded), table)
-      await readStored(table, block)
-    }
+    for (const [, block] of handlesOf(await readBlock(table, handle), table)) await readStored(table, block)
   }
 }
 
@@ -117,13 +114,28 @@ async function readStored(
   return { data: covered.subarray(0, handle.bytes), packing: covered.readUInt8(handle.bytes) }
 }
 
-/** Keys and values of a block in order; each key shares a prefix with the one before it. */
+/** The blocks that a block of handles names, in order. LevelDB writes one behind the other, so that none is read twice. */
+function* handlesOf(block: Buffer, table: TableSource): Generator<[Buffer, BlockHandle], void> {
+  let endBytes = 0
+  for (const [key, coded] of entriesOf(block, table)) {
+    const handle = decodeHandle(new LeveldbCursor(coded), table)
+    if (handle.position < endBytes) throw damaged(table, 'names its blocks out of order')
+    endBytes = handle.position + handle.bytes
+    yield [key, handle]
+  }
+}
+
+/**
+ * Keys and values of a block in order; each key shares a prefix with the one before it. A key is valid until the next one is
+ * asked for: it is mended in place, because a copy of each would grow with the square of a block made for that.
+ */
 function* entriesOf(block: Buffer, table: TableSource): Generator<[Buffer, Buffer], void> {
   const restartCount = block.length < 4 ? -1 : block.readUInt32LE(block.length - 4)
   const endBytes = block.length - 4 - restartCount * 4
   if (restartCount < 0 || endBytes < 0) throw damaged(table, 'has a block without a directory')
   const cursor = new LeveldbCursor(block.subarray(0, endBytes))
   let key: Buffer = Buffer.alloc(0)
+  let room: Buffer = Buffer.alloc(0)
   while (cursor.remainingBytes > 0) {
     const sharedBytes = cursor.varint()
     const ownBytes = cursor.varint()
@@ -136,7 +148,14 @@ function* entriesOf(block: Buffer, table: TableSource): Generator<[Buffer, Buffe
     if (own === undefined || value === undefined || sharedBytes > key.length) {
       throw damaged(table, 'has an entry that reaches outside its block')
     }
-    key = sharedBytes === 0 ? own : Buffer.concat([key.subarray(0, sharedBytes), own])
+    const keyBytes = sharedBytes + own.length
+    if (keyBytes > room.length) {
+      const wider = Buffer.allocUnsafe(keyBytes * 2)
+      key.copy(wider, 0, 0, sharedBytes)
+      room = wider
+    }
+    room.set(own, sharedBytes)
+    key = room.subarray(0, keyBytes)
     yield [key, value]
   }
 }
