@@ -1,0 +1,251 @@
+// The decoders of the log: segments and their parts, and the small files beside them.
+import {
+  decodeSegment,
+  decodeSegmentHeader,
+  listSegments,
+  liveHolds,
+  openLog,
+  parseSegmentName,
+  readConfirmations,
+  readLog,
+  segmentName,
+  verifySegment,
+  type LogRecord,
+} from '@timberline/wal'
+import { goldenFiles, IDENTITY, tickingClock } from '../../packages/wal/test/log-scenario.ts'
+import { decodeFrameHeader, decodeGroup, FRAME_GROUP } from '../../packages/wal/src/frame.ts'
+import { decodeSeal, sealBytesFromTrailer } from '../../packages/wal/src/seal.ts'
+import { summaryFromEnds } from '../../packages/wal/src/segment-file.ts'
+import { decodeHeader, encodeHeader } from '../../packages/wal/src/segment-header.ts'
+import { processIdentity } from '../../packages/wal/src/process-identity.ts'
+import { repairFrame, repairSegment, repairSegmentHeader } from './checksums.ts'
+import { type Decoder, orRefused, packFiles, Refused, unpackFiles } from './decoder.ts'
+import { countedSource, filesInMemory } from './memory-files.ts'
+
+const FRAME_SEED = 0x5eed
+const HEADER = encodeHeader({
+  ...IDENTITY,
+  segmentNumber: 2,
+  firstLsn: 8,
+  createdAtUs: 1_700_000_000_000_000,
+  previous: { segmentNumber: 1, bytes: 1000, sealChecksum: 99, lastCommittedAtUs: 1_600_000_000_000_000 },
+})
+
+/** Frames of the golden segments, each with its header. */
+async function goldenFrames(type: number): Promise<Buffer[]> {
+  const { sealed, unsealed } = await goldenFiles()
+  return [sealed, unsealed].flatMap((segment) => {
+    const frames: Buffer[] = []
+    for (let at = 96; at + 40 <= segment.length; ) {
+      const end = at + 40 + Math.ceil(segment.readUInt32LE(at + 8) / 8) * 8
+      if (segment[at + 14] === type) frames.push(Buffer.from(segment.subarray(at, end)))
+      at = end
+    }
+    return frames
+  })
+}
+
+async function drain(groups: AsyncIterable<LogRecord[]>): Promise<LogRecord[]> {
+  const records: LogRecord[] = []
+  for await (const group of groups) records.push(...group)
+  return records
+}
+
+/** Both segments of a log through everything that reads a log, and then through the writer that goes on with it. */
+async function throughLog(first: Buffer, second: Buffer): Promise<unknown> {
+  const directory = '/log'
+  const fileSystem = await filesInMemory({
+    [`/log/${segmentName(1)}`]: first,
+    [`/log/${segmentName(2)}`]: second,
+  })
+  const found: unknown[] = []
+  let refusal: unknown
+  const attempt = async (work: () => Promise<unknown>): Promise<void> => {
+    try {
+      found.push(await work())
+    } catch (error) {
+      refusal ??= error
+      // Only the first refusal is told; one without a code must not hide behind it.
+      if (!(error instanceof Error) || error.name !== 'TimberlineError') throw error
+    }
+  }
+  await attempt(() => listSegments(directory, fileSystem))
+  await attempt(() => listSegments(directory, fileSystem, { scan: true }))
+  await attempt(() => drain(readLog({ directory, fromLsn: 1, fileSystem })))
+  await attempt(async () => {
+    const log = await openLog({ directory, identity: IDENTITY, fileSystem, now: tickingClock(), preallocateBytes: 0 })
+    try {
+      found.push(await log.commit(Buffer.from('after')))
+    } finally {
+      await log.close()
+    }
+    return drain(readLog({ directory, fromLsn: 1, fileSystem }))
+  })
+  if (refusal !== undefined) throw refusal as Error
+  return found
+}
+
+export const walDecoders: readonly Decoder[] = [
+  {
+    name: 'segment-header',
+    covers: ['wal/segment-header.ts#decodeHeader'],
+    codes: [],
+    seeds: () => [HEADER],
+    repair: repairSegmentHeader,
+    decode: (input) => {
+      const decoded = decodeHeader(input)
+      return decoded.type === 'whole' ? decoded.header : new Refused(decoded.problem)
+    },
+  },
+  {
+    name: 'frame-header',
+    covers: ['wal/frame.ts#decodeFrameHeader'],
+    codes: [],
+    seeds: async () =>
+      [...(await goldenFrames(1)), ...(await goldenFrames(2))].map((frame) =>
+        repairFrame(Buffer.from(frame.subarray(0, 40)), FRAME_SEED),
+      ),
+    repair: (input) => repairFrame(input, FRAME_SEED),
+    decode: (input) => orRefused(decodeFrameHeader(input, 0, FRAME_SEED)),
+  },
+  {
+    name: 'group',
+    covers: ['wal/frame.ts#decodeGroup', 'wal/little-endian.ts#readU64'],
+    codes: [],
+    // The header says how many records there are and when the first was made: both stand before the payload here.
+    seeds: async () =>
+      (await goldenFrames(1)).map((frame) => {
+        const payload = frame.subarray(40, 40 + frame.readUInt32LE(8))
+        return Buffer.concat([frame.subarray(12, 14), frame.subarray(32, 40), payload])
+      }),
+    decode: (input) => {
+      if (input.length < 10) return new Refused('too short for the test')
+      const committedAtUs = Number(input.readBigUInt64LE(2))
+      const frame = { type: FRAME_GROUP, checksum: 0, payloadChecksum: 0, firstLsn: 9, durableLsn: 8 }
+      const header = { ...frame, payloadBytes: input.length - 10, records: input.readUInt16LE(0), committedAtUs }
+      return orRefused(decodeGroup(header, input.subarray(10)))
+    },
+  },
+  {
+    name: 'seal',
+    covers: ['wal/seal.ts#decodeSeal'],
+    codes: [],
+    seeds: async () => (await goldenFrames(2)).map((frame) => frame.subarray(40)),
+    decode: (input) => orRefused(decodeSeal(input)),
+  },
+  {
+    name: 'seal-trailer',
+    covers: ['wal/seal.ts#sealBytesFromTrailer'],
+    codes: [],
+    seeds: async () => (await goldenFrames(2)).map((frame) => frame.subarray(-8)),
+    decode: (input) => orRefused(sealBytesFromTrailer(input)),
+  },
+  {
+    name: 'segment',
+    covers: [
+      'wal/segment-decoder.ts#decodeSegment',
+      'wal/segment-decoder.ts#decodeSegmentHeader',
+      'wal/segment-file.ts#readHeader',
+      'wal/segment-file.ts#readSeal',
+      'wal/frame-reader.ts##decode',
+      'wal/tail-verdict.ts#judgeTail',
+    ],
+    codes: ['WAL_CORRUPT', 'WAL_FORMAT'],
+    seeds: async () => Object.values(await goldenFiles()),
+    repair: repairSegment,
+    allocationBytes: 512 * 1024,
+    decode: async (input) => {
+      const header = await decodeSegmentHeader(countedSource(input))
+      const ends = await summaryFromEnds(countedSource(input), header)
+      const records = await drain(decodeSegment(countedSource(input), { last: true }))
+      const summary = await verifySegment(countedSource(input), { last: true })
+      // Whoever reads only the ends of a segment must not be told of another segment than who reads it all.
+      return { header, ends, records, summary }
+    },
+  },
+  {
+    name: 'sealed-segment',
+    covers: [],
+    codes: ['WAL_CORRUPT', 'WAL_FORMAT', 'WAL_FOREIGN'],
+    seeds: async () => [(await goldenFiles()).tiny, (await goldenFiles()).sealed],
+    repair: repairSegment,
+    allocationBytes: 512 * 1024,
+    decode: (input) => drain(decodeSegment(countedSource(input), { last: false, expect: IDENTITY })),
+  },
+  {
+    name: 'log-folder',
+    covers: ['wal/log-walker.ts#step', 'wal/log-opening.ts#openSegments', 'wal/segment-list.ts#summarize'],
+    codes: ['WAL_CORRUPT', 'WAL_FORMAT'],
+    rareCodes: ['WAL_FOREIGN', 'WAL_GAP'],
+    seeds: async () => {
+      const { sealed, unsealed, zeroFilled } = await goldenFiles()
+      return [packFiles([sealed, unsealed]), packFiles([sealed, zeroFilled])]
+    },
+    repair: (input) => {
+      const [first = input, second = input] = unpackFiles(input, 2)
+      repairSegment(first)
+      // The second segment goes on where the first one ends, or its link would refuse all else.
+      if (second.length >= 96 && first.length >= 8) {
+        second.writeBigUInt64LE(BigInt(first.length), 64)
+        const sealBytes = first.readUInt32LE(first.length - 8)
+        if (sealBytes >= 4 && sealBytes <= first.length - 96) second.writeUInt32LE(first.readUInt32LE(first.length - sealBytes), 80)
+      }
+      repairSegment(second)
+      return input
+    },
+    inputs: 300,
+    allocationBytes: 2 * 1024 * 1024,
+    decode: (input) => {
+      const [first = input, second = input] = unpackFiles(input, 2)
+      return throughLog(Buffer.from(first), Buffer.from(second))
+    },
+  },
+  {
+    name: 'hold',
+    covers: ['wal/holds.ts#readHold'],
+    codes: ['WAL_INVALID'],
+    shape: 'json',
+    seeds: () => [
+      Buffer.from(
+        JSON.stringify({
+          ...processIdentity(process.pid),
+          purpose: 'backup',
+          fromSegment: 3,
+          createdAtMs: 1_700_000_000_000,
+        }),
+      ),
+    ],
+    anyNumber: true,
+    inputBytesMax: 128 * 1024,
+    inputs: 400,
+    decode: async (input) => {
+      const name = `hold.${String(process.pid)}.00ff.json`
+      const [hold] = await liveHolds('/log', await filesInMemory({ [`/log/${name}`]: input }))
+      return orRefused(hold, 'its process is gone')
+    },
+  },
+  {
+    name: 'confirmation',
+    covers: ['wal/confirmations.ts#readConfirmation'],
+    codes: ['WAL_CONFIRMATION_DAMAGED', 'WAL_INVALID'],
+    shape: 'json',
+    seeds: () => [
+      Buffer.from(
+        JSON.stringify({ name: 'archive', segmentNumber: 3, lsn: 40, timeline: 1, confirmedAtMs: 1_700_000_000_000 }),
+      ),
+    ],
+    inputBytesMax: 128 * 1024,
+    inputs: 400,
+    decode: async (input) =>
+      readConfirmations('/log', await filesInMemory({ '/log/confirmed.archive.json': input })),
+  },
+  {
+    name: 'segment-name',
+    covers: ['wal/segment-name.ts#parseSegmentName'],
+    codes: [],
+    shape: 'text',
+    seeds: () => [Buffer.from(segmentName(1)), Buffer.from(segmentName(9_999_999_999))],
+    decode: (input) => orRefused(parseSegmentName(input.toString())),
+    encode: (value: number) => Buffer.from(segmentName(value)),
+  },
+]
