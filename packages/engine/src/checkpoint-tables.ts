@@ -3,8 +3,8 @@
  * never given to other content, and LevelDB is never opened on it: it would write a table number from after the
  * checkpoint through the shared content, and destroy the live table.
  */
-import { join } from 'node:path'
-import { removeIfPresent } from '@timberline/wal'
+import { dirname, join } from 'node:path'
+import { makeDirectoryDurable, removeIfPresent } from '@timberline/wal'
 import type { FileSystem } from '@timberline/wal'
 import type { CheckpointTable } from './checkpoint-manifest.ts'
 import { inParallel } from './checkpoint-workers.ts'
@@ -48,7 +48,9 @@ export async function linkVersion(
   reader: VersionReader,
   place: LinkPlace & { readonly published: ReadonlyMap<number, CheckpointTable> },
 ): Promise<LinkedVersion> {
-  await place.fileSystem.makeDirectory(place.tablesDirectory)
+  // A checkpoint whose folder's own name were lost would be lost with it, after the log below it has gone.
+  await makeDirectoryDurable(dirname(place.tablesDirectory), place.fileSystem)
+  await makeDirectoryDurable(place.tablesDirectory, place.fileSystem)
   const linked = new Map<number, CheckpointTable>()
   let found = first
   for (let tries = 1; tries <= TRIES_MAX; tries += 1) {
