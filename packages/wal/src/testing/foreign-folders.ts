@@ -70,6 +70,30 @@ export class ForeignFolders {
     })
   }
 
+  /** Enters all that is there, hard links as such, and makes it durable. */
+  adoptAll(): Promise<void> {
+    return this.#inTurn(async () => {
+      const firstNames = new Map<number, string>()
+      for (const folder of foldersFrom(this.#root)) {
+        if (FLEETING.test(relative(this.#root, folder))) continue
+        await this.#disk.makeDirectory(this.#inside(folder))
+        for (const name of namesIn(folder) ?? []) {
+          const path = join(folder, name)
+          const stat = statOf(path)
+          const isLeveldbs = isForeignFolder(folder) && !KEPT.test(name)
+          if (stat?.isFile() !== true || isLeveldbs || FLEETING.test(relative(this.#root, path))) continue
+          const first = firstNames.get(stat.ino)
+          firstNames.set(stat.ino, first ?? path)
+          if (first === undefined) await this.#enter(path, true)
+          else await this.#disk.link(this.#inside(first), this.#inside(path))
+          this.stamp(path)
+        }
+        await this.#disk.syncDirectory(this.#inside(dirname(folder)))
+        await this.#disk.syncDirectory(this.#inside(folder))
+      }
+    })
+  }
+
   /** Makes sure that the mirror knows the folders on the way that are there. */
   adoptFolder(folder: string): Promise<void> {
     return this.#inTurn(() => this.#adoptFolder(folder))

@@ -59,6 +59,13 @@ export class MirrorFileSystem implements FileSystem {
   readonly disk: CrashFileSystem
   readonly #foreign: ForeignFolders
 
+  /** A mirror of a folder that has something in it, all of it durable: for a life that begins on a captured state. */
+  static async over(root: string, options: MirrorFileSystemOptions = {}): Promise<MirrorFileSystem> {
+    const mirror = new MirrorFileSystem(root, options)
+    await mirror.#foreign.adoptAll()
+    return mirror
+  }
+
   /** @param root - an existing folder, empty so far. */
   constructor(root: string, options: MirrorFileSystemOptions = {}) {
     this.root = root
