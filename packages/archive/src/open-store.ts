@@ -10,6 +10,15 @@ export function openStore(url: string): ArchiveStore {
   const scheme = SCHEME.exec(url)?.[1]
   if (scheme === undefined && url !== '') return directoryStore(url)
   if (scheme === 'dir' && url.length > 4) return directoryStore(url.slice(4))
-  if (scheme === 'file') return directoryStore(fileURLToPath(url))
+  if (scheme === 'file') return directoryStore(pathOf(url))
   throw archiveError('ARCHIVE_URL_UNKNOWN', 'no store is known for this address', { details: { url } })
+}
+
+/** A file of another host, or a path with a coded slash, is an address of no folder here. */
+function pathOf(url: string): string {
+  try {
+    return fileURLToPath(url)
+  } catch (cause) {
+    throw archiveError('ARCHIVE_URL_UNKNOWN', 'the address names no folder', { details: { url }, cause })
+  }
 }
