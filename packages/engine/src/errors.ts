@@ -1,4 +1,4 @@
-import { errorsFrom, type ErrorMaker } from '@timberline/wal'
+import { errorsFrom, TimberlineError, type ErrorMaker } from '@timberline/wal'
 
 /** The stable codes of this package. */
 export type EngineCode =
@@ -203,4 +203,23 @@ export function codeOf(error: unknown): string | undefined {
   if (!(error instanceof Error)) return undefined
   const code: unknown = Reflect.get(error, 'code')
   return typeof code === 'string' ? code : undefined
+}
+
+/**
+ * Runs what was asked of a home, so that it fails only with errors that have a code and a next step: those of the system are
+ * wrapped, once, here. LevelDB's own keep the codes that programs made for Level look for.
+ */
+export async function atHomeBoundary<Result>(home: string, work: () => Promise<Result>): Promise<Result> {
+  try {
+    return await work()
+  } catch (cause) {
+    const systemCode = codeOf(cause)
+    if (cause instanceof TimberlineError || systemCode === undefined || !/^E[A-Z0-9]+$/.test(systemCode)) {
+      throw cause
+    }
+    throw engineError('ENGINE_IO_FAILED', 'the system refused to work on a file of the home', {
+      details: { home, systemCode },
+      cause,
+    })
+  }
 }

@@ -3,6 +3,7 @@ import type { FileSystem, Flushed, Log, LogRecord } from '@timberline/wal'
 import { VolatileLog } from './commit-log.ts'
 import type { CommitLog } from './commit-log.ts'
 import { Engine, QUEUED_BYTES_MAX } from './engine.ts'
+import { atHomeBoundary } from './errors.ts'
 import { newHomeIdentity, readHomeIdentity, writeHomeIdentity } from './home-identity.ts'
 import type { HomeIdentity } from './home-identity.ts'
 import { homeLayout } from './home-layout.ts'
@@ -50,7 +51,7 @@ export async function openMemorySession(
       engine?.failed(error)
     },
   }
-  const log = await openCommitLog(native, options.log, hooks)
+  const log = await atHomeBoundary(options.log?.home ?? '', () => openCommitLog(native, options.log, hooks))
   engine = new Engine({
     native,
     position: await native.applied(),

@@ -8,7 +8,7 @@ import { openCheckpointKeeper } from './checkpoint-keeper.ts'
 import type { CheckpointKeeper } from './checkpoint-keeper.ts'
 import type { DigestSource } from './digest.ts'
 import { Engine, QUEUED_BYTES_MAX } from './engine.ts'
-import { engineError } from './errors.ts'
+import { atHomeBoundary, engineError } from './errors.ts'
 import { admitHome } from './home-admission.ts'
 import { newHomeIdentity, writeHomeIdentity } from './home-identity.ts'
 import type { HomeIdentity } from './home-identity.ts'
@@ -43,7 +43,7 @@ export interface SessionBase {
 export async function openSession(base: SessionBase): Promise<Session> {
   const closers: Closer[] = []
   try {
-    return await new Opening(base, closers).run()
+    return await atHomeBoundary(base.home, () => new Opening(base, closers).run())
   } catch (error) {
     // The reason for the failure is what the caller must hear; what closing adds to it is not.
     for (const close of closers.toReversed()) await close().catch(() => undefined)

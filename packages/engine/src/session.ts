@@ -10,6 +10,7 @@ import type { ControlServer } from './control-server.ts'
 import { stateDigest } from './digest.ts'
 import type { DigestSource, StateDigest } from './digest.ts'
 import type { Engine } from './engine.ts'
+import { atHomeBoundary } from './errors.ts'
 import { readBackupDue } from './home-backup-due.ts'
 import type { HomeLayout } from './home-layout.ts'
 import type { EngineEvent, OpenReport } from './open-options.ts'
@@ -85,11 +86,11 @@ export class Session {
   }
 
   checkpoint(request?: CheckpointRequest): Promise<CheckpointInfo> {
-    return this.#parts.keeper.take(request)
+    return this.#guarded(() => this.#parts.keeper.take(request))
   }
 
   switchSegment(): Promise<SegmentSummary> {
-    return this.#parts.log.roll()
+    return this.#guarded(() => this.#parts.log.roll())
   }
 
   /** The digest of the state at the LSN that it names; writers go on. */
@@ -103,7 +104,11 @@ export class Session {
     }
   }
 
-  async status(): Promise<HomeStatus> {
+  status(): Promise<HomeStatus> {
+    return this.#guarded(() => this.#status())
+  }
+
+  async #status(): Promise<HomeStatus> {
     const { engine, keeper, log, layout, report } = this.#parts
     const backupDue = await readBackupDue(layout.home)
     return {
@@ -129,7 +134,15 @@ export class Session {
    * Waits for what is under way, takes a last checkpoint so that the next open has nothing to replay, and closes. What
    * cannot be done is done by the next open: it is as after a crash.
    */
-  async close(): Promise<void> {
+  close(): Promise<void> {
+    return this.#guarded(() => this.#close())
+  }
+
+  #guarded<Result>(work: () => Promise<Result>): Promise<Result> {
+    return atHomeBoundary(this.#parts.layout.home, work)
+  }
+
+  async #close(): Promise<void> {
     const { engine, keeper } = this.#parts
     await engine.close()
     if (engine.failure === undefined) {

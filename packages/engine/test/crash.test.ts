@@ -244,3 +244,20 @@ describe('a failing log', () => {
     },
   )
 })
+
+describe('a home whose files the system refuses to read', () => {
+  test('does not open, and says so by a code with a next step', async () => {
+    const home = join(folder, 'refused')
+    const fileSystem = new FaultFileSystem(nodeFileSystem)
+    const db = new TimberLevel(home, { fileSystem })
+    await db.put('a', '1')
+    await db.close()
+    fileSystem.inject(failOn({ kind: 'open', path: 'timberline.json' }, 'EMFILE'))
+    await expect(db.open()).rejects.toMatchObject({
+      cause: { code: 'ENGINE_IO_FAILED', details: { home, systemCode: 'EMFILE' }, cause: { code: 'EMFILE' } },
+    })
+    await db.open()
+    expect(await db.get('a')).toBe('1')
+    await db.close()
+  })
+})

@@ -87,6 +87,7 @@ export type WalCode =
   | 'WAL_FAILED'
   | 'WAL_WRITE_FAILED'
   | 'WAL_SYNC_FAILED'
+  | 'WAL_IO_FAILED'
   | 'WAL_CONFIRMATION_DAMAGED'
   | 'WAL_ABORTED'
 
@@ -127,6 +128,8 @@ export const walError: ErrorMaker<WalCode> = errorsFrom<WalCode>({
     kind: 'unavailable',
     hint: 'Mend the device, reopen the log and look whether the records are there.',
   },
+  // The system refused a file operation while the log was opened, closed or pruned; no record is lost by it.
+  WAL_IO_FAILED: { kind: 'unavailable', hint: 'See the cause; mend the device, then open the log again.' },
   // A confirmation file cannot be read; while it cannot, nothing may be removed on the strength of it.
   WAL_CONFIRMATION_DAMAGED: {
     kind: 'corruption',
@@ -140,4 +143,21 @@ export const walError: ErrorMaker<WalCode> = errorsFrom<WalCode>({
 export function systemCode(error: unknown): string | undefined {
   if (typeof error !== 'object' || error === null || !('code' in error)) return undefined
   return typeof error.code === 'string' ? error.code : undefined
+}
+
+/**
+ * Runs what the owner of a log asked for outside of a commit, so that it fails only with errors that have a code and a next
+ * step: those of the system are wrapped, once, here.
+ */
+export async function atLogBoundary<Result>(directory: string, work: () => Promise<Result>): Promise<Result> {
+  try {
+    return await work()
+  } catch (cause) {
+    const code = systemCode(cause)
+    if (cause instanceof TimberlineError || code === undefined || !/^E[A-Z0-9]+$/.test(code)) throw cause
+    throw walError('WAL_IO_FAILED', 'the system refused to work on a file of the log', {
+      details: { directory, systemCode: code },
+      cause,
+    })
+  }
 }

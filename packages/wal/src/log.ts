@@ -1,7 +1,7 @@
 import { join } from 'node:path'
 import { ActiveSegment } from './active-segment.ts'
 import { removeIfPresent } from './atomic-file.ts'
-import { walError } from './errors.ts'
+import { atLogBoundary, walError } from './errors.ts'
 import { Listeners, type WalEvent } from './events.ts'
 import { Flusher } from './flusher.ts'
 import { liveHolds } from './holds.ts'
@@ -23,7 +23,7 @@ export interface AppendOptions {
  * Opens a log for writing: verifies its segments, cuts off a torn tail, makes the rest durable. Exactly one writer may have a
  * folder open; to see to that is the owner's task.
  *
- * @throws WAL_CORRUPT, WAL_GAP, WAL_FOREIGN, WAL_FORMAT, WAL_INVALID
+ * @throws WAL_CORRUPT, WAL_GAP, WAL_FOREIGN, WAL_FORMAT, WAL_INVALID, WAL_IO_FAILED
  * @example
  * const log = await openLog({ directory, identity: { environmentId: '00'.repeat(16), timeline: 1 } })
  * const { lsn } = await log.commit(Buffer.from('hello'))
@@ -31,9 +31,11 @@ export interface AppendOptions {
  */
 export async function openLog(options: OpenLogOptions): Promise<Log> {
   const settings = completeOptions(options)
-  const { opened, place } = await openSegments(settings)
-  const segment = await ActiveSegment.open(place, settings)
-  return new Log({ settings, opened, segment })
+  return atLogBoundary(settings.directory, async () => {
+    const { opened, place } = await openSegments(settings)
+    const segment = await ActiveSegment.open(place, settings)
+    return new Log({ settings, opened, segment })
+  })
 }
 
 /** A log open for writing. */
@@ -128,9 +130,17 @@ export class Log {
   /**
    * Removes sealed segments with smaller numbers, from the oldest on, up to the first that a live hold needs; returns the
    * names of what was removed.
+   *
+   * @throws WAL_IO_FAILED
    */
   async removeSegmentsBelow(segmentNumber: number): Promise<readonly string[]> {
     this.#refuseClosed()
+    const names = await atLogBoundary(this.directory, () => this.#removeBelow(segmentNumber))
+    if (names.length > 0) this.#listeners.emit({ type: 'segments.removed', names })
+    return names
+  }
+
+  async #removeBelow(segmentNumber: number): Promise<readonly string[]> {
     const { directory, fileSystem } = this.#settings
     const limit = Math.min(segmentNumber, this.activeSegment)
     const names: string[] = []
@@ -144,7 +154,6 @@ export class Log {
       // Durable before the next goes: after power loss, too, only the oldest may be missing.
       await fileSystem.syncDirectory(directory)
     }
-    if (names.length > 0) this.#listeners.emit({ type: 'segments.removed', names })
     return names
   }
 
@@ -153,11 +162,15 @@ export class Log {
     return this.#listeners.add(listener)
   }
 
-  /** Makes everything durable and closes the log, without sealing; idempotent. After a failure it only lets go of the file. */
+  /**
+   * Makes everything durable and closes the log, without sealing; idempotent. After a failure it only lets go of the file.
+   *
+   * @throws WAL_WRITE_FAILED, WAL_SYNC_FAILED, WAL_IO_FAILED
+   */
   close(): Promise<void> {
-    this.#closing ??= this.#flusher
-      .close()
-      .finally(() => this.#listeners.emit({ type: 'log.closed', lastLsn: this.#flusher.durableLsn }))
+    this.#closing ??= atLogBoundary(this.directory, () => this.#flusher.close()).finally(() =>
+      this.#listeners.emit({ type: 'log.closed', lastLsn: this.#flusher.durableLsn }),
+    )
     return this.#closing
   }
 

@@ -143,3 +143,26 @@ describe('a failed sync', () => {
     expect(() => log.append(Buffer.from('b'))).toThrow(expect.objectContaining({ code: 'WAL_FAILED' }))
   })
 })
+
+describe('a refusal outside of a commit', () => {
+  it.each(['open', 'close', 'removeSegmentsBelow'] as const)(
+    'while the log does %s has a code and a next step',
+    async (doing) => {
+      const disk = new FaultFileSystem(new CrashFileSystem())
+      const log = await openMemoryLog(disk)
+      await log.commit(Buffer.from('kept'))
+      await log.roll()
+      disk.inject(failOn({ kind: ['list', 'close'] }, 'EMFILE'))
+      const done = {
+        open: () => openMemoryLog(disk),
+        close: () => log.close(),
+        removeSegmentsBelow: () => log.removeSegmentsBelow(2),
+      }[doing]()
+      await expect(done).rejects.toMatchObject({
+        code: 'WAL_IO_FAILED',
+        details: { systemCode: 'EMFILE' },
+        cause: { code: 'EMFILE' },
+      })
+    },
+  )
+})
