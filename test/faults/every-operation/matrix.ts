@@ -1,0 +1,270 @@
+/**
+ * The runner: counts the file operations of a clean run, strikes each with each fault, and holds what is left against the model;
+ * then strikes the recovery, and the recovery of that.
+ */
+import { FaultFileSystem, failAt, seededRandom, type Fault } from '@timberline/wal/testing'
+import { Row, outcomeOf } from './outcome.ts'
+import type { Place } from './place.ts'
+import { Promises } from './promises.ts'
+import type { Act, Machine, Scenario } from './scenario.ts'
+
+/** How much of the matrix is tried. */
+export interface Extent {
+  readonly seed: number
+  /** Faults in the operation itself; Infinity for all of them. */
+  readonly faults: number
+  /** Crashes in the recovery of each crash that is followed up; Infinity for every operation of it. */
+  readonly crashesAgain: number
+  /** Of the crashes at depth 1, every so many is followed up to depth 3. */
+  readonly followEvery: number
+  /** Outcomes tried of each power loss. */
+  readonly states: number
+}
+
+interface Strike {
+  readonly index: number
+  readonly fault: Fault
+  readonly once: boolean
+}
+
+/** A place of which it is known what it must hold. */
+interface Standing {
+  readonly place: Place
+  readonly promises: Promises
+  /** Which way it came about, for messages. */
+  readonly way: string
+}
+
+const FAULTS: readonly Omit<Strike, 'index'>[] = [
+  { fault: 'crash', once: true },
+  { fault: 'crash-after', once: true },
+  ...(['EIO', 'ENOSPC', 'EMFILE', 'short', 'EIO-after'] as const).flatMap((fault) => [
+    { fault, once: true },
+    { fault, once: false },
+  ]),
+]
+
+/** So long may any step take before it counts as hung: nothing here waits for anything but itself. */
+const HANG_MS = 60_000
+const DEPTH_MAX = 3
+const CLEAN_RUNS = 2
+
+/** What went wrong, in words that say how to have it again. */
+export interface Outgrown {
+  readonly row: Row
+  readonly problems: readonly string[]
+}
+
+/** Runs the whole matrix of one scenario over what was prepared. */
+export async function runMatrix(
+  scenario: Scenario,
+  pristine: Standing['place'][],
+  extent: Extent,
+): Promise<Outgrown> {
+  const row = new Row(scenario.name)
+  const problems: string[] = []
+  const starts: Standing[] = []
+  for (const place of pristine) {
+    const promises = new Promises()
+    await scenario.prepare({ fileSystem: place.fileSystem, root: place.root, promises })
+    starts.push({ place, promises, way: '' })
+  }
+  const trials = new Trials({ scenario, extent, row, problems })
+  await trials.runAll(starts)
+  return { row, problems }
+}
+
+class Trials {
+  readonly #scenario: Scenario
+  readonly #extent: Extent
+  readonly #row: Row
+  readonly #problems: string[]
+  #crashes = 0
+
+  constructor(parts: { scenario: Scenario; extent: Extent; row: Row; problems: string[] }) {
+    this.#scenario = parts.scenario
+    this.#extent = parts.extent
+    this.#row = parts.row
+    this.#problems = parts.problems
+  }
+
+  async runAll(starts: readonly Standing[]): Promise<void> {
+    const operations = await this.#cleanCount(starts)
+    this.#row.operations = operations
+    const strikes = Array.from({ length: operations }, (_, at) =>
+      FAULTS.map((each) => ({ ...each, index: at + 1 })),
+    ).flat()
+    const chosen = spread(strikes, this.#extent.faults, this.#extent.seed).entries()
+    const lane = async (): Promise<void> => {
+      for (const [number, strike] of chosen) {
+        const start = starts[number % starts.length]
+        if (start !== undefined) await this.#trial(start, strike)
+      }
+    }
+    await Promise.all(Array.from({ length: this.#scenario.lanes ?? 1 }, lane))
+  }
+
+  /** The operations of a run without faults, which must succeed and hold. */
+  async #cleanCount(starts: readonly Standing[]): Promise<number> {
+    let most = 0
+    for (let run = 0; run < CLEAN_RUNS; run += 1) {
+      for (const start of starts) {
+        const place = await start.place.copy()
+        const promises = start.promises.copy()
+        const { error, operations } = await this.#strike({ place, promises, way: 'clean run' }, undefined)
+        if (error !== undefined) throw error
+        most = Math.max(most, operations)
+        await this.#scenario.check({ ...place, promises })
+        await place.remove()
+      }
+    }
+    return most
+  }
+
+  async #trial(start: Standing, strike: Strike): Promise<void> {
+    const place = await start.place.copy()
+    const promises = start.promises.copy()
+    const way = `${strike.fault}${strike.once ? '' : ' for good'} at ${strike.index}`
+    const standing = { place, promises, way }
+    const done = await this.#strike(standing, strike)
+    this.#count(done, 1, way)
+    await this.#aftermath(standing, strike)
+    await place.remove()
+  }
+
+  async #aftermath(standing: Standing, { index, fault }: Strike): Promise<void> {
+    const { seed, followEvery, states } = this.#extent
+    const isCrash = fault.startsWith('crash')
+    if (isCrash) this.#crashes += 1
+    const isFollowed = isCrash && this.#crashes % followEvery === 0
+    // A fault that was survived may be followed by a loss of power too; without one, the place stays as it is.
+    const afterPower = await standing.place.afterCrash(seed + index, isCrash ? states : 1)
+    const places = isCrash ? afterPower : [...new Set([...afterPower, standing.place])]
+    for (const [number, place] of places.entries()) {
+      const state = { ...standing, place, way: `${standing.way}, state ${number}` }
+      if (isFollowed && number === 0) await this.#recoverStruck(state, 2)
+      await this.#recoverAndCheck(state)
+    }
+  }
+
+  /** Crashes the recovery at its operations, and the recovery of that. */
+  async #recoverStruck(standing: Standing, depth: number): Promise<void> {
+    const clean = await standing.place.copy()
+    const { operations, error } = await this.#strikeAgain(
+      { ...standing, place: clean, promises: standing.promises.copy() },
+      undefined,
+    )
+    await clean.remove()
+    // The plain recovery of the same state is about to tell the same as a problem.
+    if (error !== undefined) return
+    const all = Array.from({ length: operations }, (_, at) => at + 1)
+    for (const index of spread(all, this.#extent.crashesAgain, this.#extent.seed + depth)) {
+      const place = await standing.place.copy()
+      const promises = standing.promises.copy()
+      const way = `${standing.way}, then crash at ${index} of the recovery`
+      const struck = { place, promises, way }
+      const done = await this.#strikeAgain(struck, { index, fault: 'crash', once: true })
+      this.#count(done, depth, way)
+      for (const after of await place.afterCrash(this.#extent.seed + index, 1)) {
+        const state = { ...struck, place: after }
+        if (depth < DEPTH_MAX) await this.#recoverStruck(state, depth + 1)
+        await this.#recoverAndCheck(state)
+      }
+      await place.remove()
+    }
+  }
+
+  async #recoverAndCheck({ place, promises, way }: Standing): Promise<void> {
+    const machine = { ...place, promises: promises.copy() }
+    this.#row.states += 1
+    try {
+      const act = this.#scenario.again(machine)
+      try {
+        await hangless(act.run(), 'recovery')
+      } finally {
+        await act.abandon()
+      }
+      await hangless(this.#scenario.check(machine), 'check')
+    } catch (error) {
+      this.#problem(way, error)
+    }
+  }
+
+  /** Counts a fault by its outcome. */
+  #count({ error, struck }: Struck, depth: number, way: string): void {
+    if (!struck) {
+      this.#row.missed += 1
+      return
+    }
+    const outcome = outcomeOf(error)
+    if (outcome === undefined) this.#problem(`${way}: untyped`, error)
+    else this.#row.note(depth, outcome, error)
+  }
+
+  #problem(way: string, error: unknown): void {
+    const words = error instanceof Error ? (error.stack ?? error.message) : String(error)
+    this.#problems.push(`${this.#scenario.name}: ${way}: ${words}`)
+  }
+
+  async #strike(standing: Standing, strike: Strike | undefined): Promise<Struck> {
+    return struckRun(standing, strike, (machine) => this.#scenario.begin(machine))
+  }
+
+  async #strikeAgain(standing: Standing, strike: Strike | undefined): Promise<Struck> {
+    return struckRun(standing, strike, (machine) => Promise.resolve(this.#scenario.again(machine)))
+  }
+}
+
+interface Struck {
+  readonly error: unknown
+  /** Operations since the faults were let loose. */
+  readonly operations: number
+  readonly struck: boolean
+}
+
+async function struckRun(
+  { place, promises, way }: Standing,
+  strike: Strike | undefined,
+  begin: (machine: Machine) => Promise<Act>,
+): Promise<Struck> {
+  const faulty = new FaultFileSystem(place.fileSystem)
+  const act = await begin({ fileSystem: faulty, root: place.root, promises })
+  const before = faulty.operations.length
+  if (strike !== undefined) faulty.inject(failAt(before + strike.index, strike.fault, { once: strike.once }))
+  const error = await hangless(act.run(), way).then(
+    () => undefined,
+    (thrown: unknown) => thrown ?? new Error('nothing was thrown'),
+  )
+  const operations = faulty.operations.length - before
+  // What a dying process still tries to tidy up may fail, and is nobody's answer.
+  await hangless(act.abandon(), `${way}, giving up`).catch((reason: unknown) => {
+    if (reason instanceof Hung) throw reason
+  })
+  await faulty.releaseHandles()
+  return { error, operations, struck: faulty.injected.length > 0 }
+}
+
+class Hung extends Error {}
+
+async function hangless<Result>(work: Promise<Result>, what: string): Promise<Result> {
+  let timer: NodeJS.Timeout | undefined
+  const hung = new Promise<never>((_, reject) => {
+    timer = setTimeout(() => reject(new Hung(`hung: ${what}`)), HANG_MS)
+  })
+  try {
+    return await Promise.race([work, hung])
+  } finally {
+    clearTimeout(timer)
+  }
+}
+
+/** So many of the items, one at random out of each of as many equal stretches; all when there are not more. */
+function spread<Item>(items: readonly Item[], count: number, seed: number): readonly Item[] {
+  if (items.length <= count) return items
+  const random = seededRandom(seed)
+  const stretch = items.length / count
+  return Array.from(
+    { length: count },
+    (_, index) => items[Math.floor((index + random.next()) * stretch)],
+  ).filter((item) => item !== undefined)
+}

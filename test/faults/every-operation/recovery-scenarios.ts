@@ -1,0 +1,115 @@
+/** Recovery and its rehearsal, over real folders, from an archive with a backup, segments and pieces, and from a backup folder. */
+import { join } from 'node:path'
+import { createArchive, directoryStore, openArchive, runShipper, type Archive } from '@timberline/archive'
+import { homeLayout, readHomeIdentity } from '@timberline/engine'
+import { hotbackup } from '@timberline/hotbackup'
+import { drill, recover } from '@timberline/recovery'
+import { nodeFileSystem, TimberlineError } from '@timberline/wal'
+import { archiveOf, backUpIntoArchive, identityOf } from './backup-scenarios.ts'
+import { checkHome, commit, homeOf, makeHome, openable } from './home-scenarios.ts'
+import { plainAct, type Machine, type Scenario } from './scenario.ts'
+
+export const recoveryScenarios: readonly Scenario[] = [
+  {
+    name: 'recovery from an archive',
+    over: 'folders',
+    prepare: makeArchive,
+    begin: (machine) => Promise.resolve(plainAct(() => recoverFromArchive(machine))),
+    again: (machine) => plainAct(() => untilRecovered(machine, () => recoverFromArchive(machine))),
+    check: (machine) => checkHome(newHomeOf(machine), machine),
+  },
+  {
+    name: 'recovery of a backup in place',
+    over: 'folders',
+    prepare: async (machine) => {
+      await makeHome(machine)
+      await hotbackup({ home: homeOf(machine), target: newHomeOf(machine) })
+    },
+    begin: (machine) => Promise.resolve(plainAct(() => recoverInPlace(machine))),
+    again: (machine) => plainAct(() => untilRecovered(machine, () => recoverInPlace(machine))),
+    check: (machine) => checkHome(newHomeOf(machine), machine),
+  },
+  {
+    name: 'drill',
+    over: 'folders',
+    prepare: makeArchive,
+    begin: (machine) => Promise.resolve(plainAct(() => rehearse(machine))),
+    again: (machine) => plainAct(() => rehearse(machine)),
+    // A drill promises that it changes nothing, and leaves nothing.
+    check: async (machine) => {
+      const left = await machine.fileSystem.list(scratchOf(machine))
+      if (left.length > 0) throw new Error(`the drill left ${left.join()}`)
+      await recoverFromArchive(machine)
+      await checkHome(newHomeOf(machine), machine)
+    },
+  },
+]
+
+function newHomeOf({ root }: Machine): string {
+  return join(root, 'new')
+}
+
+function scratchOf({ root }: Machine): string {
+  return join(root, 'scratch')
+}
+
+/** Backup, a sealed segment behind it, and the rest of the log as pieces. */
+async function makeArchive(machine: Machine): Promise<void> {
+  await makeHome(machine)
+  const { environmentId } = await identityOf(machine)
+  const archive = await createArchive(directoryStore(archiveOf(machine), nodeFileSystem), { environmentId })
+  await backUpIntoArchive(machine)
+  const db = openable(homeOf(machine), nodeFileSystem)
+  await db.open()
+  await commit(db, machine, 2)
+  await db.switchSegment()
+  await commit(db, machine, 2)
+  await ship(machine, archive)
+  await db.close()
+  await nodeFileSystem.makeDirectory(scratchOf(machine))
+}
+
+async function ship(machine: Machine, archive: Archive): Promise<void> {
+  const stop = new AbortController()
+  const home = homeOf(machine)
+  const shipper = runShipper({
+    logDirectory: homeLayout(home).logDirectory,
+    archive,
+    name: 'test',
+    identity: await readHomeIdentity(home),
+    intervalMs: 10,
+    signal: stop.signal,
+  })
+  await shipper.flush()
+  stop.abort()
+  await shipper.done
+}
+
+async function recoverFromArchive(machine: Machine): Promise<void> {
+  const { fileSystem } = machine
+  const archive = await openArchive(directoryStore(archiveOf(machine), fileSystem))
+  await recover({ from: { archive }, home: newHomeOf(machine), fileSystem })
+}
+
+async function recoverInPlace(machine: Machine): Promise<void> {
+  const { fileSystem } = machine
+  const home = newHomeOf(machine)
+  await recover({ from: { backup: home }, home, fileSystem })
+}
+
+/** Either the home is complete, which only the last operations can leave behind, or the same call completes it. */
+async function untilRecovered(machine: Machine, recoverNow: () => Promise<void>): Promise<void> {
+  const has = async (name: string): Promise<boolean> =>
+    (await machine.fileSystem.status(join(newHomeOf(machine), name))) !== undefined
+  const isComplete =
+    (await has('timberline.json')) && !(await has('recovery.json')) && !(await has('backup.json'))
+  if (!isComplete) await recoverNow()
+}
+
+async function rehearse(machine: Machine): Promise<void> {
+  const archive = await openArchive(directoryStore(archiveOf(machine), machine.fileSystem))
+  const { failure } = await drill({ archive, scratch: scratchOf(machine) })
+  // A drill that did not pass is a result with a code.
+  if (failure !== undefined)
+    throw new TimberlineError(failure.message, { code: failure.code, kind: 'unavailable' })
+}
