@@ -34,10 +34,8 @@ describe('the payload of a seal', () => {
     const payloadBytes = frame.readUInt32LE(8)
     expect(frame.length).toBeLessThanOrEqual(SEAL_BYTES_MAX)
     expect(frame.length % 8).toBe(0)
-    expect(decodeSeal(frame.subarray(40, 40 + payloadBytes))).toEqual({
-      ...content,
-      segmentBytes: 2 ** 33 + frame.length,
-    })
+    const expected = { segmentBytes: 2 ** 33 + frame.length, ...content }
+    expect(JSON.stringify(decodeSeal(frame.subarray(40, 40 + payloadBytes)))).toBe(JSON.stringify(expected))
     expect(sealBytesFromTrailer(frame.subarray(40 + payloadBytes - 8, 40 + payloadBytes))).toBe(frame.length)
     // One mark more is refused, though all its bytes are there.
     const more = Buffer.concat([frame.subarray(40, 40 + payloadBytes - 16), Buffer.alloc(2048)])
