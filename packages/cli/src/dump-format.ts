@@ -49,13 +49,16 @@ export function decodeLine(text: string, lineNumber: number): DumpLine {
   const value = parseObject(text, lineNumber)
   if (value['timberline'] === 'dump') {
     const { format, environmentId, timeline, lsn } = value
-    if (format !== 1) throw refusal(lineNumber, `format ${String(format)} is not known`)
-    const head = { environmentId: String(environmentId), timeline: Number(timeline), lsn: Number(lsn) }
-    return { type: 'head', head: { timberline: 'dump', format, ...head } }
+    if (format !== 1) throw refusal(lineNumber, 'its format is not known')
+    if (typeof environmentId !== 'string' || !isCount(timeline) || !isCount(lsn))
+      throw refusal(lineNumber, 'the head lacks environment, timeline or LSN')
+    return { type: 'head', head: { timberline: 'dump', format, environmentId, timeline, lsn } }
   }
   if (value['end'] === true) {
     const { entries, sha256 } = value
-    return { type: 'end', end: { end: true, entries: Number(entries), sha256: String(sha256) } }
+    if (!isCount(entries) || typeof sha256 !== 'string')
+      throw refusal(lineNumber, 'the closing line lacks count or digest')
+    return { type: 'end', end: { end: true, entries, sha256 } }
   }
   return {
     type: 'entry',
@@ -100,6 +103,10 @@ function bytesOf(value: Readonly<Record<string, unknown>>, name: 'k' | 'v', line
   if (typeof base64 === 'string' && /^[A-Za-z0-9+/]*={0,2}$/.test(base64))
     return Buffer.from(base64, 'base64')
   throw refusal(lineNumber, `neither ${name} nor ${name}64`)
+}
+
+function isCount(value: unknown): value is number {
+  return typeof value === 'number' && Number.isSafeInteger(value) && value >= 0
 }
 
 function parseObject(text: string, lineNumber: number): Readonly<Record<string, unknown>> {

@@ -55,12 +55,14 @@ export function formatPoint(lsn: number, committedAtUs: number): string {
 
 function utcSeconds(parts: readonly (string | undefined)[], text: string): number {
   const [year = NaN, month = NaN, day = NaN, hour = NaN, minute = NaN, second = NaN] = parts.map(Number)
-  const ms = Date.UTC(year, month - 1, day, hour, minute, second)
-  const date = new Date(ms)
+  const date = new Date(0)
+  // Date.UTC would take the years below 100 for those of the twentieth century.
+  date.setUTCFullYear(year, month - 1, day)
+  date.setUTCHours(hour, minute, second)
   // Date carries 31 February over into March; a recovery target must not be moved in silence.
   const isKept = date.getUTCMonth() === month - 1 && date.getUTCDate() === day && date.getUTCHours() === hour
   if (!isKept || minute > 59 || second > 59) throw cliError('CLI_USAGE', `'${text}' is not on the calendar`)
-  return ms / 1000
+  return date.getTime() / 1000
 }
 
 function offsetSeconds(zone: string, text: string): number {

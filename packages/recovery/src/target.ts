@@ -1,3 +1,4 @@
+import { inspect } from 'node:util'
 import type { Lsn } from '@timberline/wal'
 import { recoveryError } from './errors.ts'
 
@@ -74,6 +75,7 @@ function isEdge(edge: unknown): boolean {
 
 function refuse(target: unknown): never {
   throw recoveryError('RECOVERY_TARGET_INVALID', 'the recovery target is not well formed', {
-    details: { target: JSON.stringify(target) },
+    // Whatever it is: JSON would fail on big integers and on depth.
+    details: { target: inspect(target, { depth: 1, breakLength: Infinity }) },
   })
 }

@@ -181,7 +181,12 @@ async function refuseUnlessFree(
   })
 }
 
-async function readLabel(home: string, fileSystem: FileSystem): Promise<RecoveryLabel | undefined> {
+/**
+ * The label of an unfinished recovery, or `undefined` where there is none.
+ *
+ * @throws RECOVERY_TARGET_NOT_EMPTY when it cannot be decoded
+ */
+export async function readLabel(home: string, fileSystem: FileSystem): Promise<RecoveryLabel | undefined> {
   const path = join(home, RECOVERY_LABEL)
   if ((await fileSystem.status(path)) === undefined) return undefined
   const text = (await readFileWhole(path, fileSystem, labelBytesMax)).toString('utf8')
@@ -194,16 +199,17 @@ async function readLabel(home: string, fileSystem: FileSystem): Promise<Recovery
       cause,
     })
   }
-  if (typeof value !== 'object' || value === null || !('phase' in value) || !('request' in value)) {
-    throw recoveryError('RECOVERY_TARGET_NOT_EMPTY', 'the label of a recovery is not one of ours', {
+  const foreign = (): Error =>
+    recoveryError('RECOVERY_TARGET_NOT_EMPTY', 'the label of a recovery is not one of ours', {
       details: { path },
     })
-  }
+  if (typeof value !== 'object' || value === null) throw foreign()
+  if (!('phase' in value) || !('request' in value) || typeof value.request !== 'string') throw foreign()
   const phase = value.phase === 'install' || value.phase === 'clear' ? value.phase : 'build'
   return {
     format: 1,
     phase,
-    request: String(value.request),
+    request: value.request,
     report: 'report' in value ? value.report : undefined,
   }
 }
