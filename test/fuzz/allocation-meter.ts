@@ -31,7 +31,11 @@ export class AllocationMeter {
     globalThis.ArrayBuffer = new Proxy(original, {
       construct(target, given: unknown[], newTarget) {
         count(given[0])
-        return Reflect.construct(target, given, newTarget === globalThis.ArrayBuffer ? target : newTarget) as object
+        return Reflect.construct(
+          target,
+          given,
+          newTarget === globalThis.ArrayBuffer ? target : newTarget,
+        ) as object
       },
     })
     return () => {

@@ -38,7 +38,8 @@ export function repairSegmentHeader(bytes: Buffer): Buffer {
 /** Mends both checksums of a frame: of its payload, when there is one, and of its header. */
 export function repairFrame(bytes: Buffer, seed: number): Buffer {
   if (bytes.length < 8) return bytes
-  if (bytes.length > FRAME_HEADER_BYTES) bytes.writeUInt32LE(crc32(bytes.subarray(FRAME_HEADER_BYTES), seed), 4)
+  if (bytes.length > FRAME_HEADER_BYTES)
+    bytes.writeUInt32LE(crc32(bytes.subarray(FRAME_HEADER_BYTES), seed), 4)
   bytes.writeUInt32LE(crc32(bytes.subarray(4, FRAME_HEADER_BYTES), seed), 0)
   return bytes
 }

@@ -18,7 +18,12 @@ import {
 } from '@timberline/engine'
 import { ADOPT_MARKER } from '../../packages/engine/src/home-admission.ts'
 import { readMarker } from '../../packages/engine/src/adopt-marker.ts'
-import { decodeReply, decodeRequest, LineSplitter, REQUEST_BYTES_MAX } from '../../packages/engine/src/control-protocol.ts'
+import {
+  decodeReply,
+  decodeRequest,
+  LineSplitter,
+  REQUEST_BYTES_MAX,
+} from '../../packages/engine/src/control-protocol.ts'
 import { decodeMeta, encodeMeta } from '../../packages/engine/src/meta-codec.ts'
 import { processIdentity } from '../../packages/wal/src/process-identity.ts'
 import { repairCheckpoint } from './checksums.ts'
@@ -68,7 +73,8 @@ export const engineDecoders: readonly Decoder[] = [
     covers: ['engine/meta-codec.ts#decodeMeta', 'engine/meta-codec.ts#shapeAt'],
     codes: ['ENGINE_RECORD_DAMAGED'],
     shape: 'msgpack',
-    seeds: () => [META, [], {}, null, 7, [1, [2, [3, {}]]], new Date(0), 'text', { a: { b: {} } }].map(encodeMeta),
+    seeds: () =>
+      [META, [], {}, null, 7, [1, [2, [3, {}]]], new Date(0), 'text', { a: { b: {} } }].map(encodeMeta),
     anyNumber: true,
     inputs: 2500,
     // Wrapped, since `undefined` and texts are values here.
@@ -125,7 +131,10 @@ export const engineDecoders: readonly Decoder[] = [
         current: 'MANIFEST-000002\n',
         manifestName: 'MANIFEST-000002',
         manifestBase64: Buffer.from('manifest').toString('base64'),
-        tables: [{ name: '000005.ldb', bytes: 100, sha256: 'ab'.repeat(32) }, { name: '000007.ldb', bytes: 5 }],
+        tables: [
+          { name: '000005.ldb', bytes: 100, sha256: 'ab'.repeat(32) },
+          { name: '000007.ldb', bytes: 5 },
+        ],
         digest: { algorithm: 'sha256', lsn: 42, entries: 3, bytes: 30, hex: 'cd'.repeat(32) },
         createdAtUs: TIME_US,
       }),
@@ -145,7 +154,8 @@ export const engineDecoders: readonly Decoder[] = [
       json({ step: 'adopt', environmentId: ENVIRONMENT_ID, createdAtUs: TIME_US, lsn: 7 }),
     ],
     inputs: 300,
-    decode: async (input) => readMarker('/home', 'adopt', await filesInMemory({ [`/home/${ADOPT_MARKER}`]: input })),
+    decode: async (input) =>
+      readMarker('/home', 'adopt', await filesInMemory({ [`/home/${ADOPT_MARKER}`]: input })),
   },
   {
     name: 'backup-due',
@@ -198,7 +208,11 @@ export const engineDecoders: readonly Decoder[] = [
     name: 'control-lines',
     covers: ['engine/control-protocol.ts#push'],
     codes: ['ENGINE_CONTROL_REQUEST'],
-    seeds: () => [Buffer.from('{"type":"status"}\n{"type":"switch"}\n'), Buffer.from('\n\n'), Buffer.from('half a line')],
+    seeds: () => [
+      Buffer.from('{"type":"status"}\n{"type":"switch"}\n'),
+      Buffer.from('\n\n'),
+      Buffer.from('half a line'),
+    ],
     decode: (input) => {
       const lines = new LineSplitter(REQUEST_BYTES_MAX)
       const whole = new LineSplitter(REQUEST_BYTES_MAX).push(input)

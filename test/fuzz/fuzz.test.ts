@@ -40,7 +40,7 @@ describe.each(decoders.map((decoder) => [decoder.name, decoder] as const))('%s',
     const seen = [...tally.errors.keys()].filter((code) => !rare.has(code)).toSorted()
     // With other seeds a rare code may stay out; with this one its absence means that the inputs reach less than they did.
     if (seed === SEED_DEFAULT) expect(seen).toEqual(decoder.codes.toSorted())
-    expect(tally.errors.size + tally.refusals.size).toBeGreaterThan(0)
+    expect(tally.errors.size + tally.refusals.size > 0).toBe(decoder.takesAnything !== true)
   })
 })
 

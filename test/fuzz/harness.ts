@@ -77,7 +77,8 @@ export async function runDecoder(decoder: Decoder, options: RunOptions): Promise
     // A decoder that keeps something between calls is spoiled by what it refused.
     for (const [index, seed] of seeds.entries()) {
       const again = await run.value(`seed ${String(index)} again`, seed)
-      if (!isDeepStrictEqual(again, values[index])) throw run.finding('a seed decodes to another value now', seed)
+      if (!isDeepStrictEqual(again, values[index]))
+        throw run.finding('a seed decodes to another value now', seed)
     }
     return run.tally
   } finally {
@@ -89,7 +90,10 @@ export async function runDecoder(decoder: Decoder, options: RunOptions): Promise
 /** One line for a tally: decoder | inputs | values | refusals and typed errors by code. */
 export function tallyLine(name: string, tally: Tally): string {
   const counts = (map: Map<string, number>): string =>
-    [...map].toSorted(([a], [b]) => (a < b ? -1 : 1)).map(([key, count]) => `${key} ${String(count)}`).join(', ')
+    [...map]
+      .toSorted(([a], [b]) => (a < b ? -1 : 1))
+      .map(([key, count]) => `${key} ${String(count)}`)
+      .join(', ')
   const refused = [...tally.refusals.values()].reduce((sum, count) => sum + count, 0)
   const parts = [
     name.padEnd(22),
@@ -152,7 +156,8 @@ class Run {
   async value(name: string, input: Buffer): Promise<unknown> {
     const end = await this.#end(name, input)
     if (end.type === 'value' && !(end.value instanceof Refused)) return end.value
-    const why = end.type === 'error' ? end.code : 'it is refused'
+    const refusal = end.type === 'value' && end.value instanceof Refused ? `refused, ${end.value.reason}` : ''
+    const why = end.type === 'error' ? end.code : refusal
     throw this.finding(`${name} does not decode: ${why}`, input)
   }
 
@@ -162,7 +167,9 @@ class Run {
     writeFileSync(path, input)
     const head = input.toString('latin1', 0, 300)
     const seed = String(this.#options.seed)
-    return new Error(`${name}: ${what}; SEED=${seed}, kept in ${path}, begins ${JSON.stringify(head)}`, { cause })
+    return new Error(`${name}: ${what}; SEED=${seed}, kept in ${path}, begins ${JSON.stringify(head)}`, {
+      cause,
+    })
   }
 
   async #end(

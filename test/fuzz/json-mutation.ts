@@ -111,7 +111,8 @@ function change({ holder, key }: Place, how: { random: Random; replacements: str
 
 function damagedText(text: string, random: Random): string {
   const at = random.integer(text.length + 1)
-  const inserted = ['', '\0', '\n', ' ', '/', '..', '0', '\u{1f600}', 'x'.repeat(200)][random.integer(9)] ?? ''
+  const inserted =
+    ['', '\0', '\n', ' ', '/', '..', '0', '\u{1f600}', 'x'.repeat(200)][random.integer(9)] ?? ''
   return text.slice(0, at) + inserted + text.slice(at + random.integer(3))
 }
 

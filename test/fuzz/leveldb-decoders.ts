@@ -16,7 +16,7 @@ import { countedSource, filesInMemory } from './memory-files.ts'
 async function edits(): Promise<Buffer[]> {
   const { manifest } = await leveldbFiles()
   const found: Buffer[] = []
-  for (let at = 0; at + 7 <= manifest.length; ) {
+  for (let at = 0; at + 7 <= manifest.length;) {
     const end = at + 7 + manifest.readUInt16LE(at + 4)
     found.push(manifest.subarray(at + 7, end))
     at = end
@@ -43,7 +43,8 @@ export const leveldbDecoders: readonly Decoder[] = [
       const whole = parseManifest(input)
       // Read as it grows, it must come to the same version.
       const parser = new ManifestParser()
-      for (let end = 0; end < input.length; end += 1 + (input.length >> 3)) parser.parse(input.subarray(0, end))
+      for (let end = 0; end < input.length; end += 1 + (input.length >> 3))
+        parser.parse(input.subarray(0, end))
       const grown = parser.parse(input)
       if (grown?.endBytes !== whole.endBytes || grown.tables.size !== whole.tables.size) {
         throw new Error('a MANIFEST read in parts is another than the whole')
@@ -126,7 +127,10 @@ export const leveldbDecoders: readonly Decoder[] = [
     covers: ['engine/leveldb-files.ts#parseLeveldbName'],
     codes: [],
     shape: 'text',
-    seeds: () => [tableName(7), '000003.log', 'MANIFEST-000002', 'CURRENT', '000009.dbtmp'].map((name) => Buffer.from(name)),
+    seeds: () =>
+      [tableName(7), '000003.log', 'MANIFEST-000002', 'CURRENT', '000009.dbtmp'].map((name) =>
+        Buffer.from(name),
+      ),
     // Sixteen digits may be more than a safe integer; such a name is no name of LevelDB's that was ever written.
     anyNumber: true,
     decode: (input) => orRefused(parseLeveldbName(input.toString())),

@@ -30,10 +30,16 @@ async function makeFiles(): Promise<LeveldbFiles> {
         multithreading: false,
       })
       await level.open()
-      const keys = Array.from({ length: 40 }, (_, index) => Buffer.from(`key ${String(index).padStart(4, '0')}`))
+      const keys = Array.from({ length: 40 }, (_, index) =>
+        Buffer.from(`key ${String(index).padStart(4, '0')}`),
+      )
       await level.batch([
         ...keys.map((key) => ({ type: 'put' as const, key, value: Buffer.alloc(200, key) })),
-        { type: 'put', key: APPLIED_KEY, value: encodeApplied({ lsn: 40, committedAtUs: 1_700_000_000_000_000 }) },
+        {
+          type: 'put',
+          key: APPLIED_KEY,
+          value: encodeApplied({ lsn: 40, committedAtUs: 1_700_000_000_000_000 }),
+        },
       ])
       // Two ranges that do not meet, so that several tables and edits come about.
       await level.compactRange(Buffer.from('key 0000'), Buffer.from('key 0020'))

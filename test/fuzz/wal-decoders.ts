@@ -36,7 +36,7 @@ async function goldenFrames(type: number): Promise<Buffer[]> {
   const { sealed, unsealed } = await goldenFiles()
   return [sealed, unsealed].flatMap((segment) => {
     const frames: Buffer[] = []
-    for (let at = 96; at + 40 <= segment.length; ) {
+    for (let at = 96; at + 40 <= segment.length;) {
       const end = at + 40 + Math.ceil(segment.readUInt32LE(at + 8) / 8) * 8
       if (segment[at + 14] === type) frames.push(Buffer.from(segment.subarray(at, end)))
       at = end
@@ -73,7 +73,13 @@ async function throughLog(first: Buffer, second: Buffer): Promise<unknown> {
   await attempt(() => listSegments(directory, fileSystem, { scan: true }))
   await attempt(() => drain(readLog({ directory, fromLsn: 1, fileSystem })))
   await attempt(async () => {
-    const log = await openLog({ directory, identity: IDENTITY, fileSystem, now: tickingClock(), preallocateBytes: 0 })
+    const log = await openLog({
+      directory,
+      identity: IDENTITY,
+      fileSystem,
+      now: tickingClock(),
+      preallocateBytes: 0,
+    })
     try {
       found.push(await log.commit(Buffer.from('after')))
     } finally {
@@ -122,7 +128,12 @@ export const walDecoders: readonly Decoder[] = [
       if (input.length < 10) return new Refused('too short for the test')
       const committedAtUs = Number(input.readBigUInt64LE(2))
       const frame = { type: FRAME_GROUP, checksum: 0, payloadChecksum: 0, firstLsn: 9, durableLsn: 8 }
-      const header = { ...frame, payloadBytes: input.length - 10, records: input.readUInt16LE(0), committedAtUs }
+      const header = {
+        ...frame,
+        payloadBytes: input.length - 10,
+        records: input.readUInt16LE(0),
+        committedAtUs,
+      }
       return orRefused(decodeGroup(header, input.subarray(10)))
     },
   },
@@ -188,7 +199,8 @@ export const walDecoders: readonly Decoder[] = [
       if (second.length >= 96 && first.length >= 8) {
         second.writeBigUInt64LE(BigInt(first.length), 64)
         const sealBytes = first.readUInt32LE(first.length - 8)
-        if (sealBytes >= 4 && sealBytes <= first.length - 96) second.writeUInt32LE(first.readUInt32LE(first.length - sealBytes), 80)
+        if (sealBytes >= 4 && sealBytes <= first.length - 96)
+          second.writeUInt32LE(first.readUInt32LE(first.length - sealBytes), 80)
       }
       repairSegment(second)
       return input
@@ -231,7 +243,13 @@ export const walDecoders: readonly Decoder[] = [
     shape: 'json',
     seeds: () => [
       Buffer.from(
-        JSON.stringify({ name: 'archive', segmentNumber: 3, lsn: 40, timeline: 1, confirmedAtMs: 1_700_000_000_000 }),
+        JSON.stringify({
+          name: 'archive',
+          segmentNumber: 3,
+          lsn: 40,
+          timeline: 1,
+          confirmedAtMs: 1_700_000_000_000,
+        }),
       ),
     ],
     inputBytesMax: 128 * 1024,
