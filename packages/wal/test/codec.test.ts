@@ -105,6 +105,24 @@ describe('the decoder', () => {
       expect((await verifySegment(memorySource(content.subarray(0, bytes)))).lastLsn).toBe(2)
     }
   })
+
+  it('is not misled by whole frames of another segment that go on where its own end', async () => {
+    const [own, other] = await Promise.all(
+      [2, 8].map(async (count) => {
+        const disk = new CrashFileSystem()
+        const identity = { environmentId: String(count).repeat(32), timeline: 1 }
+        const log = await openMemoryLog(disk, { identity, preallocateBytes: 0 })
+        for (let lsn = 1; lsn <= count; lsn += 1) await log.commit(Buffer.from('abcdefgh'))
+        return segmentContent(disk, 1)
+      }),
+    )
+    const end = own?.length ?? 0
+    // The next record by its number, and behind it frames that call it durable: what a recycled block of a disk may hold.
+    const stale = other?.subarray(end) ?? Buffer.alloc(0)
+    expect(stale.length).toBeGreaterThan(0)
+    const summary = await verifySegment(memorySource(Buffer.concat([own ?? Buffer.alloc(0), stale])))
+    expect(summary).toMatchObject({ lastLsn: 2, bytes: end })
+  })
 })
 
 describe('segment names', () => {
