@@ -1,10 +1,15 @@
 import { defineConfig } from 'vitest/config'
+import { plantBug } from './tools/planted-bugs/plugin.ts'
 
 const soak = process.env['SOAK'] === '1'
+/** Set by `pnpm planted-bugs`: one bug is put into the sources while they are loaded, and states are counted. */
+const bug = process.env['PLANTED_BUG']
 
 export default defineConfig({
+  plugins: bug === undefined ? [] : [plantBug(bug, import.meta.dirname)],
   test: {
     reporters: ['default'],
+    setupFiles: bug === undefined ? [] : ['tools/planted-bugs/count-states.ts'],
     projects: [
       {
         extends: true,

@@ -1,0 +1,153 @@
+import type { PlantedBug } from './planted-bug.ts'
+
+const shipper = 'packages/archive/test/shipper.test.ts'
+const shipping = 'packages/archive/src/shipper.ts'
+
+/** Mistakes on the way into an archive: what is entered, confirmed and removed in which order, and by whom. */
+export const archiveBugs: readonly PlantedBug[] = [
+  {
+    name: 'archived-before-sealed',
+    what: 'a segment is archived as a whole while it is still being written',
+    file: 'packages/archive/src/backlog.ts',
+    edits: [{ find: 'if (!row.isSealed || (row.piecedPosition > 0', replace: 'if ((row.piecedPosition > 0' }],
+    caughtBy: { testFile: shipper, title: 'ships the active segment as pieces' },
+  },
+  {
+    name: 'confirmed-before-uploaded',
+    what: 'the home is told that a segment is archived before it has been uploaded',
+    file: shipping,
+    edits: [
+      {
+        find: 'const { segment } = await archiveSegment(',
+        replace: `backlog.segmentArchived(segmentNumber, 0)
+    await this.#confirm(voyage)
+    const { segment } = await archiveSegment(`,
+      },
+    ],
+    caughtBy: {
+      testFile: shipper,
+      title: 'survives any single failure of the store or the log, at any operation',
+    },
+  },
+  {
+    name: 'confirms-what-is-only-in-the-log',
+    what: 'the home is told that the archive holds every record that is durable in the log',
+    file: shipping,
+    edits: [
+      {
+        find: 'lsn: backlog.shippedLsn,\n        timeline',
+        replace: 'lsn: backlog.durableLsn,\n        timeline',
+      },
+    ],
+    caughtBy: {
+      testFile: 'packages/archive/test/ship-crash.test.ts',
+      title: 'at any operation goes on without loss or repeat (posix)',
+    },
+  },
+  {
+    name: 'pieces-removed-before-the-segment-is-entered',
+    what: 'pieces are removed before the segment that replaces them is in the catalogue',
+    file: shipping,
+    edits: [
+      {
+        find: 'const { segment } = await archiveSegment(',
+        replace: `await removePieces(shipment, pieces.get(segmentNumber) ?? [])
+    const { segment } = await archiveSegment(`,
+      },
+    ],
+    caughtBy: {
+      testFile: 'packages/archive/test/ship-crash.test.ts',
+      title: 'at any operation goes on without loss or repeat (posix)',
+    },
+  },
+  {
+    name: 'epoch-not-checked',
+    what: 'a shipper that lost the archive to a newer one goes on',
+    file: 'packages/archive/src/catalogue-fold.ts',
+    edits: [
+      {
+        find: "return 'epoch' in event && event.type !== 'owner.claimed' && this.owner?.epoch !== event.epoch",
+        replace: "return 'epoch' in event && event.epoch < 0",
+      },
+    ],
+    caughtBy: {
+      testFile: shipper,
+      title: 'lets the newer of two shippers win; the older one stops before it archives anything further',
+    },
+  },
+  {
+    name: 'piece-of-a-lost-shipper-counts',
+    what: 'a piece that a shipper put after it had lost the archive counts',
+    file: 'packages/archive/src/catalogue-fold.ts',
+    edits: [
+      {
+        find: 'later(piece).every(({ adopted }) => adopted === undefined || reaches(adopted, piece))',
+        replace: 'later(piece).every(({ adopted }) => adopted === undefined || piece.epoch > 0)',
+      },
+    ],
+    caughtBy: {
+      testFile: 'packages/archive/test/catalogue.test.ts',
+      title: 'pieces in the catalogue count as far as the owners after them adopted',
+    },
+  },
+  {
+    name: 'wrong-timeline-in-a-shipped-segment',
+    what: 'a segment is stored under the first timeline, whichever it belongs to',
+    file: 'packages/archive/src/ship-segment.ts',
+    edits: [
+      {
+        find: 'segmentObjectName({ timeline: identity.timeline, segmentNumber',
+        replace: 'segmentObjectName({ timeline: 1, segmentNumber',
+      },
+    ],
+    caughtBy: {
+      testFile: shipper,
+      title: 'is refused when its timeline comes from nowhere, and taken when it forks from a known one',
+    },
+  },
+  {
+    name: 'upload-not-read-back',
+    what: 'what the store gives back is not compared with what it was given',
+    file: 'packages/archive/src/object-shelf.ts',
+    edits: [{ find: 'if (verify) await this.#verify(name, sent, outcome)', replace: '' }],
+    caughtBy: {
+      testFile: 'packages/archive/test/object.test.ts',
+      title: 'that the store gives back otherwise are refused and not left behind',
+    },
+  },
+  {
+    name: 'put-overwrites',
+    what: 'an object is put in the place of another one of the same name',
+    file: 'packages/archive/src/directory-store.ts',
+    edits: [
+      {
+        find: 'await this.#fileSystem.link(temporary, path)',
+        replace: 'await this.#fileSystem.rename(temporary, path)',
+      },
+    ],
+    caughtBy: {
+      testFile: 'packages/archive/test/store-conformance.test.ts',
+      title: 'in a directory of the simulated disk',
+    },
+  },
+  {
+    name: 'no-folder-fsync-for-an-object',
+    what: 'an object counts as stored before its name is durable',
+    file: 'packages/archive/src/directory-store.ts',
+    edits: [{ find: 'await this.#fileSystem.syncDirectory(dirname(path))', replace: '' }],
+    caughtBy: {
+      testFile: 'packages/archive/test/directory-store.test.ts',
+      title: 'has an object whole or not at all, and for good once put has resolved (posix)',
+    },
+  },
+  {
+    name: 'object-named-before-it-is-durable',
+    what: 'an object gets its name before its content is on the device',
+    file: 'packages/archive/src/directory-store.ts',
+    edits: [{ find: 'await handle.sync()', replace: '' }],
+    caughtBy: {
+      testFile: 'packages/archive/test/directory-store.test.ts',
+      title: 'has an object whole or not at all, and for good once put has resolved (ext4)',
+    },
+  },
+]

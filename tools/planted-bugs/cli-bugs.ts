@@ -1,0 +1,32 @@
+import type { PlantedBug } from './planted-bug.ts'
+
+/** Mistakes of the command: what it makes of what is typed. */
+export const cliBugs: readonly PlantedBug[] = [
+  {
+    name: 'microseconds-dropped',
+    what: 'a time on the command line is cut to milliseconds, so that it names another place in the log',
+    file: 'packages/cli/src/instant.ts',
+    edits: [
+      {
+        find: "Number(fraction.padEnd(6, '0'))",
+        replace: "Number(fraction.slice(0, 3).padEnd(3, '0')) * 1000",
+      },
+    ],
+    caughtBy: { testFile: 'packages/cli/test/instant.test.ts', title: 'is understood to the microsecond' },
+  },
+  {
+    name: 'before-taken-for-through',
+    what: '--before is understood as --through, so that the record named is kept',
+    file: 'packages/cli/src/commands/recover.ts',
+    edits: [
+      {
+        find: "args.flag('before') ? 'before' : 'through'",
+        replace: "args.flag('before') ? 'through' : 'through'",
+      },
+    ],
+    caughtBy: {
+      testFile: 'packages/cli/test/whole-line.test.ts',
+      title: 'ships, backs up, and recovers to a chosen transaction',
+    },
+  },
+]

@@ -1,0 +1,214 @@
+import type { PlantedBug } from './planted-bug.ts'
+
+const recovery = 'packages/engine/test/state-recovery.test.ts'
+const queue = 'packages/engine/test/commit-queue.test.ts'
+const digest = 'packages/engine/test/digest.test.ts'
+
+/** Mistakes between log and state: what LevelDB is trusted with, when a promise resolves, what is replayed. */
+export const engineBugs: readonly PlantedBug[] = [
+  {
+    name: 'leveldb-log-trusted',
+    what: 'LevelDB’s own log is left in place before the open, and replayed by it',
+    file: 'packages/engine/src/state.ts',
+    edits: [{ find: '  await removeLeveldbLogs(dataDirectory, fileSystem)\n', replace: '' }],
+    caughtBy: { testFile: recovery, title: 'survives any damage of the LevelDB log, which it never trusts' },
+  },
+  {
+    name: 'limited-clear-logged-by-its-range',
+    what: 'a clear with a limit is logged as its range, and deletes all of it on replay',
+    file: 'packages/engine/src/clear.ts',
+    edits: [{ find: 'target.native.keys(range)', replace: 'target.native.keys({ ...range, limit: -1 })' }],
+    caughtBy: {
+      testFile: 'packages/engine/test/clear.test.ts',
+      title: 'is logged as the keys it found, so that its replay does not look again',
+    },
+  },
+  {
+    name: 'half-a-batch-applied',
+    what: 'only the first change of a transaction reaches the state',
+    file: 'packages/engine/src/commit-queue.ts',
+    edits: [
+      {
+        find: 'for (const change of changes) this',
+        replace: 'for (const change of changes.slice(0, 1)) this',
+      },
+    ],
+    caughtBy: {
+      testFile: 'packages/engine/test/transaction.test.ts',
+      title:
+        'a transaction over memory commits all it wrote as one transaction with its meta, or leaves no trace',
+    },
+  },
+  {
+    name: 'half-a-transaction-replayed',
+    what: 'replay leaves out the last change of each transaction',
+    file: 'packages/engine/src/replay.ts',
+    edits: [
+      {
+        find: 'decodeTransaction(record.payload).operations)',
+        replace: 'decodeTransaction(record.payload).operations.slice(0, -1))',
+      },
+    ],
+    caughtBy: {
+      testFile: 'packages/engine/test/replay.test.ts',
+      title: 'leads to the state, with its position in it',
+    },
+  },
+  {
+    name: 'position-in-another-batch',
+    what: 'the applied position goes into the state after the changes it stands for, in a batch of its own',
+    file: 'packages/engine/src/native-level.ts',
+    edits: [
+      {
+        find: 'this.#batch._put(APPLIED_KEY, encodeApplied(position))\n    return this.#batch._write(UNSYNCED)',
+        replace: `const batch = this.#batch
+    return (async () => {
+      await batch._write(UNSYNCED)
+      batch._clear()
+      batch._put(APPLIED_KEY, encodeApplied(position))
+      await batch._write(UNSYNCED)
+    })()`,
+      },
+    ],
+    caughtBy: { testFile: digest, title: 'shows the moment of its call while writing goes on' },
+  },
+  {
+    name: 'replay-start-off-by-one',
+    what: 'replay begins one record behind the one that the state lacks',
+    file: 'packages/engine/src/state-recovery.ts',
+    edits: [
+      {
+        find: 'fromLsn: start.lsn + 1,\n      throughLsn',
+        replace: 'fromLsn: start.lsn + 2,\n      throughLsn',
+      },
+    ],
+    caughtBy: {
+      testFile: recovery,
+      title: 'replays what LevelDB had only in its own log, from the flush on',
+    },
+  },
+  {
+    name: 'state-ahead-of-the-log-kept',
+    what: 'a state that holds commits which the log has lost is used as it is',
+    file: 'packages/engine/src/state-recovery.ts',
+    edits: [{ find: "if (position.lsn > log.lastLsn) return 'ahead'", replace: '' }],
+    caughtBy: {
+      testFile: recovery,
+      title: 'rebuilds a state that is ahead of the log, and keeps the old one',
+    },
+  },
+  {
+    name: 'state-behind-its-checkpoint-kept',
+    what: 'a state that a power cut took back behind its checkpoint is used as it is',
+    file: 'packages/engine/src/state-recovery.ts',
+    edits: [
+      {
+        find: "if (checkpointLsn !== undefined && position.lsn < checkpointLsn) return 'behind'",
+        replace: '',
+      },
+    ],
+    caughtBy: {
+      testFile: recovery,
+      title: 'rebuilds a state that a power cut took back behind its checkpoint',
+    },
+  },
+  {
+    name: 'write-skew-let-through',
+    what: 'a transaction commits though others changed what it had read',
+    file: 'packages/engine/src/transaction-runner.ts',
+    edits: [{ find: 'if (lsn === undefined) return\n', replace: 'return\n' }],
+    caughtBy: {
+      testFile: 'packages/engine/test/transaction.test.ts',
+      title:
+        'a transaction over memory refuses write skew: of two that each read what the other writes, one runs again',
+    },
+  },
+  {
+    name: 'write-skew-over-ranges-let-through',
+    what: 'the conflict check looks at keys that were read, not at ranges',
+    file: 'packages/engine/src/conflict-window.ts',
+    edits: [{ find: 'if (!reads.hasRanges) return undefined', replace: 'return undefined' }],
+    caughtBy: {
+      testFile: 'packages/engine/test/transaction.test.ts',
+      title: 'a transaction over memory refuses write skew over ranges',
+    },
+  },
+  {
+    name: 'resolved-before-the-state-has-it',
+    what: 'a promise resolves once the device has the commit, though a reader does not see it yet',
+    file: 'packages/engine/src/commit-queue.ts',
+    edits: [
+      {
+        find: 'if (this.#applied.length > 0) this.#resolveApplied()',
+        replace: `this.#resolveApplied()
+    for (const entry of this.#pending) if (this.#isFlushed(entry)) entry.resolve(entry)`,
+      },
+    ],
+    caughtBy: { testFile: queue, title: 'that the device has first resolves when the state has it' },
+  },
+  {
+    name: 'resolved-before-the-device-has-it',
+    what: 'a promise resolves once the state has the commit, though the device does not have it yet',
+    file: 'packages/engine/src/commit-queue.ts',
+    edits: [
+      {
+        find: 'return lsn <= (durable ? this.#durableLsn : this.#writtenLsn)',
+        replace: 'return lsn <= (durable ? this.#writtenLsn : this.#writtenLsn)',
+      },
+    ],
+    caughtBy: {
+      testFile: queue,
+      title: 'goes to the state once it is written, and resolves once device and state both have it',
+    },
+  },
+  {
+    name: 'stream-shows-what-is-not-durable',
+    what: 'the stream of commits shows a commit that a power cut could take back',
+    file: 'packages/engine/src/commits.ts',
+    edits: [
+      {
+        find: 'if (this.#held.length > 0 || last.lsn > this.#durableLsn) {',
+        replace: 'if (this.#held.length > 0) {',
+      },
+    ],
+    caughtBy: {
+      testFile: 'packages/engine/test/commits.test.ts',
+      title: 'shows nothing that is not durable',
+    },
+  },
+  {
+    name: 'digest-ignores-values',
+    what: 'a digest covers keys alone',
+    file: 'packages/engine/src/digest.ts',
+    edits: [{ find: 'sink.add(key, value)', replace: 'sink.add(key, Buffer.alloc(0))' }],
+    caughtBy: { testFile: digest, title: 'is sha256 over length-prefixed entries in key order' },
+  },
+  {
+    name: 'digest-ignores-where-a-value-ends',
+    what: 'a digest covers keys and values run together, without their lengths',
+    file: 'packages/engine/src/digest.ts',
+    edits: [
+      {
+        find: `this.#buffer.writeUInt32LE(key.length, at)
+    this.#buffer.writeUInt32LE(value.length, at + 4)`,
+        replace: 'this.#buffer.writeDoubleLE(0, at)',
+      },
+    ],
+    caughtBy: {
+      testFile: digest,
+      title: 'leaves the engine’s own zone out and tells apart what differs only in where a value ends',
+    },
+  },
+  {
+    name: 'digest-ignores-order',
+    what: 'a digest adds up its entries, whatever their order',
+    file: 'packages/engine/src/digest.ts',
+    edits: [
+      {
+        find: 'for (const [key, value] of batch) {\n        sink',
+        replace: 'for (const [key, value] of batch.toReversed()) {\n        sink',
+      },
+    ],
+    caughtBy: { testFile: digest, title: 'is sha256 over length-prefixed entries in key order' },
+  },
+]

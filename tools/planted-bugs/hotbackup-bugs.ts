@@ -1,0 +1,143 @@
+import type { PlantedBug } from './planted-bug.ts'
+
+const hotbackup = 'packages/hotbackup/test/hotbackup.test.ts'
+const appearance = 'packages/hotbackup/test/appearance.test.ts'
+const partial = 'packages/hotbackup/src/partial-folder.ts'
+const replacing = 'a backup that replaces old is there whole or not at all after power loss at any operation'
+
+/** Mistakes of a hot backup: the order of its copies, what it keeps from removal, when it appears. */
+export const hotbackupBugs: readonly PlantedBug[] = [
+  {
+    name: 'logs-copied-before-data',
+    what: 'the log is listed before the checkpoint that it must complete is chosen',
+    file: 'packages/hotbackup/src/full-backup.ts',
+    edits: [
+      {
+        find: 'import { durableLog, logGap,',
+        replace: 'import { listLiveSegments, madeDurable, logGap,',
+      },
+      {
+        find: "const pin = await watch.time('pin', () => pinHome({ ...options, layout }))",
+        replace: `const segments = await listLiveSegments(layout.logDirectory, options.fileSystem)
+  const early = { segments, endLsn: segments.at(-1)?.lastLsn ?? 0 }
+  const pin = { ...(await watch.time('pin', () => pinHome({ ...options, layout }))), early }`,
+      },
+      {
+        find: 'durableLog(checkpoint, { live: layout.logDirectory, staged: pin.logDirectory, fileSystem })',
+        replace: `madeDurable(pin.early.segments, {
+      endLsn: pin.early.endLsn,
+      directory: layout.logDirectory,
+      fileSystem,
+    })`,
+      },
+    ],
+    caughtBy: {
+      testFile: hotbackup,
+      title: 'a checkpoint that is replaced while it is pinned is given up for the newer one',
+    },
+  },
+  {
+    name: 'leveldb-log-copied',
+    what: 'the backup takes LevelDB’s own log along',
+    file: 'packages/hotbackup/src/full-backup.ts',
+    edits: [
+      {
+        find: 'files: [identity, ...data, ...logs],',
+        replace: `files: [
+      identity,
+      ...data,
+      ...logs,
+      ...(await Promise.all(
+        (await fileSystem.list(layout.dataDirectory))
+          .filter((name) => name.endsWith('.log'))
+          .map(async (name) =>
+            sink.write(name, await readFileWhole(join(layout.dataDirectory, name), fileSystem)),
+          ),
+      )),
+    ],`,
+      },
+    ],
+    caughtBy: {
+      testFile: hotbackup,
+      title: "names every file with length and checksum, and never takes LevelDB's own files",
+    },
+  },
+  {
+    name: 'no-hold-while-copying',
+    what: 'the log that a backup needs is not kept from removal',
+    file: 'packages/hotbackup/src/staging.ts',
+    edits: [
+      {
+        find: 'const staging = join(layout.home, stagingName(hold.id))',
+        replace: 'const staging = join(layout.home, stagingName(hold.id))\n  await hold.release()',
+      },
+    ],
+    caughtBy: {
+      testFile: hotbackup,
+      title: 'a mark keeps the log from removal, and the data it copies outlives a checkpoint',
+    },
+  },
+  {
+    name: 'no-folder-fsync-at-the-appearance',
+    what: 'the older backup is removed before the new one’s name is durable',
+    file: partial,
+    edits: [{ find: 'await fileSystem.syncDirectory(dirname(target))', replace: '' }],
+    caughtBy: { testFile: appearance, title: replacing },
+  },
+  {
+    name: 'backup-appears-before-its-files-are-durable',
+    what: 'the backup gets its name while files of it are only written',
+    file: 'packages/hotbackup/src/sync-queue.ts',
+    edits: [{ find: 'await handle.sync()', replace: '' }],
+    caughtBy: { testFile: appearance, title: replacing },
+  },
+  {
+    name: 'backup-appears-before-its-names-are-durable',
+    what: 'the backup gets its name while names in its folders are not durable',
+    file: 'packages/hotbackup/src/folder-sink.ts',
+    edits: [
+      {
+        find: 'for (const folder of SET_FOLDERS) await fileSystem.syncDirectory(join(partial.path, folder))',
+        replace: '',
+      },
+    ],
+    caughtBy: { testFile: appearance, title: replacing },
+  },
+  {
+    name: 'older-backup-removed-first',
+    what: 'the older backup is removed before the new one stands in its place',
+    file: partial,
+    edits: [
+      {
+        find: 'if (old !== undefined) await fileSystem.rename(target, old)',
+        replace: 'if (old !== undefined) await fileSystem.removeTree(target)',
+      },
+    ],
+    caughtBy: { testFile: appearance, title: replacing },
+  },
+  {
+    name: 'checksums-not-verified-in-a-backup',
+    what: 'verifying a backup compares lengths alone',
+    file: 'packages/hotbackup/src/verify-backup.ts',
+    edits: [{ find: 'if (sha256 === file.sha256) return []', replace: 'return []' }],
+    caughtBy: {
+      testFile: 'packages/hotbackup/test/damage.test.ts',
+      title: 'names the file in which a byte was flipped',
+    },
+  },
+  {
+    name: 'gap-behind-the-checkpoint-overlooked',
+    what: 'the log may begin one record behind the one that the checkpoint needs next',
+    file: 'packages/hotbackup/src/copy-plan.ts',
+    edits: [
+      {
+        find: 'if (first.firstLsn > checkpoint.lsn + 1) {',
+        replace: 'if (first.firstLsn > checkpoint.lsn + 2) {',
+      },
+    ],
+    caughtBy: {
+      testFile: 'packages/hotbackup/test/copy-plan.test.ts',
+      title: 'finds a whole plan only when every record from the checkpoint on is there',
+    },
+  },
+]

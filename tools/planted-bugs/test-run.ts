@@ -1,0 +1,93 @@
+import { createVitest, type TestCase, type TestModule } from 'vitest/node'
+import type { StateCounts } from './count-states.ts'
+
+/** What to run. */
+export interface RunRequest {
+  readonly testFiles: readonly string[]
+  /** Parts of the full titles of the tests. */
+  readonly titles: readonly string[]
+  /** The name of the bug to plant; none by default. */
+  readonly bug?: string
+}
+
+/** One test that ran. */
+export interface TestOutcome {
+  readonly testFile: string
+  /** With the names of its groups in front. */
+  readonly title: string
+  readonly failures: readonly TestFailure[]
+  /** Absent when no bug was planted. */
+  readonly counts?: StateCounts
+}
+
+/** One error by which a test failed. */
+export interface TestFailure {
+  /** The error's own name and those of its causes: fast-check and `resolves` wrap the error that counts. */
+  readonly names: readonly string[]
+  readonly message: string
+}
+
+/** What a run came to: the tests that ran, and the errors outside of tests. */
+export interface RunOutcome {
+  readonly tests: readonly TestOutcome[]
+  readonly broken: readonly string[]
+}
+
+/**
+ * Runs tests inside this process's vitest, so that many runs cost its start once. One at a time: the bug is named by the
+ * environment, which the configuration reads.
+ */
+export async function runTests(root: string, request: RunRequest): Promise<RunOutcome> {
+  const { testFiles, titles, bug } = request
+  if (bug === undefined) delete process.env['PLANTED_BUG']
+  else process.env['PLANTED_BUG'] = bug
+  const vitest = await createVitest('test', {
+    root,
+    project: ['packages', 'system'],
+    testNamePattern: titles.map((title) => title.replaceAll(/[\\^$.*+?()[\]{}|]/g, '\\$&')).join('|'),
+    maxWorkers: 1,
+    reporters: [{}],
+    watch: false,
+  })
+  try {
+    const { testModules, unhandledErrors } = await vitest.start([...testFiles])
+    const broken = [...testModules.flatMap((module) => module.errors()), ...unhandledErrors]
+    return { tests: testModules.flatMap(outcomesOf), broken: broken.map(messageOf) }
+  } finally {
+    await vitest.close()
+    // What failed on purpose is no failure of the process that ran it.
+    process.exitCode = 0
+  }
+}
+
+function outcomesOf(module: TestModule): readonly TestOutcome[] {
+  return [...module.children.allTests()].filter((test) => test.result().state !== 'skipped').map(outcomeOf)
+}
+
+function outcomeOf(test: TestCase): TestOutcome {
+  const { plantedBug } = test.meta()
+  return {
+    testFile: test.module.relativeModuleId,
+    title: test.fullName.replaceAll(' > ', ' '),
+    failures: (test.result().errors ?? []).map((error) => ({
+      names: namesOf(error),
+      message: messageOf(error),
+    })),
+    ...(plantedBug === undefined ? {} : { counts: plantedBug }),
+  }
+}
+
+function namesOf(error: unknown): readonly string[] {
+  const names: string[] = []
+  for (let link = error; typeof link === 'object' && link !== null;) {
+    names.push('name' in link ? String(link.name) : 'unnamed')
+    link = 'cause' in link ? link.cause : undefined
+  }
+  return names
+}
+
+/** The first line says enough for a table. */
+function messageOf(error: unknown): string {
+  const isError = typeof error === 'object' && error !== null && 'message' in error
+  return (String(isError ? error.message : error).split('\n')[0] ?? '').slice(0, 300)
+}

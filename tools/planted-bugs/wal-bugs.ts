@@ -1,0 +1,215 @@
+import type { PlantedBug } from './planted-bug.ts'
+
+const crash = 'packages/wal/test/log-crash.test.ts'
+const damage = 'packages/wal/test/damage.test.ts'
+const folder = 'packages/wal/test/folder.test.ts'
+
+/** Mistakes in the log: what is durable when, what is torn and what is corrupt, who may remove what. */
+export const walBugs: readonly PlantedBug[] = [
+  {
+    name: 'ack-before-fsync',
+    what: 'a commit is acknowledged once it is written, before the device has it',
+    file: 'packages/wal/src/flusher.ts',
+    edits: [{ find: 'if (inline) segment.syncNow()\n        else await segment.sync()', replace: '' }],
+    caughtBy: { testFile: crash, title: 'before any operation loses nothing acknowledged (posix)' },
+  },
+  {
+    name: 'no-folder-fsync-for-a-new-segment',
+    what: 'a new segment is used before its name is durable',
+    file: 'packages/wal/src/segment-maker.ts',
+    edits: [{ find: 'await fileSystem.syncDirectory(directory)', replace: '' }],
+    caughtBy: { testFile: crash, title: 'before any operation loses nothing acknowledged (posix)' },
+  },
+  {
+    name: 'segment-named-before-its-header-is-durable',
+    what: 'a new segment gets its name before its header is on the device',
+    file: 'packages/wal/src/segment-maker.ts',
+    edits: [{ find: 'await handle.sync()', replace: '' }],
+    caughtBy: { testFile: crash, title: 'before any operation loses nothing acknowledged (posix)' },
+  },
+  {
+    name: 'seal-before-its-records-are-durable',
+    what: 'a segment is sealed while records in it, which nobody waits for, are only written',
+    file: 'packages/wal/src/flusher.ts',
+    edits: [{ find: 'if (this.#durableLsn < this.#writtenLsn) await this.#syncAlone()', replace: '' }],
+    caughtBy: {
+      testFile: crash,
+      title: 'among records that nobody waits for leaves a beginning of them, never a log that looks corrupt',
+    },
+  },
+  {
+    name: 'failed-fsync-retried',
+    what: 'a failed fsync is tried again, and its second answer believed',
+    file: 'packages/wal/src/flusher.ts',
+    edits: [
+      {
+        find: 'if (inline) segment.syncNow()\n        else await segment.sync()',
+        replace: 'await segment.sync().catch(() => segment.sync())',
+      },
+    ],
+    caughtBy: {
+      testFile: 'packages/wal/test/log-failure.test.ts',
+      title: 'a failed sync has an unknown outcome, is not tried again, and closes the log',
+    },
+  },
+  {
+    name: 'found-frames-not-written-again',
+    what: 'opening syncs the frames it found, whose pages a failed fsync had marked clean, without writing them again',
+    file: 'packages/wal/src/log-opening.ts',
+    edits: [{ find: 'await rewrite(source, unprovenAt, reader.position)', replace: '' }],
+    caughtBy: {
+      testFile: 'packages/wal/test/log-failure.test.ts',
+      title: 'of records whose pages then count as clean is made good by reopening',
+    },
+  },
+  {
+    name: 'torn-tail-left-in-place',
+    what: 'opening writes on before a torn tail without cutting it off, so that old frames come back behind new ones',
+    file: 'packages/wal/src/log-opening.ts',
+    edits: [
+      {
+        find: 'if (tornBytes > 0 || sealed) await source.handle.truncate(reader.position)',
+        replace: '',
+      },
+    ],
+    caughtBy: {
+      testFile: crash,
+      title: 'that kept a later group and lost an earlier one does not bring the later one back',
+    },
+  },
+  {
+    name: 'rename-before-the-data-is-durable',
+    what: 'a file put in place atomically is renamed before its content is synced',
+    file: 'packages/wal/src/atomic-file.ts',
+    edits: [{ find: 'await handle.sync()', replace: '' }],
+    caughtBy: {
+      testFile: folder,
+      title: 'is the old or the new one after a power cut at any operation, and the new one once it resolved',
+    },
+  },
+  {
+    name: 'no-folder-fsync-after-a-rename',
+    what: 'a file put in place atomically counts as there before its name is durable',
+    file: 'packages/wal/src/atomic-file.ts',
+    edits: [{ find: 'await fileSystem.syncDirectory(dirname(path))', replace: '' }],
+    caughtBy: {
+      testFile: folder,
+      title: 'is the old or the new one after a power cut at any operation, and the new one once it resolved',
+    },
+  },
+  {
+    name: 'append-off-by-one',
+    what: 'the first record of a new segment gets the LSN after the next',
+    file: 'packages/wal/src/flusher.ts',
+    edits: [
+      {
+        find: 'previous: link, nextLsn: summary.lastLsn + 1 }',
+        replace: 'previous: link, nextLsn: summary.lastLsn + 2 }',
+      },
+    ],
+    caughtBy: {
+      testFile: 'packages/wal/test/log.test.ts',
+      title: 'have no gaps and strictly increase, whatever the clock does, also over reopening and rolling',
+    },
+  },
+  {
+    name: 'commit-time-not-increasing',
+    what: 'a commit takes the time of the clock, also when that has gone back',
+    file: 'packages/wal/src/commit-clock.ts',
+    edits: [{ find: 'now > this.#lastUs ? now : this.#lastUs + 1', replace: 'now' }],
+    caughtBy: {
+      testFile: 'packages/wal/test/log.test.ts',
+      title: 'have no gaps and strictly increase, whatever the clock does, also over reopening and rolling',
+    },
+  },
+  {
+    name: 'payload-checksum-not-verified',
+    what: 'a frame counts as whole when its header is',
+    file: 'packages/wal/src/frame.ts',
+    edits: [{ find: '=== frame.header.payloadChecksum', replace: '>= 0' }],
+    caughtBy: { testFile: damage, title: 'has the stated outcome for every flipped byte (last: true)' },
+  },
+  {
+    name: 'checksum-not-seeded-by-the-segment',
+    what: 'a frame’s checksums do not depend on its segment, so that a frame of another one passes',
+    file: 'packages/wal/src/frame.ts',
+    edits: [
+      { find: 'crc32(payload, seed)', replace: 'crc32(payload)' },
+      {
+        find: 'crc32(frame.subarray(4, FRAME_HEADER_BYTES), seed)',
+        replace: 'crc32(frame.subarray(4, FRAME_HEADER_BYTES))',
+      },
+      {
+        find: 'crc32(bytes.subarray(position + 4, position + FRAME_HEADER_BYTES), seed)',
+        replace: 'crc32(bytes.subarray(position + 4, position + FRAME_HEADER_BYTES))',
+      },
+      {
+        find: 'crc32(bytes.subarray(position + FRAME_HEADER_BYTES, end), frame.seed)',
+        replace: 'crc32(bytes.subarray(position + FRAME_HEADER_BYTES, end))',
+      },
+    ],
+    caughtBy: {
+      testFile: 'packages/wal/test/codec.test.ts',
+      title: 'is not misled by whole frames of another segment that go on where its own end',
+    },
+  },
+  {
+    name: 'torn-tail-called-corrupt',
+    what: 'any whole frame behind a torn one counts as proof of corruption, also one that proves nothing',
+    file: 'packages/wal/src/tail-verdict.ts',
+    edits: [{ find: 'frame.durableLsn >= expectedLsn', replace: 'frame.durableLsn >= 0' }],
+    caughtBy: {
+      testFile: crash,
+      title: 'that kept a later group and lost an earlier one does not bring the later one back',
+    },
+  },
+  {
+    name: 'corruption-called-torn',
+    what: 'damage of an acknowledged record in the last segment is cut off as if it were torn',
+    file: 'packages/wal/src/tail-verdict.ts',
+    edits: [{ find: 'frame.durableLsn >= expectedLsn', replace: 'frame.durableLsn > frame.firstLsn' }],
+    caughtBy: { testFile: damage, title: 'is corrupt, not torn, when it is damaged after a clean close' },
+  },
+  {
+    name: 'removal-ignores-a-hold',
+    what: 'segments are removed though somebody holds them',
+    file: 'packages/wal/src/log.ts',
+    edits: [{ find: 'if (holds.some((hold) => hold.fromSegment <= number)) break', replace: '' }],
+    caughtBy: { testFile: folder, title: 'holds keep segments from being removed until they are released' },
+  },
+  {
+    name: 'unreadable-hold-holds-nothing',
+    what: 'a hold that cannot be read is passed over',
+    file: 'packages/wal/src/holds.ts',
+    edits: [
+      {
+        find: "if (content === 'gone') continue",
+        replace: "if (content === 'gone' || content === undefined) continue",
+      },
+    ],
+    caughtBy: { testFile: folder, title: 'holds that cannot be read hold everything' },
+  },
+  {
+    name: 'follower-returns-what-is-not-synced',
+    what: 'a follower returns records that are written and could still be lost',
+    file: 'packages/wal/src/log-follower.ts',
+    edits: [{ find: 'if (lastLsn > durableLsn) await walker.sync()', replace: '' }],
+    caughtBy: {
+      testFile: 'packages/wal/test/log-follower.test.ts',
+      title: 'returns nothing that a power cut could take back',
+    },
+  },
+  {
+    name: 'reader-off-by-one',
+    what: 'reading from an LSN begins with the one after it',
+    file: 'packages/wal/src/log-reader.ts',
+    edits: [
+      { find: 'if (first >= fromLsn &&', replace: 'if (first > fromLsn &&' },
+      { find: 'lsn >= fromLsn && lsn <= throughLsn)', replace: 'lsn > fromLsn && lsn <= throughLsn)' },
+    ],
+    caughtBy: {
+      testFile: 'packages/wal/test/log-follower.test.ts',
+      title: 'reading a log begins and ends at any LSN, across segments',
+    },
+  },
+]
