@@ -217,6 +217,8 @@ export class Shipper {
       position: pieced?.endPosition ?? 0,
       lsn: backlog.shippedLsn,
     })
+    // A flush may have been waiting to hear how far the archive is, and an empty log gives it no other occasion.
+    this.#moved.next()
     return voyage
   }
 

@@ -199,6 +199,15 @@ describe('the shipper', () => {
     await log.close()
   })
 
+  it('ends a flush that is asked for before it has begun, also when the log is empty', async () => {
+    const disk = new CrashFileSystem()
+    const log = await openTestLog(disk)
+    const { shipper, stop } = ship(disk, await openTestArchive(disk), { intervalMs: 60_000 })
+    expect(await shipper.flush()).toBe(0)
+    await stop()
+    await log.close()
+  })
+
   it('rejects a flush when it ends before', async () => {
     const disk = new CrashFileSystem()
     const log = await openTestLog(disk)
