@@ -122,16 +122,24 @@ class SocketServer implements ControlServer {
         socket.end(`${JSON.stringify(failure(error))}\n`)
         return
       }
-      for (const line of whole) {
-        // One after the other: replies come in the order of requests.
-        socket.pause()
-        answering = answering.then(async () => {
-          const reply = await this.#answer(line)
-          if (!socket.destroyed) socket.write(`${JSON.stringify(reply)}\n`)
+      // Nothing more is read until all of it is answered and the answers are taken: who asks without reading must not make
+      // the owner hold what it would have read.
+      socket.pause()
+      answering = answering
+        .then(() => this.#answerAll(whole, socket))
+        .then(() => {
           socket.resume()
         })
-      }
     })
+  }
+
+  /** One after the other: replies come in the order of requests. */
+  async #answerAll(lines: readonly string[], socket: Socket): Promise<void> {
+    for (const line of lines) {
+      const reply = await this.#answer(line)
+      if (!socket.writable) return
+      if (!socket.write(`${JSON.stringify(reply)}\n`)) await drained(socket)
+    }
   }
 
   async #answer(line: string): Promise<ControlReply> {
@@ -182,6 +190,19 @@ class SocketServer implements ControlServer {
     await hold?.release()
     return { released: hold !== undefined }
   }
+}
+
+/** Resolves when the other side has taken what was written, or is gone. */
+function drained(socket: Socket): Promise<void> {
+  return new Promise((resolve) => {
+    const end = (): void => {
+      socket.off('drain', end)
+      socket.off('close', end)
+      resolve()
+    }
+    socket.on('drain', end)
+    socket.on('close', end)
+  })
 }
 
 function failure(error: unknown): ControlReply {
