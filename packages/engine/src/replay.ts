@@ -1,5 +1,6 @@
 import type { LogRecord } from '@timberline/wal'
 import { engineError } from './errors.ts'
+import { refusalOf } from './leveldb-refusal.ts'
 import type { OperationBatch, ReplayTarget } from './leveldb-raw.ts'
 import { decodeNote } from './notes.ts'
 import type { AppliedPosition } from './reserved-keys.ts'
@@ -115,7 +116,12 @@ class Replay {
     this.#operations = 0
     this.#batchBytes = 0
     await this.#writing
-    this.#writing = batch.write(this.#position).then(() => this.#onProgress?.(progress))
+    this.#writing = batch.write(this.#position).then(
+      () => this.#onProgress?.(progress),
+      (error: unknown) => {
+        throw refusalOf(error) ?? error
+      },
+    )
     // Awaited by the next flush or the end; without this, a failure in between would count as unhandled.
     this.#writing.catch(() => undefined)
   }

@@ -45,6 +45,10 @@ export interface Rebuilt {
   readonly keptAt?: string
 }
 
+/** What is going to be `data/`, and what it was. */
+const REBUILDING = 'data.rebuilding'
+const REPLACED = 'data.replaced'
+
 /** Systems without hard links, and file systems that end at the folder. */
 const NO_LINKS: ReadonlySet<string> = new Set(['EXDEV', 'EPERM', 'ENOTSUP', 'ENOSYS', 'EMLINK'])
 
@@ -56,7 +60,7 @@ const NO_LINKS: ReadonlySet<string> = new Set(['EXDEV', 'EPERM', 'ENOTSUP', 'ENO
  */
 export async function rebuildData(options: RebuildOptions): Promise<Rebuilt> {
   const { layout, fileSystem } = options
-  const fresh = join(layout.home, 'data.rebuilding')
+  const fresh = join(layout.home, REBUILDING)
   const { from, problems } = await restoreNewest(options, fresh)
   if (from === undefined && !(options.firstLsn === 1 && options.identity.adoptedAtUs === undefined)) {
     throw engineError('ENGINE_STATE_LOST', 'the data folder cannot be rebuilt', {
@@ -67,6 +71,14 @@ export async function rebuildData(options: RebuildOptions): Promise<Rebuilt> {
   const keptAt = await switchData(options, from === undefined ? undefined : fresh)
   await forgetOtherCheckpoints(layout, from, fileSystem)
   return { from, ...(keptAt === undefined ? {} : { keptAt }) }
+}
+
+/** Removes what rebuilds left that were cut short; only once the data they were to replace is sound again. */
+export async function sweepRebuilds(layout: HomeLayout, fileSystem: FileSystem): Promise<void> {
+  for (const name of [REBUILDING, REPLACED]) {
+    const path = join(layout.home, name)
+    if ((await fileSystem.status(path)) !== undefined) await fileSystem.removeTree(path)
+  }
 }
 
 async function restoreNewest(
@@ -130,7 +142,7 @@ function isDamage(error: unknown): boolean {
 
 async function switchData(options: RebuildOptions, fresh: string | undefined): Promise<string | undefined> {
   const { layout, fileSystem, reason } = options
-  const aside = join(layout.home, reason === 'ahead' ? 'data.ahead' : 'data.replaced')
+  const aside = join(layout.home, reason === 'ahead' ? 'data.ahead' : REPLACED)
   const present = (await fileSystem.status(layout.dataDirectory)) !== undefined
   if (present) {
     await fileSystem.removeTree(aside)

@@ -4,12 +4,13 @@ import { checkpointLsns } from './checkpoint-manifest.ts'
 import { codeOf, engineError } from './errors.ts'
 import type { HomeIdentity } from './home-identity.ts'
 import type { HomeLayout } from './home-layout.ts'
+import { refusalOf } from './leveldb-refusal.ts'
 import { replayInto } from './replay.ts'
 import type { ReplayProgress } from './replay.ts'
 import type { AppliedPosition } from './reserved-keys.ts'
 import { dataCondition, openError, prepareData, syncData } from './state.ts'
 import type { StateHandle } from './state-handle.ts'
-import { rebuildData } from './state-rebuild.ts'
+import { rebuildData, sweepRebuilds } from './state-rebuild.ts'
 import type { RebuildReason, Rebuilt } from './state-rebuild.ts'
 import { verifyData } from './state-verify.ts'
 
@@ -90,7 +91,9 @@ class Recovery {
     for (;;) {
       if (reason !== undefined) await this.#rebuild(reason)
       try {
-        return await this.#replay(created)
+        const report = await this.#replay(created)
+        await sweepRebuilds(this.#options.layout, this.#fileSystem)
+        return report
       } catch (error) {
         await this.close()
         // LevelDB finds some damage only when it reads; once rebuilt, the same would come again.
@@ -235,6 +238,7 @@ class Recovery {
 
 /** What LevelDB or the applied position say about damage; errors of the log are not the state's. */
 function isLevelDamage(error: unknown): boolean {
+  if (refusalOf(error) !== undefined) return false
   const code = codeOf(error) ?? ''
   return code === 'ENGINE_STATE_DAMAGED' || code === 'LEVEL_CORRUPTION' || code === 'LEVEL_IO_ERROR'
 }

@@ -8,6 +8,7 @@ import type { StateDigest, StateDigestOptions } from './digest.ts'
 import { codeOf, engineError } from './errors.ts'
 import { leveldbNames, removeLeveldbLogs } from './leveldb-files.ts'
 import { RawLevel } from './leveldb-raw.ts'
+import { refusalOf } from './leveldb-refusal.ts'
 import type { AppliedPosition } from './reserved-keys.ts'
 
 /** Options of {@link openState}. */
@@ -93,16 +94,6 @@ export async function syncData(dataDirectory: string, fileSystem: FileSystem): P
   await fileSystem.syncDirectory(dirname(dataDirectory))
 }
 
-/** What LevelDB says, in the system's words, when the disk refuses although the folder is sound. */
-const REFUSALS: readonly (readonly [words: string, systemCode: string])[] = [
-  ['No space left on device', 'ENOSPC'],
-  ['Disk quota exceeded', 'EDQUOT'],
-  ['Read-only file system', 'EROFS'],
-  ['Too many open files', 'EMFILE'],
-  ['Too many open files in system', 'ENFILE'],
-  ['Permission denied', 'EACCES'],
-]
-
 /**
  * Whoever has it open says so with the code LEVEL_LOCKED, and a full or locked disk by the system's words; every other refusal
  * means that the folder is not sound.
@@ -115,15 +106,8 @@ export function openError(error: unknown, dataDirectory: string): unknown {
       cause: reason,
     })
   }
-  const message = reason instanceof Error ? reason.message : ''
-  const refusal = REFUSALS.find(([words]) => message.endsWith(`: ${words}`))
-  if (refusal !== undefined) {
-    // A rebuild would only need more of what is not there.
-    return engineError('ENGINE_IO_FAILED', 'the system refused to open the data folder', {
-      details: { dataDirectory, systemCode: refusal[1] },
-      cause: reason,
-    })
-  }
+  const refusal = refusalOf(reason, dataDirectory)
+  if (refusal !== undefined) return refusal
   return engineError('ENGINE_STATE_DAMAGED', 'LevelDB cannot open the data folder', {
     details: { dataDirectory },
     cause: reason,
