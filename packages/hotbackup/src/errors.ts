@@ -96,6 +96,8 @@ export const hotbackupError: ErrorMaker<HotbackupCode> = errorsFrom<HotbackupCod
 })
 
 const NO_SPACE = new Set(['ENOSPC', 'EDQUOT'])
+/** Codes of the packages below that only say that the system refused; what to do about it is this package's to say. */
+const LOCAL_REFUSALS: ReadonlySet<string> = new Set(['ENGINE_IO_FAILED', 'WAL_IO_FAILED'])
 
 /**
  * Turns whatever was thrown inside a backup into the package's error: the system's errors by their code, an abort by
@@ -108,9 +110,10 @@ export function asHotbackupError(error: unknown, context: { signal?: AbortSignal
       cause: error,
     })
   }
-  if (error instanceof TimberlineError || !(error instanceof Error)) return error
-  const systemCode = systemCodeOf(error)
-  if (systemCode === undefined) return error
+  const isOfSystem = !(error instanceof TimberlineError) || LOCAL_REFUSALS.has(error.code)
+  if (!(error instanceof Error) || !isOfSystem) return error
+  const systemCode = error instanceof TimberlineError ? error.details['systemCode'] : systemCodeOf(error)
+  if (typeof systemCode !== 'string') return error
   const code = NO_SPACE.has(systemCode) ? 'HOTBACKUP_NO_SPACE' : 'HOTBACKUP_IO_FAILED'
   return hotbackupError(code, 'the backup stopped on an error of the operating system', {
     details: { target: context.target, systemCode, path: pathOf(error) },

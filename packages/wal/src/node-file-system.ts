@@ -1,5 +1,7 @@
 import * as fs from 'node:fs'
 import { promises } from 'node:fs'
+import { dirname, resolve } from 'node:path'
+import { systemCode } from './errors.ts'
 import type { FileHandle, FileStatus, FileSystem, OpenMode } from './file-system.ts'
 
 const FLAGS = { read: 'r', write: 'r+', create: 'wx+' } as const satisfies Record<OpenMode, string>
@@ -12,9 +14,7 @@ export const nodeFileSystem: FileSystem = {
         error === null ? resolve(new NodeFileHandle(descriptor)) : reject(error),
       )
     }),
-  makeDirectory: async (path) => {
-    await promises.mkdir(path, { recursive: true })
-  },
+  makeDirectory,
   list: async (path) => (await promises.readdir(path)).sort(),
   status: async (path) => {
     const stats = await new Promise<fs.Stats | undefined>((resolve, reject) => {
@@ -32,6 +32,18 @@ export const nodeFileSystem: FileSystem = {
   removeTree: (path) => promises.rm(path, { recursive: true, force: true }),
   syncDirectory,
   watch,
+}
+
+async function makeDirectory(path: string): Promise<void> {
+  try {
+    await promises.mkdir(path, { recursive: true })
+  } catch (error) {
+    if (systemCode(error) !== 'ENOENT') throw error
+    // Node tells ENOENT for whatever it does not know there, a full disk for one; step by step, the system says what it was.
+    const missing: string[] = []
+    for (let at = resolve(path); !fs.existsSync(at); at = dirname(at)) missing.unshift(at)
+    for (const folder of missing) await promises.mkdir(folder)
+  }
 }
 
 /** Over a bare descriptor, so that the same file can be written by this thread and by the pool. */
