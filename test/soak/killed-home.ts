@@ -24,6 +24,7 @@ export const counts = {
   kills: 0,
   killsBesideWriter: 0,
   killsWhileOpening: 0,
+  killsOfLate: 0,
   acknowledged: 0,
   unacknowledgedFound: 0,
   replayed: 0,
@@ -35,6 +36,12 @@ export const counts = {
 
 /** How often a writer was killed that wrote in each way. */
 export const killsByWay = new Map<Way, number>()
+
+/** What runs beside the writer, in a process of its own. */
+const BESIDE: Readonly<Partial<Record<Way, 'shipper' | 'backup'>>> = {
+  'a shipper beside, killed as well': 'shipper',
+  'a hot backup beside, killed as well': 'backup',
+}
 
 /** Processes that were started ahead of their time. */
 export class Waiting {
@@ -107,25 +114,27 @@ export class KilledHome {
     const after = this.#n
     this.#model.begin(after, way)
     await rm(this.#paths.target, { recursive: true, force: true })
-    if (way.endsWith('beside, killed as well')) this.#victims.prepareBeside()
+    if (BESIDE[way] !== undefined) this.#victims.prepareBeside()
     const writer = this.#victims.writer()
     const order = { ...this.#paths, way, after }
     const deaths = [writer.liveUntil({ ...order, role: 'writer' }, this.#drawMoment(150))]
-    if (way === 'a shipper beside, killed as well') {
-      deaths.push(this.#victims.beside().liveUntil({ ...order, role: 'shipper' }, this.#drawMoment(1)))
-    }
-    if (way === 'a hot backup beside, killed as well') {
-      deaths.push(this.#victims.beside().liveUntil({ ...order, role: 'backup' }, this.#drawMoment(3)))
+    const victims = [writer]
+    const role = BESIDE[way]
+    if (role !== undefined) {
+      const beside = this.#victims.beside()
+      victims.push(beside)
+      deaths.push(beside.liveUntil({ ...order, role }, this.#drawMoment(role === 'backup' ? 3 : 1)))
     }
     await Promise.all(deaths)
     counts.kills += 1
     counts.killsBesideWriter += deaths.length - 1
     if (writer.lines.length === 0) counts.killsWhileOpening += 1
+    counts.killsOfLate += victims.filter(({ isLate }) => isLate).length
     killsByWay.set(way, (killsByWay.get(way) ?? 0) + 1)
     const acknowledged = Math.max(after, writer.told)
     counts.acknowledged += acknowledged - after
     await this.#lookAtHome(acknowledged, way)
-    if (way === 'a hot backup beside, killed as well') await this.#lookAtBackup(after)
+    if (role === 'backup') await this.#lookAtBackup(after)
   }
 
   #context(what: string): string {
