@@ -36,6 +36,8 @@ export interface Tally {
 export interface RunOptions {
   readonly seed: number
   readonly inputs?: number
+  /** Inputs to try beside those that are made. */
+  readonly extra?: readonly Buffer[]
   readonly watchdog?: Watchdog
   /** Asked after each input; true ends the run. */
   readonly isOver?: () => boolean
@@ -68,6 +70,8 @@ export async function runDecoder(decoder: Decoder, options: RunOptions): Promise
       await run.feed(name, input)
       run.tally.regressions += 1
     }
+    for (const [index, input] of (options.extra ?? []).entries())
+      await run.feed(`extra ${String(index)}`, input)
     const values: unknown[] = []
     for (const [index, seed] of seeds.entries()) values.push(await run.value(`seed ${String(index)}`, seed))
     const inputs = options.inputs ?? decoder.inputs ?? INPUTS
