@@ -4,7 +4,7 @@ import { decodeBackupManifest, encodeBackupManifest } from '@timberline/archive'
 import type { BackupManifest } from '@timberline/archive'
 import { BACKUP_LABEL } from '@timberline/engine'
 import type { HomeIdentity } from '@timberline/engine'
-import { readFileWhole } from '@timberline/wal'
+import { makeDirectoryDurable, readFileWhole } from '@timberline/wal'
 import type { FileSystem } from '@timberline/wal'
 import { hotbackupError, systemCodeOf } from './errors.ts'
 import type { HotbackupListener } from './events.ts'
@@ -66,7 +66,8 @@ export async function inspectTarget(
 /** Begins a backup folder: `<target>.partial-<pid>` with the folders of a set. */
 export async function beginFolderSink(options: FolderSinkOptions): Promise<FolderSink> {
   const { target, label, fileSystem } = options
-  await fileSystem.makeDirectory(dirname(target))
+  // The backup's name is durable when it has appeared; so must be that of the folder it appears in.
+  await makeDirectoryDurable(dirname(target), fileSystem)
   const partial = await beginPartial(target, fileSystem)
   const syncs = syncQueue(SYNCS_PENDING_MAX)
   const abandon = (): Promise<readonly string[]> => removePartial({ partial, syncs }, fileSystem)

@@ -19,6 +19,7 @@ import {
 } from '@timberline/engine'
 import {
   type FileSystem,
+  makeDirectoryDurable,
   readFileWhole,
   removeIfPresent,
   removeStaleTemporaries,
@@ -71,11 +72,11 @@ export async function openWorkplace(
 ): Promise<Workplace> {
   const { fileSystem } = options
   await refuseUnlessFree(home, options)
-  const made = (await fileSystem.status(home)) === undefined
-  await fileSystem.makeDirectory(home)
+  // Every folder on the way that was missing has its name for good, so that the finished home has too.
+  await makeDirectoryDurable(home, fileSystem)
   const lock = await lockHome(home)
   try {
-    return await begin({ home, lock, made, ...options })
+    return await begin({ home, lock, ...options })
   } catch (error) {
     await lock.release()
     throw error
@@ -85,14 +86,13 @@ export async function openWorkplace(
 interface Locked {
   readonly home: string
   readonly lock: HomeLock
-  readonly made: boolean
   readonly request: string
   readonly inPlace: boolean
   readonly fileSystem: FileSystem
 }
 
 async function begin(locked: Locked): Promise<Workplace> {
-  const { home, lock, made, request, inPlace, fileSystem } = locked
+  const { home, lock, request, inPlace, fileSystem } = locked
   // Again under the lock: somebody may have recovered or created something here meanwhile.
   await refuseUnlessFree(home, { inPlace, fileSystem, lockIsOurs: true })
   const building = homeLayout(join(home, buildName))
@@ -107,7 +107,6 @@ async function begin(locked: Locked): Promise<Workplace> {
     await writeLabel(home, { format: 1, phase: 'build', request }, fileSystem)
     await clear(home, { inPlace, fileSystem })
     await fileSystem.makeDirectory(building.home)
-    if (made) await fileSystem.syncDirectory(join(home, '..'))
   }
   return {
     home,
