@@ -117,6 +117,7 @@ export class MirrorFileSystem implements FileSystem {
     if (!this.#isBelow(path)) return
     await this.#foreign.adopt(existing)
     await this.#foreign.adoptFolder(dirname(path))
+    if (!(await this.#isMirrored(existing))) return
     await this.disk.link(this.#inside(existing), this.#inside(path))
     this.#foreign.stamp(path)
   }
@@ -124,7 +125,7 @@ export class MirrorFileSystem implements FileSystem {
   async rename(from: string, to: string): Promise<void> {
     await this.#foreign.surveyAround(from)
     await nodeFileSystem.rename(from, to)
-    if (!this.#isBelow(from)) return
+    if (!(await this.#isMirrored(from))) return
     await this.#foreign.adoptFolder(dirname(to))
     await this.disk.rename(this.#inside(from), this.#inside(to))
     this.#foreign.renamed(from, to)
@@ -135,7 +136,7 @@ export class MirrorFileSystem implements FileSystem {
     // What LevelDB wrote and we remove may be back after a power loss, so the mirror must have had it.
     if (this.#isBelow(path)) await this.#foreign.adopt(path)
     await nodeFileSystem.remove(path)
-    if (this.#isBelow(path)) await this.disk.remove(this.#inside(path))
+    if (await this.#isMirrored(path)) await this.disk.remove(this.#inside(path))
   }
 
   async removeTree(path: string): Promise<void> {
@@ -153,6 +154,11 @@ export class MirrorFileSystem implements FileSystem {
 
   watch(path: string, onChange: () => void): () => void {
     return nodeFileSystem.watch(path, onChange)
+  }
+
+  /** Locks and the like have no part in a power loss, so they are not mirrored. */
+  async #isMirrored(path: string): Promise<boolean> {
+    return this.#isBelow(path) && (await this.disk.status(this.#inside(path))) !== undefined
   }
 
   #isBelow(path: string): boolean {
