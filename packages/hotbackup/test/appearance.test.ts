@@ -66,6 +66,7 @@ async function standing(fileSystem: FileSystem): Promise<string | undefined> {
   const content = await readFileWhole(join(target, 'backup.json'), fileSystem)
   const manifest = decodeBackupManifest(content)
   for (const file of manifest.files) {
+    expect(await fileSystem.status(join(target, file.name)), file.name).toBeDefined()
     const content = await readFileWhole(join(target, file.name), fileSystem)
     expect(createHash('sha256').update(content).digest('hex'), file.name).toBe(file.sha256)
   }
