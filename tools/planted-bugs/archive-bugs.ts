@@ -1,6 +1,7 @@
 import type { PlantedBug } from './planted-bug.ts'
 
 const shipper = 'packages/archive/test/shipper.test.ts'
+const order = 'packages/archive/test/shipping-order.test.ts'
 const shipping = 'packages/archive/src/shipper.ts'
 
 /** Mistakes on the way into an archive: what is entered, confirmed and removed in which order, and by whom. */
@@ -25,8 +26,8 @@ export const archiveBugs: readonly PlantedBug[] = [
       },
     ],
     caughtBy: {
-      testFile: shipper,
-      title: 'survives any single failure of the store or the log, at any operation',
+      testFile: order,
+      title: 'stores a segment, then enters it, then confirms it, and only then removes its pieces',
     },
   },
   {
@@ -40,8 +41,8 @@ export const archiveBugs: readonly PlantedBug[] = [
       },
     ],
     caughtBy: {
-      testFile: 'packages/archive/test/ship-crash.test.ts',
-      title: 'at any operation goes on without loss or repeat (posix)',
+      testFile: order,
+      title: 'confirms only records that the archive has, though the log goes on under each upload',
     },
   },
   {
@@ -56,13 +57,28 @@ export const archiveBugs: readonly PlantedBug[] = [
       },
     ],
     caughtBy: {
-      testFile: 'packages/archive/test/ship-crash.test.ts',
-      title: 'at any operation goes on without loss or repeat (posix)',
+      testFile: order,
+      title: 'stores a segment, then enters it, then confirms it, and only then removes its pieces',
     },
   },
   {
-    name: 'epoch-not-checked',
-    what: 'a shipper that lost the archive to a newer one goes on',
+    name: 'epoch-not-checked-before-an-upload',
+    what: 'a shipper that lost the archive to a newer one puts further pieces',
+    file: 'packages/archive/src/reign.ts',
+    edits: [
+      {
+        find: 'if (owner?.epoch === this.epoch) return fold',
+        replace: 'if (fold.sequence >= 0) return fold',
+      },
+    ],
+    caughtBy: {
+      testFile: order,
+      title: 'refuses to ship on once the archive has a newer owner, and says so to whoever waits',
+    },
+  },
+  {
+    name: 'epoch-not-checked-by-the-journal',
+    what: 'the journal takes an event of a shipper that lost the archive',
     file: 'packages/archive/src/catalogue-fold.ts',
     edits: [
       {
@@ -71,9 +87,16 @@ export const archiveBugs: readonly PlantedBug[] = [
       },
     ],
     caughtBy: {
-      testFile: shipper,
-      title: 'lets the newer of two shippers win; the older one stops before it archives anything further',
+      testFile: 'packages/archive/test/catalogue.test.ts',
+      title: 'refuses an event that contradicts it before anything is written',
     },
+  },
+  {
+    name: 'wrong-timeline-in-a-shipped-piece',
+    what: 'a piece is stored under the first timeline, whichever it belongs to',
+    file: 'packages/archive/src/ship-piece.ts',
+    edits: [{ find: 'pieceName({ timeline: identity.timeline,', replace: 'pieceName({ timeline: 1,' }],
+    caughtBy: { testFile: order, title: 'puts pieces and segments under the timeline that they belong to' },
   },
   {
     name: 'piece-of-a-lost-shipper-counts',
@@ -100,10 +123,7 @@ export const archiveBugs: readonly PlantedBug[] = [
         replace: 'segmentObjectName({ timeline: 1, segmentNumber',
       },
     ],
-    caughtBy: {
-      testFile: shipper,
-      title: 'is refused when its timeline comes from nowhere, and taken when it forks from a known one',
-    },
+    caughtBy: { testFile: order, title: 'puts pieces and segments under the timeline that they belong to' },
   },
   {
     name: 'upload-not-read-back',

@@ -47,7 +47,7 @@ export const checkpointBugs: readonly PlantedBug[] = [
     ],
     caughtBy: {
       testFile: keeper,
-      title: 'takes a checkpoint, notes it in the log, and removes the segments below it',
+      title: 'removes nothing that an archive, also one of another timeline, does not have',
     },
   },
   {

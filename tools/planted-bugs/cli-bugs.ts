@@ -25,8 +25,8 @@ export const cliBugs: readonly PlantedBug[] = [
       },
     ],
     caughtBy: {
-      testFile: 'packages/cli/test/whole-line.test.ts',
-      title: 'ships, backs up, and recovers to a chosen transaction',
+      testFile: 'packages/cli/test/recover-target.test.ts',
+      title: 'means just that record, kept or not',
     },
   },
 ]

@@ -56,21 +56,32 @@ export const engineBugs: readonly PlantedBug[] = [
   },
   {
     name: 'position-in-another-batch',
-    what: 'the applied position goes into the state after the changes it stands for, in a batch of its own',
+    what: 'the applied position goes into the state before the changes it stands for, in a batch of its own',
     file: 'packages/engine/src/native-level.ts',
     edits: [
       {
-        find: 'this.#batch._put(APPLIED_KEY, encodeApplied(position))\n    return this.#batch._write(UNSYNCED)',
-        replace: `const batch = this.#batch
-    return (async () => {
-      await batch._write(UNSYNCED)
-      batch._clear()
-      batch._put(APPLIED_KEY, encodeApplied(position))
-      await batch._write(UNSYNCED)
-    })()`,
+        find: '    if (this.#written) this.#batch._clear()\n    this.#written = true\n    this.#batch._put(APPLIED_KEY, encodeApplied(position))\n    return this.#batch._write(UNSYNCED)',
+        replace: `    if (this.#written) this.#batch._clear()
+    this.#written = true
+    const changes = this.#batch
+    const own = classicPrototype._chainedBatch.call(this.#level)
+    own._put(APPLIED_KEY, encodeApplied(position))
+    return own._write(UNSYNCED).then(() => changes._write(UNSYNCED))`,
+      },
+      {
+        find: 'return new ClassicBatch(batch)',
+        replace: 'return new ClassicBatch(batch, this.#level)',
+      },
+      {
+        find: '  constructor(batch: PrivateBatch) {\n    this.#batch = batch\n',
+        replace:
+          '  #level\n  constructor(batch: PrivateBatch, level: object) {\n    this.#batch = batch\n    this.#level = level\n',
       },
     ],
-    caughtBy: { testFile: digest, title: 'shows the moment of its call while writing goes on' },
+    caughtBy: {
+      testFile: 'packages/engine/test/applied-position.test.ts',
+      title: 'the state is what its position says, wherever LevelDB’s own log ends',
+    },
   },
   {
     name: 'replay-start-off-by-one',
@@ -200,8 +211,8 @@ export const engineBugs: readonly PlantedBug[] = [
     },
   },
   {
-    name: 'digest-ignores-order',
-    what: 'a digest adds up its entries, whatever their order',
+    name: 'digest-in-another-order',
+    what: 'a digest takes the entries that were read together from the last to the first',
     file: 'packages/engine/src/digest.ts',
     edits: [
       {

@@ -3,7 +3,7 @@ import { join } from 'node:path'
 import type { RunOutcome, RunRequest } from './test-run.ts'
 
 /** A run that has not ended after this hangs. */
-const RUN_MS_MAX = 180_000
+const RUN_MS_MAX = 600_000
 
 /** Runs requests in so many processes side by side, and tells the outcome of each as soon as it is there. */
 export async function runInLanes(

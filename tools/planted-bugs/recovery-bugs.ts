@@ -18,10 +18,7 @@ export const recoveryBugs: readonly PlantedBug[] = [
         replace: "target.edge === 'before' ? target.lsn : target.lsn",
       },
     ],
-    caughtBy: {
-      testFile: plan,
-      title: 'an LSN is planned exactly when a base and every record after it can be had',
-    },
+    caughtBy: { testFile: recover, title: 'each LSN, with either edge' },
   },
   {
     name: 'time-edge-through-drops-the-instant',

@@ -22,9 +22,8 @@ export interface TestOutcome {
 
 /** One error by which a test failed. */
 export interface TestFailure {
-  /** The error's own name and those of its causes: fast-check and `resolves` wrap the error that counts. */
-  readonly names: readonly string[]
-  readonly message: string
+  /** `name: message` of the error and then of its causes: fast-check and `resolves` wrap the error that counts. */
+  readonly chain: readonly string[]
 }
 
 /** What a run came to: the tests that ran, and the errors outside of tests. */
@@ -69,21 +68,18 @@ function outcomeOf(test: TestCase): TestOutcome {
   return {
     testFile: test.module.relativeModuleId,
     title: test.fullName.replaceAll(' > ', ' '),
-    failures: (test.result().errors ?? []).map((error) => ({
-      names: namesOf(error),
-      message: messageOf(error),
-    })),
+    failures: (test.result().errors ?? []).map((error) => ({ chain: chainOf(error) })),
     ...(plantedBug === undefined ? {} : { counts: plantedBug }),
   }
 }
 
-function namesOf(error: unknown): readonly string[] {
-  const names: string[] = []
+function chainOf(error: unknown): readonly string[] {
+  const chain: string[] = []
   for (let link = error; typeof link === 'object' && link !== null;) {
-    names.push('name' in link ? String(link.name) : 'unnamed')
+    chain.push(`${'name' in link ? String(link.name) : 'unnamed'}: ${messageOf(link)}`)
     link = 'cause' in link ? link.cause : undefined
   }
-  return names
+  return chain
 }
 
 /** The first line says enough for a table. */

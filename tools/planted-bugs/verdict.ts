@@ -1,9 +1,8 @@
-import type { StateCounts } from './count-states.ts'
 import type { PlantedBug } from './planted-bug.ts'
 import type { RunOutcome, TestFailure, TestOutcome } from './test-run.ts'
 
-/** Names of the errors by which a test notices something. */
-const NOTICING: ReadonlySet<string> = new Set(['AssertionError', 'TimberlineError'])
+/** The errors by which something is noticed: a test's assertion, an error with a code, and an invariant of the product. */
+const NOTICING = /^AssertionError: |^TimberlineError: |^Error: invariant broken: /
 
 /** What became of a planted bug. */
 export interface Verdict {
@@ -27,14 +26,12 @@ export function judge(bug: PlantedBug, { tests, broken }: RunOutcome): Verdict {
   const failed = named.find(({ failures }) => failures.length > 0)
   if (failed === undefined) {
     return escaped(
-      named.length === 0
-        ? 'no test has this title'
-        : `the test passed, after ${statesOf(named.at(-1)?.counts)}`,
+      named.length === 0 ? 'no test has this title' : `the test passed, after ${statesOf(named.at(-1))}`,
     )
   }
   const clumsy = failed.failures.find((failure) => !isNoticed(failure))
-  if (clumsy !== undefined) return escaped(`the test failed by something else: ${clumsy.message}`)
-  return { bug, caught: true, told: statesOf(failed.counts), failure: failed.failures[0]?.message ?? '' }
+  if (clumsy !== undefined) return escaped(`the test failed by something else: ${clumsy.chain.join(' < ')}`)
+  return { bug, caught: true, told: statesOf(failed), failure: failed.failures[0]?.chain.join(' < ') ?? '' }
 }
 
 /** Whether all tests that bugs name are there and pass; what is wrong otherwise. */
@@ -46,21 +43,25 @@ export function judgeClean(bugs: readonly PlantedBug[], { tests, broken }: RunOu
     .map(({ name, caughtBy }) => `${name}: ${caughtBy.testFile} has no test “${caughtBy.title}”`)
   const failed = tests
     .filter((test) => test.failures.length > 0 && bugs.some((bug) => isNamed(test, bug)))
-    .map(({ title, failures }) => `“${title}” fails without a bug: ${failures[0]?.message ?? ''}`)
-  return [...broken, ...missing, ...failed]
+    .map(({ title, failures }) => `“${title}” fails without a bug: ${failures[0]?.chain.join(' < ') ?? ''}`)
+  // Of a run that broke, nothing else can be said.
+  return broken.length > 0 ? broken : [...missing, ...failed]
 }
 
 /** An assertion or an error of ours, or caused by one. */
-function isNoticed({ names, message }: TestFailure): boolean {
-  return names.some((name) => NOTICING.has(name)) && !message.includes(' timed out in ')
+function isNoticed({ chain }: TestFailure): boolean {
+  return chain.some((link) => NOTICING.test(link)) && !chain.some((link) => link.includes(' timed out in '))
 }
 
-/** Crash states where the test looks at any, else faults, else checks: the smallest unit in which it tells what it has seen. */
-function statesOf(counts: StateCounts | undefined): string {
+/** Crash states where the test looks at any, else faults, else what fast-check generated, else checks. */
+function statesOf(test: TestOutcome | undefined): string {
+  const { counts, failures } = test ?? {}
   if (counts === undefined) return 'an unknown number of states'
   if (counts.crashes > 0) return countOf(counts.crashes, 'crash state')
   if (counts.faults > 0) return countOf(counts.faults, 'fault')
-  return countOf(counts.checks, 'check')
+  const generated = /Property failed after (\d+) tests/.exec(failures?.[0]?.chain[0] ?? '')?.[1]
+  if (generated !== undefined) return countOf(Number(generated), 'generated case')
+  return counts.checks === 0 ? 'no check: an error came first' : countOf(counts.checks, 'check')
 }
 
 function countOf(count: number, unit: string): string {
