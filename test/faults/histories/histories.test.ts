@@ -1,0 +1,68 @@
+/**
+ * Bounded exhaustive histories, after CrashMonkey: all sequences of up to two steps of {put, delete, transaction, clear, roll, ship,
+ * mark, crash, checkpoint, hot backup, restore} over three keys, and a sample by seed of those of three and four; in each, the power
+ * fails before every operation of the last step that changes the disk, and after it.
+ *
+ * Fault model: of files and names, what was synced survives, the rest is lost, kept, torn, zeroed or reordered, on a disk that keeps
+ * order in its journal (`ext4`) or not (`posix`); see `CrashFileSystem`. Histories with a checkpoint, hot backup or restore
+ * run on a real LevelDB, whose files survive as the head of `MirrorFileSystem` tells; of their outcomes, a share is drawn.
+ *
+ * Expected of each outcome: the home opens to the exact content of a prefix with everything acknowledged; what was shipped is in the
+ * archive, whose records alone give the content at each LSN; what was confirmed is there; every backup that was made is whole and
+ * has the digest of the prefix that it names, one under way is whole or absent; a restore under way is whole or refused. At the end
+ * every backup, with the archive behind it, is really recovered to its marks, its end and an LSN between.
+ *
+ * Replay: SEED draws outcomes and sample; a failure names history, place and loss. The soak goes through all of three and four.
+ */
+import { seededRandom } from '@timberline/wal/testing'
+import { afterAll, expect, test } from 'vitest'
+import { ScratchDisk } from '../power-loss/scratch-disk.ts'
+import { HistoryCounts, runHistory } from './history-run.ts'
+import { historiesOf, historyAt, historyCount, needsReal, type History } from './history-steps.ts'
+
+const SEED = Number(process.env['SEED'] ?? 20_261_125)
+const SAMPLE = { simulated: 60, real: 12 }
+
+const scratch = new ScratchDisk('timberline-histories-')
+afterAll(() => scratch.remove())
+
+async function run(histories: readonly History[], counts: HistoryCounts): Promise<void> {
+  const waiting = [...histories]
+  const worker = async (): Promise<void> => {
+    for (let history = waiting.shift(); history !== undefined; history = waiting.shift()) {
+      await runHistory(history, { scratch, seed: SEED, realOutcomesMax: 8, everyLsn: false }, counts)
+    }
+  }
+  // Half of each is waiting for LevelDB or for a turn of the loop.
+  await Promise.all([worker(), worker(), worker()])
+}
+
+test('every history of up to two steps keeps its promises, wherever the power fails in the last', async () => {
+  const counts = new HistoryCounts()
+  const histories = [0, 1, 2].flatMap(historiesOf)
+  await run(histories, counts)
+  console.log(`histories up to 2 steps, SEED=${String(SEED)}: ${String(counts)}`)
+  expect(counts.histories).toBe(1 + 11 + 121)
+  expect(counts.realHistories).toBe(3 + 57)
+  expect(counts.states).toBeGreaterThan(500)
+  expect(counts.recoveries).toBeGreaterThan(20)
+})
+
+test('a sample of the histories of three and four steps keeps its promises, wherever the power fails in the last', async () => {
+  const counts = new HistoryCounts()
+  const random = seededRandom(SEED)
+  const drawn = (wanted: boolean, length: number): History => {
+    for (;;) {
+      const history = historyAt(length, random.integer(historyCount(length)))
+      if (needsReal(history) === wanted) return history
+    }
+  }
+  const sample = [
+    ...Array.from({ length: SAMPLE.simulated }, (_, index) => drawn(false, 3 + (index % 2))),
+    ...Array.from({ length: SAMPLE.real }, (_, index) => drawn(true, 3 + (index % 2))),
+  ]
+  await run(sample, counts)
+  console.log(`histories of 3 and 4 steps, SEED=${String(SEED)}: ${String(counts)}`)
+  expect(counts.histories).toBe(SAMPLE.simulated + SAMPLE.real)
+  expect(counts.states).toBeGreaterThan(300)
+})

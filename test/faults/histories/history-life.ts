@@ -1,0 +1,297 @@
+/** One history as it is lived: the database, its archive and backups on one disk, the steps, and what must be there after each. */
+import assert from 'node:assert/strict'
+import { createArchive, directoryStore, runShipper, type Archive } from '@timberline/archive'
+import { homeLayout, readHomeIdentity, TimberLevel } from '@timberline/engine'
+import { hotbackup } from '@timberline/hotbackup'
+import { recover, type RecoveryFrom } from '@timberline/recovery'
+import { listSegments, TimberlineError } from '@timberline/wal'
+import { changed, digestOf, type Change } from '../power-loss/content.ts'
+import type { Database, HistoryDisk } from './history-disk.ts'
+import { Line } from './history-line.ts'
+
+/** A hot backup that was made, and the prefix that its manifest names. */
+export interface MadeBackup {
+  readonly line: Line
+  readonly endLsn: number
+  readonly baseLsn: number
+  /** Its name in the archive, or its folder. */
+  readonly label: string
+  readonly folder: string | undefined
+}
+
+/** What the disk must hold, should the power fail now. */
+export interface Promised {
+  readonly home: string
+  readonly line: Line
+  readonly acknowledgedLsn: number
+  readonly shipped: readonly { readonly line: Line; readonly lsn: number }[]
+  readonly backups: readonly MadeBackup[]
+  /** A folder into which a restore is under way. */
+  readonly restoring: string | undefined
+}
+
+const KEYS = ['a', 'b', 'c'] as const
+/** So long that the log begins a new segment for it, where no one can ask the log for that. */
+const ROLLING_VALUE_BYTES = 3500
+
+export class Life {
+  readonly lines: Line[] = [Line.first()]
+  readonly backups: MadeBackup[] = []
+  #disk: HistoryDisk
+  #db: Database
+  #homeName = 'home'
+  #restoring: string | undefined
+  #count = 0
+
+  constructor(disk: HistoryDisk) {
+    this.#disk = disk
+    this.#db = disk.openDatabase(this.home)
+  }
+
+  get disk(): HistoryDisk {
+    return this.#disk
+  }
+
+  get home(): string {
+    return `${this.#disk.root}/${this.#homeName}`
+  }
+
+  get line(): Line {
+    const line = this.lines.at(-1)
+    assert.ok(line)
+    return line
+  }
+
+  get promised(): Promised {
+    return {
+      home: this.#homeName,
+      line: this.line,
+      acknowledgedLsn: this.line.acknowledgedLsn,
+      shipped: this.lines.map((line) => ({ line, lsn: line.shippedLsn })),
+      backups: [...this.backups],
+      restoring: this.#restoring,
+    }
+  }
+
+  async open(): Promise<void> {
+    await this.#db.open()
+    await this.#settle()
+  }
+
+  /** The end of the process, without any of the care of a close. */
+  abandon(): Promise<void> {
+    return this.#disk.abandon(this.#db)
+  }
+
+  put(): Promise<void> {
+    const [key, value] = [this.#key(0), this.#value()]
+    return this.#commit([[key, value]], () => this.#db.put(key, value))
+  }
+
+  /** Deletes what was put last, or what never was. */
+  delete(): Promise<void> {
+    const key = this.#key(2)
+    return this.#commit([[key, undefined]], () => this.#db.del(key))
+  }
+
+  transaction(): Promise<void> {
+    const [first, second, third] = [this.#key(0), this.#key(1), this.#key(2)]
+    const changes: Change[] = [
+      [first, this.#value()],
+      [second, undefined],
+      [third, this.#value()],
+    ]
+    return this.#commit(changes, () =>
+      this.#db.transaction(async (tx) => {
+        await tx.get(second)
+        for (const [key, value] of changes) await (value === undefined ? tx.del(key) : tx.put(key, value))
+      }),
+    )
+  }
+
+  /** An empty range is cleared without a record. */
+  clear(): Promise<void> {
+    const changes = [...this.line.content.keys()].map((key): Change => [key, undefined])
+    return this.#commit(changes, () => this.#db.clear())
+  }
+
+  async roll(): Promise<void> {
+    if (this.#db instanceof TimberLevel) {
+      await this.#db.switchSegment()
+      return this.#settle()
+    }
+    const [key, value] = [this.#key(0), this.#value().padEnd(ROLLING_VALUE_BYTES, '.')]
+    return this.#commit([[key, value]], () => this.#db.put(key, value))
+  }
+
+  async mark(): Promise<void> {
+    this.#count += 1
+    const name = `mark ${String(this.#count)}`
+    const { lsn } = await this.#db.mark(name)
+    await this.#settle()
+    assert.equal(this.line.marks.get(name), lsn)
+  }
+
+  /** Ships all that is durable, sealed segments whole, and says so. */
+  async ship(): Promise<void> {
+    const { fileSystem } = this.#disk
+    const { logDirectory } = homeLayout(this.home)
+    const identity = await readHomeIdentity(this.home, fileSystem)
+    const archive = await this.#archive()
+    const stop = new AbortController()
+    const shipper = runShipper({
+      logDirectory,
+      archive,
+      identity,
+      fileSystem,
+      name: 'main',
+      intervalMs: 1000,
+      signal: stop.signal,
+      retryMs: { first: 1, max: 5 },
+    })
+    try {
+      const lsn = await shipper.flush()
+      const sealed = (await listSegments(logDirectory, fileSystem)).filter((segment) => segment.sealed)
+      const whole = sealed.at(-1)?.header.segmentNumber ?? 0
+      for (;;) {
+        const { archivedSegment, uploadingSegment, error } = shipper.status()
+        if (error !== undefined) throw error
+        if (archivedSegment >= whole && uploadingSegment === undefined) break
+        await new Promise((resolve) => setTimeout(resolve, 1))
+      }
+      assert.ok(lsn >= this.line.acknowledgedLsn, 'a flush ships what was durable when it began')
+      this.line.shippedLsn = Math.max(this.line.shippedLsn, lsn)
+    } finally {
+      stop.abort()
+      await shipper.done
+    }
+  }
+
+  async checkpoint(): Promise<void> {
+    assert.ok(this.#db instanceof TimberLevel)
+    await this.#db.checkpoint()
+    await this.#settle()
+  }
+
+  /** Into the archive where there is one, else into a folder of its own. */
+  async backup(): Promise<void> {
+    this.#count += 1
+    const { fileSystem, root } = this.#disk
+    const archive = (await this.#hasArchive()) ? await this.#archive() : undefined
+    const folder = `${root}/backups/${String(this.#count)}`
+    const acknowledgedLsn = this.line.acknowledgedLsn
+    const target = archive === undefined ? folder : { archive }
+    // Without any checkpoint there is nothing to copy; a later backup takes the one that is there.
+    const checkpoint = !(await this.#hasCheckpoint())
+    const { manifest } = await hotbackup({ home: this.home, target, checkpoint, fileSystem })
+    await this.#settle()
+    const { endLsn, label } = manifest
+    assert.ok(endLsn >= acknowledgedLsn, 'a backup holds what was acknowledged when it began')
+    assert.equal(manifest.digest?.hex, digestOf(this.line.contents[endLsn] ?? new Map()))
+    this.backups.push({
+      line: this.line,
+      endLsn,
+      label,
+      baseLsn: manifest.checkpoint.lsn,
+      folder: archive === undefined ? `backups/${String(this.#count)}` : undefined,
+    })
+  }
+
+  /** Recovers the newest that there is into a new home, and goes on there. Without a backup, it is refused by name. */
+  async restore(): Promise<void> {
+    const newest = this.backups.at(-1)
+    const { fileSystem, root } = this.#disk
+    const archive = (await this.#hasArchive()) ? await this.#archive() : undefined
+    if (newest === undefined && archive === undefined) return
+    this.#count += 1
+    const name = `home-${String(this.#count)}`
+    const home = `${root}/${name}`
+    const from: RecoveryFrom = {
+      ...(archive === undefined ? {} : { archive }),
+      ...(newest?.folder === undefined ? {} : { backup: `${root}/${newest.folder}` }),
+    }
+    if (newest === undefined) {
+      const refusal: unknown = await recover({ from, home, fileSystem }).catch((error: unknown) => error)
+      assert.ok(refusal instanceof TimberlineError && refusal.code === 'RECOVERY_NO_BASE', String(refusal))
+      return
+    }
+    await this.#db.close()
+    await this.#settle()
+    this.#restoring = name
+    const report = await recover({ from, home, fileSystem })
+    const source = this.lines.findLast((line) => line.timeline === report.parent.timeline)
+    assert.ok(source)
+    const least = Math.max(source === newest.line ? newest.endLsn : 0, archive ? source.shippedLsn : 0)
+    assert.ok(report.lsn >= least, 'a restore reaches what was shipped and backed up')
+    assert.equal(report.digest?.hex, digestOf(source.contents[report.lsn] ?? new Map()))
+    this.lines.push(source.fork(report.timeline, report.lsn))
+    this.#homeName = name
+    this.#restoring = undefined
+    this.#db = this.#disk.openDatabase(this.home)
+    await this.open()
+    assert.deepEqual(new Map(await this.#db.iterator().all()), this.line.content)
+  }
+
+  /** A commit that nobody made durable, as the last thing before the power goes. */
+  async writeLazily(): Promise<void> {
+    const [key, value] = [this.#key(0), this.#value()]
+    this.line.begin([[key, value]])
+    const operations = [{ type: 'put', key, value } as const]
+    await (this.#db instanceof TimberLevel
+      ? this.#db.batch(operations, { sync: false })
+      : this.#db.batch(operations, { sync: false }))
+    await this.line.learn(homeLayout(this.home).logDirectory, this.#disk.fileSystem)
+  }
+
+  /** The power fails, and the machine goes on with what the disk kept. */
+  async restart(seed: number): Promise<void> {
+    const outcome = this.#disk.capture({ seed })
+    await this.#disk.abandon(this.#db)
+    this.#disk.end()
+    this.#disk = await outcome.restart()
+    this.#db = this.#disk.openDatabase(this.home)
+    await this.#db.open()
+    await this.line.relearn(homeLayout(this.home).logDirectory, this.#disk.fileSystem)
+    this.line.acknowledge()
+    assert.deepEqual(new Map(await this.#db.iterator().all()), this.line.content)
+  }
+
+  async #commit(changes: readonly Change[], write: () => Promise<void>): Promise<void> {
+    const expected = changed(this.line.content, changes)
+    this.line.begin(changes)
+    await write()
+    await this.#settle()
+    assert.deepEqual(this.line.content, expected)
+  }
+
+  async #settle(): Promise<void> {
+    await this.line.learn(homeLayout(this.home).logDirectory, this.#disk.fileSystem)
+    this.line.acknowledge()
+  }
+
+  async #archive(): Promise<Archive> {
+    const { fileSystem, root } = this.#disk
+    const { environmentId } = await readHomeIdentity(this.home, fileSystem)
+    return createArchive(directoryStore(`${root}/archive`, fileSystem), { environmentId })
+  }
+
+  async #hasArchive(): Promise<boolean> {
+    return (await this.#disk.fileSystem.status(`${this.#disk.root}/archive/archive.json`)) !== undefined
+  }
+
+  async #hasCheckpoint(): Promise<boolean> {
+    const { checkpointDirectory } = homeLayout(this.home)
+    const names = await this.#disk.fileSystem.list(checkpointDirectory)
+    return names.some((name) => name.endsWith('.json'))
+  }
+
+  /** Keys go round, so that steps meet each other's. */
+  #key(offset: number): string {
+    return KEYS[(this.#count + offset) % KEYS.length] ?? KEYS[0]
+  }
+
+  #value(): string {
+    this.#count += 1
+    return `value ${String(this.#count)}`
+  }
+}

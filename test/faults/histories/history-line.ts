@@ -1,0 +1,90 @@
+/** What one timeline must contain: the content after each record, told by the steps and by the order of the log alone. */
+import assert from 'node:assert/strict'
+import { decodeTransaction } from '@timberline/engine'
+import { readLog, type FileSystem, type LogRecord } from '@timberline/wal'
+import { changed, type Change, type Content } from '../power-loss/content.ts'
+
+export class Line {
+  readonly timeline: number
+  /** The first record that is this line's own; those before are its parent's. */
+  readonly firstLsn: number
+  /** Content after record `lsn`, at index `lsn`. */
+  readonly contents: Content[]
+  readonly marks = new Map<string, number>()
+  /** Every record through this one is durable, its step resolved. */
+  acknowledgedLsn: number
+  /** Every record through this one is in the archive, its shipper said so. */
+  shippedLsn = 0
+  #pending: readonly Change[] | undefined
+
+  private constructor(timeline: number, contents: Content[], marks: Iterable<[string, number]>) {
+    this.timeline = timeline
+    this.contents = contents
+    this.firstLsn = contents.length
+    this.acknowledgedLsn = contents.length - 1
+    for (const [name, lsn] of marks) if (lsn < contents.length) this.marks.set(name, lsn)
+  }
+
+  static first(): Line {
+    return new Line(1, [new Map()], [])
+  }
+
+  /** The line that a recovery through `lsn` begins. */
+  fork(timeline: number, lsn: number): Line {
+    return new Line(timeline, this.contents.slice(0, lsn + 1), this.marks)
+  }
+
+  get lastLsn(): number {
+    return this.contents.length - 1
+  }
+
+  get content(): Content {
+    return this.contents.at(-1) ?? new Map()
+  }
+
+  /** The entry that is about to be committed; at most one at a time. */
+  begin(changes: readonly Change[]): void {
+    this.#pending = changes
+  }
+
+  /** Takes in what the log has gained, and holds it against what was begun: each record whole, none invented. */
+  async learn(logDirectory: string, fileSystem: FileSystem): Promise<void> {
+    for await (const group of readLog({ directory: logDirectory, fromLsn: this.lastLsn + 1, fileSystem })) {
+      for (const record of group) this.#take(record)
+    }
+  }
+
+  /** The power failed: what was not acknowledged is learned anew from what the disk kept. */
+  async relearn(logDirectory: string, fileSystem: FileSystem): Promise<void> {
+    this.contents.length = this.acknowledgedLsn + 1
+    await this.learn(logDirectory, fileSystem)
+  }
+
+  acknowledge(): void {
+    this.acknowledgedLsn = this.lastLsn
+  }
+
+  #take({ lsn, kind, payload }: LogRecord): void {
+    assert.equal(lsn, this.contents.length, 'records follow each other')
+    if (kind === 'mark') this.marks.set(payload.toString(), lsn)
+    if (kind !== 'entry') {
+      this.contents.push(this.content)
+      return
+    }
+    assert.ok(this.#pending, `record ${String(lsn)} was committed by nobody`)
+    assert.deepEqual(inOrder(changesOf(payload)), inOrder(this.#pending), `record ${String(lsn)} is whole`)
+    this.contents.push(changed(this.content, this.#pending))
+  }
+}
+
+/** The changes in the payload of an entry. */
+export function changesOf(payload: Buffer): readonly Change[] {
+  return decodeTransaction(payload).operations.map((operation): Change => {
+    const key = operation.key.toString()
+    return operation.type === 'put' ? [key, operation.value.toString()] : [key, undefined]
+  })
+}
+
+function inOrder(changes: readonly Change[]): readonly Change[] {
+  return changes.toSorted(([a], [b]) => (a < b ? -1 : 1))
+}
