@@ -254,8 +254,16 @@ export const walDecoders: readonly Decoder[] = [
     ],
     inputBytesMax: 128 * 1024,
     inputs: 400,
-    decode: async (input) =>
-      readConfirmations('/log', await filesInMemory({ '/log/confirmed.archive.json': input })),
+    decode: async (input) => {
+      const files = await filesInMemory({ '/log/confirmed.archive.json': input })
+      // Members of later versions pass; only those that are known are numbers to count with.
+      return (await readConfirmations('/log', files)).map(({ name, segmentNumber, lsn, timeline }) => ({
+        name,
+        segmentNumber,
+        lsn,
+        timeline,
+      }))
+    },
   },
   {
     name: 'segment-name',

@@ -32,11 +32,17 @@ export function nativeGzip(level: number = LEVEL_DEFAULT): GzipCodec {
       fed.catch(() => undefined)
       try {
         for await (const chunk of gunzip as AsyncIterable<Buffer>) yield chunk
-        await fed
+        await fed.catch(refuseRest)
       } finally {
         source.destroy()
         gunzip.destroy()
       }
     },
   }
+}
+
+/** zlib stops at bytes that are no further member, and the stream before it is aborted: by nobody who asked for that. */
+function refuseRest(error: unknown): never {
+  const isOwn = error instanceof Error && 'code' in error && error.code === 'ABORT_ERR'
+  throw isOwn ? new Error('bytes follow the end of the gzip data', { cause: error }) : error
 }
