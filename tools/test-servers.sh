@@ -1,5 +1,5 @@
 #!/usr/bin/env bash
-# Tests that need more than Node: Berkeley DB's own tools, loop-mounted and full file systems. Debian, as root.
+# Tests that need more than Node: Berkeley DB's own tools, mounted and full file systems, recorded system calls. Debian, as root.
 set -euo pipefail
 cd "$(dirname "$0")/.."
 
@@ -16,5 +16,6 @@ need() { # need COMMAND PACKAGE
 need db5.3_hotbackup db5.3-util
 need mount mount
 need mkfs.ext4 e2fsprogs
+need strace strace
 
 exec npx -y pnpm@10 exec vitest run --project servers "$@"
