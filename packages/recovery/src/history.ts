@@ -104,8 +104,3 @@ export function newestTimeline(history: History): number | undefined {
   ]
   return numbers.length === 0 ? history.branches.at(-1)?.timeline : numbers.reduce((a, b) => Math.max(a, b))
 }
-
-/** The stretch of the path that `lsn` belongs to. */
-export function stretchAt(path: readonly Stretch[], lsn: Lsn): Stretch | undefined {
-  return path.find((stretch) => stretch.fromLsn <= lsn && lsn <= stretch.throughLsn)
-}
