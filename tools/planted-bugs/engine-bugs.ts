@@ -11,7 +11,10 @@ export const engineBugs: readonly PlantedBug[] = [
     what: 'LevelDB’s own log is left in place before the open, and replayed by it',
     file: 'packages/engine/src/state.ts',
     edits: [{ find: '  await removeLeveldbLogs(dataDirectory, fileSystem)\n', replace: '' }],
-    caughtBy: { testFile: recovery, title: 'survives any damage of the LevelDB log, which it never trusts' },
+    caughtBy: {
+      testFile: 'packages/engine/test/leveldb-log.test.ts',
+      title: 'a hole in LevelDB’s own log never comes into the state, wherever it is',
+    },
   },
   {
     name: 'limited-clear-logged-by-its-range',
