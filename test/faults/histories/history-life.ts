@@ -138,6 +138,8 @@ export class Life {
     const { logDirectory } = homeLayout(this.home)
     const identity = await readHomeIdentity(this.home, fileSystem)
     const archive = await this.#archive()
+    const [oldest] = await listSegments(logDirectory, fileSystem)
+    this.line.archivedFromLsn ??= oldest?.firstLsn ?? this.line.firstLsn
     const stop = new AbortController()
     const shipper = runShipper({
       logDirectory,

@@ -15,6 +15,8 @@ export class Line {
   acknowledgedLsn: number
   /** Every record through this one is in the archive, its shipper said so. */
   shippedLsn = 0
+  /** The first record that the archive could have: what a checkpoint let go before there was an archive, it never sees. */
+  archivedFromLsn: number | undefined
   #pending: readonly Change[] | undefined
 
   private constructor(timeline: number, contents: Content[], marks: Iterable<[string, number]>) {
