@@ -1,11 +1,11 @@
 /** Backups of a home whose process was killed, over real folders: after any fault the target holds a whole backup or none. */
 import { join } from 'node:path'
 import { createArchive, directoryStore, openArchive, verifyArchive } from '@timberline/archive'
-import { TimberLevel } from '@timberline/engine'
+import { readHomeIdentity, TimberLevel } from '@timberline/engine'
 import { hotbackup, verifyBackup, type HotbackupOptions } from '@timberline/hotbackup'
 import { recover, type RecoveryFrom } from '@timberline/recovery'
 import { nodeFileSystem } from '@timberline/wal'
-import { checkHome, commit, homeOf, makeHome, openable } from './home-scenarios.ts'
+import { checkHome, commit, homeOf, killedAfter, makeHome } from './home-scenarios.ts'
 import { plainAct, type Machine, type Scenario } from './scenario.ts'
 
 export const backupScenarios: readonly Scenario[] = [
@@ -26,7 +26,7 @@ export const backupScenarios: readonly Scenario[] = [
     over: 'folders',
     prepare: async (machine) => {
       await makeHome(machine)
-      const { environmentId } = await identityOf(machine)
+      const { environmentId } = await readHomeIdentity(homeOf(machine))
       await createArchive(directoryStore(archiveOf(machine), nodeFileSystem), { environmentId })
     },
     begin: (machine) => Promise.resolve(plainAct(() => backUpIntoArchive(machine))),
@@ -66,22 +66,11 @@ export function archiveOf({ root }: Machine): string {
   return join(root, 'archive')
 }
 
-export async function identityOf(machine: Machine): Promise<{ environmentId: string }> {
-  const db = openable(homeOf(machine), nodeFileSystem)
-  await db.open()
-  const environmentId = db.opened?.environmentId ?? ''
-  await db.close()
-  return { environmentId }
-}
-
 /** A home with a backup that the present state has gone beyond. */
 async function makeBackedUpHome(machine: Machine): Promise<void> {
   await makeHome(machine)
   await hotbackup({ home: homeOf(machine), target: targetOf(machine) })
-  const db = openable(homeOf(machine), nodeFileSystem)
-  await db.open()
-  await commit(db, machine, 3)
-  await db.close()
+  await killedAfter(machine, (db) => commit(db, machine, 3))
 }
 
 async function backUp(machine: Machine, options: Partial<HotbackupOptions>): Promise<void> {

@@ -1,76 +1,15 @@
-/**
- * Every operation, every fault. For each scenario of the table the file operations of a clean run are counted; then each of them
- * is where the machine stops (before it, after it), and each is refused with EIO, ENOSPC, EMFILE, done in half, or done and
- * then reported as failed: once, and from there on for good. After each the same work is done again on a healthy machine, and
- * everything that was promised is held against the model. Then the machine stops again during that recovery, and again during the
- * recovery from that.
- *
- * Fault models: on the simulated disk a stop is a loss of power, and several of its outcomes are tried (see `CrashFileSystem`);
- * over real folders it is the death of the process, since LevelDB's own files cannot be made to lose what was not synced.
- * Faults strike what goes through the file-system port: not LevelDB's own files, nor the lock.
- *
- * Each fault must end as an error with a code, as the stop that it was, or unnoticed with the promise kept; an error without a
- * code is a failure. A default run tries a sample, spread evenly, by SEED; with SOAK=1 all.
- */
-import { afterAll, expect, test } from 'vitest'
-import { backupScenarios } from './backup-scenarios.ts'
-import { homeScenarios } from './home-scenarios.ts'
-import { logScenarios } from './log-scenarios.ts'
-import { runMatrix, type Extent } from './matrix.ts'
-import { formatRows, type Row } from './outcome.ts'
-import { FolderGround, simulatedPlace } from './place.ts'
-import { recoveryScenarios } from './recovery-scenarios.ts'
-import type { Scenario } from './scenario.ts'
-import { shipScenarios } from './ship-scenarios.ts'
+/** A sample of the matrix in `every-operation.ts`, the same one for the same SEED. */
+import { declareEveryOperation } from './every-operation.ts'
 
-const isSoak = process.env['SOAK'] === '1'
 const seed = Number(process.env['SEED'] ?? '1')
-const only = process.env['SCENARIO']
 
-/** Retention and promotion of a standby join when they exist: an entry each. */
-const scenarios: readonly Scenario[] = [
-  ...logScenarios,
-  ...shipScenarios,
-  ...homeScenarios,
-  ...backupScenarios,
-  ...recoveryScenarios,
-]
-
-const rows: Row[] = []
-
-afterAll(() => console.log(`seed ${seed}${isSoak ? ', everything' : ', a sample'}\n${formatRows(rows)}`))
-
-function extentOf({ over, weight = 1 }: Scenario): Extent {
-  if (isSoak) return { seed, faults: Infinity, crashesAgain: Infinity, followEvery: 7, states: 8 }
+declareEveryOperation(({ over, weight = 1 }) => {
   const isSimulated = over === 'simulated disk'
   return {
     seed,
-    faults: Math.round((isSimulated ? 120 : 60) * weight),
-    crashesAgain: isSimulated ? 4 : 2,
-    followEvery: isSimulated ? 5 : 4,
-    states: isSimulated ? 3 : 1,
+    faults: Math.round((isSimulated ? 48 : 15) * weight),
+    crashesAgain: isSimulated ? 3 : 2,
+    followEvery: isSimulated ? 8 : 5,
+    states: isSimulated ? 2 : 1,
   }
-}
-
-test.each(scenarios.filter(({ name }) => only === undefined || name === only))(
-  '$name: after a fault at any operation, and at any of the recovery, what was promised is there',
-  async (scenario) => {
-    const ground = await FolderGround.make()
-    try {
-      const places =
-        scenario.over === 'simulated disk'
-          ? [simulatedPlace('posix'), simulatedPlace('ext4')]
-          : [await ground.place()]
-      const { row, problems } = await runMatrix(scenario, places, extentOf(scenario))
-      rows.push(row)
-      expect(problems).toEqual([])
-      expect(row.missed).toBeLessThan(row.faultCount / 10 + 3)
-      const { typed, stopped, survived } = row.outcomes
-      expect(typed + stopped + survived).toBe(row.faultCount)
-      expect(row.states).toBeGreaterThanOrEqual(row.faults[0])
-    } finally {
-      await ground.remove()
-    }
-  },
-  isSoak ? 7_200_000 : 120_000,
-)
+}, 120_000)

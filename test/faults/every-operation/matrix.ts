@@ -19,6 +19,8 @@ export interface Extent {
   readonly followEvery: number
   /** Outcomes tried of each power loss. */
   readonly states: number
+  /** No new trial begins after so long; the order is then a random one. Default: all are made, in order. */
+  readonly msMax?: number
 }
 
 interface Strike {
@@ -35,14 +37,19 @@ interface Standing {
   readonly way: string
 }
 
-const FAULTS: readonly Omit<Strike, 'index'>[] = [
+type Kind = Omit<Strike, 'index'>
+
+const CRASHES: readonly Kind[] = [
   { fault: 'crash', once: true },
   { fault: 'crash-after', once: true },
-  ...(['EIO', 'ENOSPC', 'EMFILE', 'short', 'EIO-after'] as const).flatMap((fault) => [
+]
+
+const REFUSALS: readonly Kind[] = (['EIO', 'ENOSPC', 'EMFILE', 'short', 'EIO-after'] as const).flatMap(
+  (fault) => [
     { fault, once: true },
     { fault, once: false },
-  ]),
-]
+  ],
+)
 
 /** So long may any step take before it counts as hung: nothing here waits for anything but itself. */
 const HANG_MS = 60_000
@@ -66,7 +73,7 @@ export async function runMatrix(
   const starts: Standing[] = []
   for (const place of pristine) {
     const promises = new Promises()
-    await scenario.prepare({ fileSystem: place.fileSystem, root: place.root, promises })
+    await scenario.prepare(healthy(place, promises))
     starts.push({ place, promises, way: '' })
   }
   const trials = new Trials({ scenario, extent, row, problems })
@@ -91,12 +98,17 @@ class Trials {
   async runAll(starts: readonly Standing[]): Promise<void> {
     const operations = await this.#cleanCount(starts)
     this.#row.operations = operations
-    const strikes = Array.from({ length: operations }, (_, at) =>
-      FAULTS.map((each) => ({ ...each, index: at + 1 })),
-    ).flat()
-    const chosen = spread(strikes, this.#extent.faults, this.#extent.seed).entries()
+    this.#row.possible = operations * (CRASHES.length + REFUSALS.length)
+    const { faults, seed, msMax = Infinity } = this.#extent
+    // A sample has a third of crashes, because each is followed by several states and by recoveries that crash.
+    const crashes = spread(strikesOf(CRASHES, operations), Math.ceil(faults / 3), seed)
+    const refusals = spread(strikesOf(REFUSALS, operations), Math.ceil((faults * 2) / 3), seed)
+    const strikes = [...crashes, ...refusals]
+    const chosen = (msMax === Infinity ? strikes : shuffled(strikes, seed)).entries()
+    const endAtMs = performance.now() + msMax
     const lane = async (): Promise<void> => {
       for (const [number, strike] of chosen) {
+        if (performance.now() > endAtMs) return
         const start = starts[number % starts.length]
         if (start !== undefined) await this.#trial(start, strike)
       }
@@ -114,7 +126,7 @@ class Trials {
         const { error, operations } = await this.#strike({ place, promises, way: 'clean run' }, undefined)
         if (error !== undefined) throw error
         most = Math.max(most, operations)
-        await this.#scenario.check({ ...place, promises })
+        await this.#scenario.check(healthy(place, promises))
         await place.remove()
       }
     }
@@ -136,7 +148,7 @@ class Trials {
     const { seed, followEvery, states } = this.#extent
     const isCrash = fault.startsWith('crash')
     if (isCrash) this.#crashes += 1
-    const isFollowed = isCrash && this.#crashes % followEvery === 0
+    const isFollowed = isCrash && this.#crashes % followEvery === 1 % followEvery
     // A fault that was survived may be followed by a loss of power too; without one, the place stays as it is.
     const afterPower = await standing.place.afterCrash(seed + index, isCrash ? states : 1)
     const places = isCrash ? afterPower : [...new Set([...afterPower, standing.place])]
@@ -175,7 +187,7 @@ class Trials {
   }
 
   async #recoverAndCheck({ place, promises, way }: Standing): Promise<void> {
-    const machine = { ...place, promises: promises.copy() }
+    const machine = healthy(place, promises.copy())
     this.#row.states += 1
     try {
       const act = this.#scenario.again(machine)
@@ -215,6 +227,10 @@ class Trials {
   }
 }
 
+function healthy({ fileSystem, root }: Place, promises: Promises): Machine {
+  return { fileSystem, beneath: fileSystem, root, promises }
+}
+
 interface Struck {
   readonly error: unknown
   /** Operations since the faults were let loose. */
@@ -228,7 +244,7 @@ async function struckRun(
   begin: (machine: Machine) => Promise<Act>,
 ): Promise<Struck> {
   const faulty = new FaultFileSystem(place.fileSystem)
-  const act = await begin({ fileSystem: faulty, root: place.root, promises })
+  const act = await begin({ ...healthy(place, promises), fileSystem: faulty })
   const before = faulty.operations.length
   if (strike !== undefined) faulty.inject(failAt(before + strike.index, strike.fault, { once: strike.once }))
   const error = await hangless(act.run(), way).then(
@@ -258,6 +274,12 @@ async function hangless<Result>(work: Promise<Result>, what: string): Promise<Re
   }
 }
 
+function strikesOf(kinds: readonly Kind[], operations: number): readonly Strike[] {
+  return Array.from({ length: operations }, (_, at) =>
+    kinds.map((kind) => ({ ...kind, index: at + 1 })),
+  ).flat()
+}
+
 /** So many of the items, one at random out of each of as many equal stretches; all when there are not more. */
 function spread<Item>(items: readonly Item[], count: number, seed: number): readonly Item[] {
   if (items.length <= count) return items
@@ -267,4 +289,12 @@ function spread<Item>(items: readonly Item[], count: number, seed: number): read
     { length: count },
     (_, index) => items[Math.floor((index + random.next()) * stretch)],
   ).filter((item) => item !== undefined)
+}
+
+function shuffled<Item>(items: readonly Item[], seed: number): readonly Item[] {
+  const random = seededRandom(seed)
+  return items
+    .map((item) => ({ item, rank: random.next() }))
+    .toSorted((a, b) => a.rank - b.rank)
+    .map(({ item }) => item)
 }

@@ -37,6 +37,8 @@ function isLevelWrapper(error: Error): boolean {
 export class Row {
   readonly scenario: string
   operations = 0
+  /** Faults that the operations of a clean run allow, at depth 1. */
+  possible = 0
   /** Faults of each depth: in the operation, in its recovery, in the recovery of that. */
   readonly faults: [number, number, number] = [0, 0, 0]
   readonly outcomes: Record<Outcome, number> = { typed: 0, stopped: 0, survived: 0 }
@@ -75,6 +77,7 @@ export function formatRows(rows: readonly Row[]): string {
   const sum = new Row('all')
   for (const row of rows) {
     sum.operations += row.operations
+    sum.possible += row.possible
     sum.states += row.states
     sum.missed += row.missed
     for (const [index, count] of row.faults.entries()) sum.faults[index] = (sum.faults[index] ?? 0) + count
@@ -84,6 +87,7 @@ export function formatRows(rows: readonly Row[]): string {
     'scenario',
     'operations',
     'faults (depth 1+2+3)',
+    'of possible at 1',
     'surfaced typed',
     'stopped',
     'survived',
@@ -93,6 +97,7 @@ export function formatRows(rows: readonly Row[]): string {
     row.scenario,
     String(row.operations),
     `${row.faultCount} (${row.faults.join('+')})`,
+    String(row.possible),
     String(row.outcomes.typed),
     String(row.outcomes.stopped),
     String(row.outcomes.survived),

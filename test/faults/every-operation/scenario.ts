@@ -8,6 +8,8 @@ import type { Promises } from './promises.ts'
 /** What work runs on: the files as this machine sees them, and what it has promised to whom. */
 export interface Machine {
   readonly fileSystem: FileSystem
+  /** The same files for the eyes of the test, which no fault strikes. */
+  readonly beneath: FileSystem
   /** Folder that holds everything of the scenario. */
   readonly root: string
   readonly promises: Promises

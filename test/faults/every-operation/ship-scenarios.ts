@@ -12,7 +12,15 @@ import {
   type Archive,
   type Shipper,
 } from '@timberline/archive'
-import { decodeSegment, openLog, readLog, TimberlineError, type Log, type LogRecord } from '@timberline/wal'
+import {
+  decodeSegment,
+  openLog,
+  parseSegmentName,
+  readLog,
+  TimberlineError,
+  type Log,
+  type LogRecord,
+} from '@timberline/wal'
 import { plainAct, type Act, type Machine, type Scenario } from './scenario.ts'
 
 const IDENTITY = { environmentId: 'e0'.repeat(16), timeline: 1 }
@@ -55,6 +63,7 @@ function shipping(name: string): Omit<Scenario, 'prepare'> {
     again: shipAct,
     check,
     lanes: 12,
+    weight: 0.6,
   }
 }
 
@@ -97,6 +106,7 @@ function payload(n: number): string {
 async function ship(machine: Machine): Promise<void> {
   const { fileSystem } = machine
   const archive = await openTheArchive(machine)
+  const sealed = await sealedSegments(machine)
   const stop = new AbortController()
   const shipper = runShipper({
     logDirectory: logOf(machine),
@@ -110,7 +120,7 @@ async function ship(machine: Machine): Promise<void> {
   })
   const refused = refusedTooOften(shipper)
   try {
-    await Promise.race([shipped(shipper), refused.error])
+    await Promise.race([shipped(shipper, sealed), refused.error])
   } finally {
     stop.abort()
     refused.end()
@@ -123,12 +133,20 @@ function openTheArchive(machine: Machine): Promise<Archive> {
 }
 
 /** Everything is in the archive, and what is sealed is there as whole segments without leftover pieces. */
-async function shipped(shipper: Shipper): Promise<void> {
+async function shipped(shipper: Shipper, sealed: number): Promise<void> {
   await shipper.flush()
-  while (shipper.status().archivedSegment < 1 && shipper.status().state !== 'failed') await moment()
-  while (shipper.status().uploadingSegment !== undefined && shipper.status().state !== 'failed')
+  for (;;) {
+    const { archivedSegment, uploadingSegment, state } = shipper.status()
+    if (state === 'failed') await shipper.done
+    if (archivedSegment >= sealed && uploadingSegment === undefined) return
     await moment()
-  if (shipper.status().state === 'failed') await shipper.done
+  }
+}
+
+/** All but the last: none of these scenarios leaves a sealed segment without the one that follows it. */
+async function sealedSegments(machine: Machine): Promise<number> {
+  const names = await machine.beneath.list(logOf(machine))
+  return names.filter((name) => parseSegmentName(name) !== undefined).length - 1
 }
 
 function moment(): Promise<void> {
