@@ -4,8 +4,8 @@
  * home. The record is played again on the simulated disk of `@timberline/wal/testing`, in its stricter reading of POSIX and as
  * ext4; at each of the chosen calls the disk is asked for states that it could be in: all changes kept (the process was killed), all
  * unsynced ones lost, or each of them kept, lost, torn or zeroed by seed, names likewise. Nothing in the record assumes anything
- * of the engine: which call came before which sync is what the kernel saw. A sync covers what had ended before it began. Where two
- * syncs are under way at once, the second counts as ended with the first.
+ * of the engine: which call came before which sync is what the kernel saw. A sync covers what had ended before it began, and counts
+ * once it has ended. Each is delayed a little, so that whoever did not wait for it would be seen to have gone on.
  *
  * Expected of each state: the home opens, holds every commit that had been acknowledged at that call, and is exactly the state
  * after a whole number of commits; the digest is the one of its definition, and it takes another commit.
@@ -27,6 +27,7 @@ import { TRACED_COMMITS, TRACED_SHAPE } from './traced-history.ts'
 
 const PROGRAM = fileURLToPath(new URL('./traced-writer.ts', import.meta.url))
 const ACKNOWLEDGED = '/acknowledged'
+const SYNC_DELAY_US = 4000
 const SOCKET = /\/control\.\w+$/
 const seed = Number(process.env['SEED'] ?? '20261125')
 /** So many states are opened; all that are different in a soak. */
@@ -72,7 +73,20 @@ test.skipIf(!hasStrace)(
 function record(folder: string): readonly SystemCall[] {
   const home = join(folder, 'home')
   const trace = join(folder, 'trace')
-  const options = ['-f', '-y', '-xx', '-s', '1000000', '-e', `trace=${TRACED_CALLS}`, '-o', trace]
+  const delay = `inject=fsync,fdatasync:delay_enter=${String(SYNC_DELAY_US)}`
+  const options = [
+    '-f',
+    '-y',
+    '-xx',
+    '-s',
+    '1000000',
+    '-e',
+    `trace=${TRACED_CALLS}`,
+    '-e',
+    delay,
+    '-o',
+    trace,
+  ]
   const node = [
     process.execPath,
     '--import',
@@ -92,7 +106,7 @@ async function statesOf(
 ): Promise<{ states: readonly CrashState[]; acknowledged: number }> {
   const random = seededRandom(seed)
   const disks = [new CrashFileSystem({ model: 'posix', seed }), new CrashFileSystem({ model: 'ext4', seed })]
-  const pending = new Map<number, Promise<unknown>>()
+  const pending = new Map<number, readonly (() => Promise<void>)[]>()
   const seen = new Set<string>()
   const states: CrashState[] = []
   let acknowledged = 0
@@ -122,9 +136,8 @@ async function statesOf(
       continue
     }
     if (!('id' in call)) for (const disk of disks) await play(disk, call)
-    else if (call.type === 'syncEnded') await pending.get(call.id)
-    else pending.set(call.id, Promise.all(disks.map((disk) => beginSync(disk, call.path))))
-    // No turn of the event loop passes here, so no sync ends in between.
+    else if (call.type === 'syncEnded') for (const end of pending.get(call.id) ?? []) await end()
+    else pending.set(call.id, await Promise.all(disks.map((disk) => beginSync(disk, call.path))))
     take(at)
   }
   return { states, acknowledged }
@@ -137,14 +150,20 @@ function policiesAt(at: number, drawnSeed: number): readonly CrashPolicy[] {
   return at % 3 === 0 ? [kept, lost, any] : [lost, any]
 }
 
-async function beginSync(disk: CrashFileSystem, path: string): Promise<void> {
+async function beginSync(disk: CrashFileSystem, path: string): Promise<() => Promise<void>> {
   const status = await disk.status(path)
   // Of a file that has no name any more, nothing survives anyway.
-  if (status === undefined) return
-  if (status.isDirectory) return disk.syncDirectory(path)
+  if (status === undefined) return async () => undefined
+  if (status.isDirectory) {
+    const end = disk.beginDirectorySync(path)
+    return async () => end()
+  }
   const handle = await disk.open(path, 'write')
-  await handle.sync()
-  await handle.close()
+  const end = handle.beginSync()
+  return async () => {
+    end()
+    await handle.close()
+  }
 }
 
 async function play(disk: CrashFileSystem, call: FileCall): Promise<void> {

@@ -11,6 +11,8 @@ export interface CrashFileHandle extends FileHandle {
    * the power even when a later sync succeeds. `FaultFileSystem` calls it for an injected failure of `sync`.
    */
   failSync(): void
+  /** Begins a sync that covers what was changed so far, and counts once the returned function is called: for replaying a record. */
+  beginSync(): () => void
 }
 
 export interface OpenedFile {
@@ -64,11 +66,18 @@ class MemoryFileHandle implements CrashFileHandle {
   }
 
   async sync(): Promise<void> {
+    const end = this.beginSync()
+    await nextTurn()
+    end()
+  }
+
+  beginSync(): () => void {
     this.#begin('fdatasync')
     const point = this.#disk.syncPoint(this.#file)
-    await nextTurn()
-    this.#disk.checkPower('fdatasync')
-    this.#disk.makeDurable(this.#file, point)
+    return () => {
+      this.#disk.checkPower('fdatasync')
+      this.#disk.makeDurable(this.#file, point)
+    }
   }
 
   writeNow(source: Uint8Array, position: number): void {

@@ -253,11 +253,19 @@ export class CrashFileSystem implements FileSystem {
   }
 
   async syncDirectory(path: string): Promise<void> {
+    const end = this.beginDirectorySync(path)
+    await nextTurn()
+    end()
+  }
+
+  /** The counterpart of `CrashFileHandle.beginSync` for a folder. */
+  beginDirectorySync(path: string): () => void {
     this.#disk.begin('fsync')
     const endSync = this.#disk.beginFolderSync(this.#disk.names.findFolder(path, { syscall: 'fsync', path }))
-    await nextTurn()
-    this.#disk.checkPower('fsync')
-    endSync()
+    return () => {
+      this.#disk.checkPower('fsync')
+      endSync()
+    }
   }
 
   watch(path: string, onChange: () => void): () => void {
