@@ -71,6 +71,21 @@ export const checkpointBugs: readonly PlantedBug[] = [
     },
   },
   {
+    name: 'checkpoint-folder-without-a-durable-name',
+    what: 'the folders of the first checkpoint are made, and their own names not made durable',
+    file: 'packages/engine/src/checkpoint-tables.ts',
+    edits: [
+      {
+        find: 'await makeDirectoryDurable(dirname(place.tablesDirectory), place.fileSystem)\n  await makeDirectoryDurable(place.tablesDirectory, place.fileSystem)',
+        replace: 'await place.fileSystem.makeDirectory(place.tablesDirectory)',
+      },
+    ],
+    caughtBy: {
+      testFile: 'packages/engine/test/checkpoint-power-loss.test.ts',
+      title: 'the first checkpoint of a home is not lost with the name of its folder',
+    },
+  },
+  {
     name: 'no-folder-fsync-for-the-flushed-version',
     what: 'a checkpoint appears before the names of the version it confirmed are durable',
     file: 'packages/engine/src/leveldb-flush.ts',

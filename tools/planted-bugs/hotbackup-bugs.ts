@@ -85,6 +85,21 @@ export const hotbackupBugs: readonly PlantedBug[] = [
     caughtBy: { testFile: appearance, title: replacing },
   },
   {
+    name: 'backup-in-a-folder-without-a-durable-name',
+    what: 'the folders above a new backup are made, and their names not made durable',
+    file: 'packages/hotbackup/src/folder-sink.ts',
+    edits: [
+      {
+        find: 'await makeDirectoryDurable(dirname(target), fileSystem)',
+        replace: 'await fileSystem.makeDirectory(dirname(target))',
+      },
+    ],
+    caughtBy: {
+      testFile: 'packages/hotbackup/test/power-loss.test.ts',
+      title: 'a backup into folders that it had to make is not lost with their names',
+    },
+  },
+  {
     name: 'backup-appears-before-its-files-are-durable',
     what: 'the backup gets its name while files of it are only written',
     file: 'packages/hotbackup/src/sync-queue.ts',

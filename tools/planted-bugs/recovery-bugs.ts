@@ -154,4 +154,19 @@ export const recoveryBugs: readonly PlantedBug[] = [
       title: 'a backup in place survives power loss before every operation',
     },
   },
+  {
+    name: 'home-in-a-folder-without-a-durable-name',
+    what: 'the folders above a recovered home are made, and their names not made durable',
+    file: workplace,
+    edits: [
+      {
+        find: 'await makeDirectoryDurable(home, fileSystem)',
+        replace: 'await fileSystem.makeDirectory(home)',
+      },
+    ],
+    caughtBy: {
+      testFile: 'packages/recovery/test/power-loss.test.ts',
+      title: 'a home recovered into folders that had to be made is not lost with their names',
+    },
+  },
 ]

@@ -21,6 +21,18 @@ export const walBugs: readonly PlantedBug[] = [
     caughtBy: { testFile: crash, title: 'before any operation loses nothing acknowledged (posix)' },
   },
   {
+    name: 'log-folder-without-a-durable-name',
+    what: 'the folder of a new log is made, and its own name not made durable',
+    file: 'packages/wal/src/log-opening.ts',
+    edits: [
+      {
+        find: 'await makeDirectoryDurable(directory, fileSystem)',
+        replace: 'await fileSystem.makeDirectory(directory)',
+      },
+    ],
+    caughtBy: { testFile: crash, title: 'before any operation loses nothing acknowledged (posix)' },
+  },
+  {
     name: 'segment-named-before-its-header-is-durable',
     what: 'a new segment gets its name before its header is on the device',
     file: 'packages/wal/src/segment-maker.ts',
