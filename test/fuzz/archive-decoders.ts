@@ -239,7 +239,7 @@ export const archiveDecoders: readonly Decoder[] = [
     codes: ['ARCHIVE_JOURNAL_DAMAGED'],
     shape: 'json',
     seeds: () => [Buffer.from(JSON.stringify(JOURNAL)), Buffer.from(JSON.stringify(JOURNAL.slice(0, 6)))],
-    inputs: 1500,
+    inputs: 700,
     decode: (input) => {
       let entries: unknown
       try {

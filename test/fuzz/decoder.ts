@@ -27,6 +27,8 @@ export interface Decoder {
   readonly allocationBytes?: number
   /** Whether a value may hold numbers that are no safe integers; default false. */
   readonly anyNumber?: boolean
+  /** What is wrong with a value, beside what the harness sees in all of them; `undefined` when nothing is. */
+  readonly complaint?: (value: never) => string | undefined
   /** Whether every input has a value, so that none can be refused; default false. */
   readonly takesAnything?: boolean
   /** Encodes a value again, where that must lead back to an equal value. */

@@ -40,11 +40,30 @@ const META = {
   large: 2n ** 60n,
 }
 
+/** The depth that meta may have. */
+const DEPTH_MAX = 64
+
 const json = (value: unknown): Buffer => Buffer.from(JSON.stringify(value))
 
 /** A folder for the one reader that only knows the real file system; named by this process, removed by the system. */
 let folder: string | undefined
 const ownerHome = (): string => (folder ??= mkdtempSync(join(tmpdir(), 'timberline-fuzz-owner-')))
+
+/** What no other MessagePack library would make of the same bytes: objects with a life of their own, or endless depth. */
+function notPlain(meta: unknown): string | undefined {
+  const open: { value: unknown; depth: number }[] = [{ value: meta, depth: 0 }]
+  for (let item = open.pop(); item !== undefined; item = open.pop()) {
+    const { value, depth } = item
+    if (['function', 'symbol', 'undefined'].includes(typeof value)) return `a ${typeof value}`
+    if (typeof value !== 'object' || value === null) continue
+    if (value instanceof Date || value instanceof Uint8Array) continue
+    const prototype: unknown = Object.getPrototypeOf(value)
+    if (prototype !== Object.prototype && prototype !== Array.prototype) return 'an object of a class'
+    if (depth > DEPTH_MAX) return 'more depth than it may have'
+    for (const inner of Object.values(value)) open.push({ value: inner, depth: depth + 1 })
+  }
+  return undefined
+}
 
 export const engineDecoders: readonly Decoder[] = [
   {
@@ -79,6 +98,7 @@ export const engineDecoders: readonly Decoder[] = [
     inputs: 2500,
     // Wrapped, since `undefined` and texts are values here.
     decode: (input) => ({ meta: decodeMeta(input) }),
+    complaint: ({ meta }: { meta: unknown }) => notPlain(meta),
   },
   {
     name: 'note',

@@ -214,11 +214,9 @@ class Run {
   }
 
   #checkValue(name: string, input: Buffer, value: unknown): void {
-    if (this.#decoder.anyNumber !== true) {
-      const odd = oddNumber(value)
-      if (odd !== undefined) throw this.finding(`${name} gave the number ${String(odd)}`, input)
-    }
-    const { encode } = this.#decoder
+    const { anyNumber = false, encode, complaint } = this.#decoder
+    const problem = oddity(value, { anyNumber, inputBytes: input.length }) ?? complaint?.(value as never)
+    if (problem !== undefined) throw this.finding(`${name} gave ${problem}`, input)
     if (encode === undefined) return
     const written = Buffer.from(encode(value as never))
     const again = this.#decoder.decode(Buffer.from(written)) as never
@@ -226,14 +224,20 @@ class Run {
   }
 }
 
-/** The first number in a value that is no safe integer. */
-function oddNumber(value: unknown): number | undefined {
+/** A list is made of what was read: with more items than the input has bytes, it was made of a length alone. */
+const SPARE_ITEMS = 100
+
+/** A number in a value that is no safe integer, or a list that the input cannot justify. */
+function oddity(value: unknown, bounds: { anyNumber: boolean; inputBytes: number }): string | undefined {
   const open: unknown[] = [value]
   while (open.length > 0) {
     const node = open.pop()
-    if (typeof node === 'number' && !Number.isSafeInteger(node)) return node
+    if (typeof node === 'number' && !bounds.anyNumber && !Number.isSafeInteger(node))
+      return `the number ${String(node)}`
     if (typeof node !== 'object' || node === null || ArrayBuffer.isView(node)) continue
-    open.push(...(node instanceof Map ? node.values() : Object.values(node)))
+    if (Array.isArray(node) && node.length > bounds.inputBytes + SPARE_ITEMS)
+      return `a list of ${String(node.length)}`
+    for (const inner of node instanceof Map ? node.values() : Object.values(node)) open.push(inner)
   }
   return undefined
 }
