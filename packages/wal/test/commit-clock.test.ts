@@ -32,10 +32,13 @@ describe('commit times', () => {
 describe('the wall clock', () => {
   it('is the date in microseconds, and goes on between its milliseconds', () => {
     vi.useFakeTimers({ toFake: ['Date', 'performance'], now: 1_700_000_000_000 })
+    vi.advanceTimersByTime(5000)
     const now = wallClock()
-    expect(now()).toBe(1_700_000_000_000_000)
+    expect(now()).toBe(1_700_000_005_000_000)
+    vi.advanceTimersByTime(1)
+    expect(now()).toBe(1_700_000_005_001_000)
     vi.advanceTimersByTime(3)
-    expect(now()).toBe(1_700_000_000_003_000)
+    expect(now()).toBe(1_700_000_005_004_000)
   })
 
   it('follows the date when it is set by more than two milliseconds, and keeps its own pace otherwise', () => {

@@ -14,12 +14,14 @@ import {
   makeDirectoryDurable,
   nodeFileSystem,
   openLog,
+  openSegmentSource,
   placeHold,
   processIdentity,
   readConfirmations,
   readFileWhole,
   readSegmentBytes,
   syncTree,
+  verifySegment,
   writeConfirmation,
   writeFileAtomic,
 } from '../src/index.ts'
@@ -90,6 +92,7 @@ describe('a confirmation', () => {
     const disk = await folder()
     await writeConfirmation(DIRECTORY, 'a', PLACE, disk)
     await writeConfirmation(DIRECTORY, 'b', PLACE, disk)
+    await writeFileAtomic('/log/confirmed by nobody', Buffer.from('x'), disk)
     const path = join(DIRECTORY, 'confirmed.a.json')
     const broken = new FaultFileSystem(disk, failOn({ kind: 'read', path }, 'EIO'))
     await expect(readConfirmations(DIRECTORY, broken)).rejects.toMatchObject({ code: 'EIO' })
@@ -158,5 +161,10 @@ describe('the real file system', () => {
     await log.close()
     const bytes = await readSegmentBytes({ directory, segmentNumber: 1 }, 0, 8)
     expect(bytes.toString('latin1')).toBe('TLWALSEG')
+    const source = await openSegmentSource(directory, 1)
+    expect(await verifySegment(source, { expect: IDENTITY })).toMatchObject({ lastLsn: 1 })
+    const other = { ...IDENTITY, timeline: 2 }
+    await expect(verifySegment(source, { expect: other })).rejects.toMatchObject({ code: 'WAL_FOREIGN' })
+    await source.handle.close()
   })
 })

@@ -107,6 +107,8 @@ describe('a frame header outside its bounds', () => {
   const bad: readonly [string, ForgedFrame][] = [
     ['type 0', { type: 0 }],
     ['type 4', { type: 4 }],
+    ['type 0 and nothing in it', { type: 0, records: 0, payload: Buffer.alloc(0) }],
+    ['type 4 and nothing in it', { type: 4, records: 0, payload: Buffer.alloc(0) }],
     ['a reserved byte that is not zero', { reserved: 1 }],
     ['first LSN 0', { firstLsn: 0n }],
     ['a durable LSN that reaches its own first record', { firstLsn: 1n, durableLsn: 1n }],
@@ -151,6 +153,19 @@ describe('a frame header outside its bounds', () => {
   })
 })
 
+describe('a frame with one bit flipped', () => {
+  it('is no frame, wherever in its header, payload or padding the bit is', async () => {
+    const payload = forgeRecord({ payload: Buffer.from('padded') })
+    const whole = Buffer.concat([HEADER, forgeFrame(HEADER, { payload })])
+    expect(await read(whole)).toEqual([1])
+    for (let position = 96; position < whole.length; position += 1) {
+      const damaged = Buffer.from(whole)
+      damaged[position] = (damaged[position] ?? 0) ^ 1
+      expect({ position, found: await read(damaged) }).toEqual({ position, found: [] })
+    }
+  })
+})
+
 describe('a group whose checksums hold', () => {
   const time = BigInt(FORGED_TIME)
   const refused: readonly [string, readonly ForgedRecord[], ForgedFrame?][] = [
@@ -182,9 +197,10 @@ describe('a group whose checksums hold', () => {
       { kind: 1, payload: Buffer.alloc(0) },
       { kind: 2, time: time + 1n, payload: Buffer.alloc(1024, 'm') },
       { kind: 3, time: time + 2n },
+      { kind: 1, time: time + 3n, payload: Buffer.alloc(0) },
     ]
     const payload = Buffer.concat(records.map((record) => forgeRecord(record)))
-    const content = Buffer.concat([HEADER, forgeFrame(HEADER, { payload, records: 3 })])
+    const content = Buffer.concat([HEADER, forgeFrame(HEADER, { payload, records: 4 })])
     const found = []
     for await (const group of decodeSegment(memorySource(content), { last: true })) found.push(...group)
     expect(
@@ -193,6 +209,7 @@ describe('a group whose checksums hold', () => {
       [1, 'entry', FORGED_TIME, 0],
       [2, 'mark', FORGED_TIME + 1, 1024],
       [3, 'note', FORGED_TIME + 2, 8],
+      [4, 'entry', FORGED_TIME + 3, 0],
     ])
     expect((await verifySegment(memorySource(content))).marks).toEqual([
       { name: 'm'.repeat(1024), lsn: 2, committedAtUs: FORGED_TIME + 1 },
@@ -258,6 +275,20 @@ describe('a seal whose checksums hold', () => {
     const content = forgeSealed(ONE, fields)
     expect(await read(content)).toEqual(corrupt(ONE.length, 2, [1]))
     expect(await read(content, false)).toEqual(corrupt(ONE.length, 2, [1]))
+  })
+
+  it('speaks of the first record and the last one, however many groups are between', async () => {
+    const payload = forgeRecord({ time: 1_500n })
+    const two = Buffer.concat([
+      ONE,
+      forgeFrame(HEADER, { firstLsn: 2n, durableLsn: 1n, time: 1_500n, payload }),
+    ])
+    const content = forgeSealed(two, { records: 2n, lastTime: 1_500n, nextLsn: 3n })
+    expect(await verifySegment(memorySource(content), { last: false })).toMatchObject({
+      firstCommittedAtUs: 1_000,
+      lastCommittedAtUs: 1_500,
+      lastLsn: 2,
+    })
   })
 
   it('and that is too short to say anything is corrupt', async () => {

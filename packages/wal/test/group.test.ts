@@ -101,6 +101,7 @@ describe('a group', () => {
     await expect(wait).rejects.toBe(error)
     const silent = new Group(1, undefined)
     silent.fail(error)
+    silent.succeed()
     expect(silent.records).toBe(0)
   })
 })

@@ -103,6 +103,11 @@ describe('a last segment whose content contradicts itself', () => {
       details: { position: 160, lsn: 2 },
     })
     expect((await segmentContent(disk, 1)).equals(broken)).toBe(true)
+    // A list looks twice before it says so, since a writer may be at work; what stays is damage.
+    await expect(listSegments('/log', disk)).rejects.toMatchObject({
+      code: 'WAL_CORRUPT',
+      details: { position: 160 },
+    })
   })
 
   it('is refused when anything but zeros stands behind its seal; zeros are cut, and a new segment follows', async () => {
