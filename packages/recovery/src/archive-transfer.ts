@@ -58,7 +58,7 @@ export async function fetchPieces(
   { directory, options }: Transfer,
 ): Promise<LocalSegment> {
   const [first] = pieces
-  const path = join(directory, `pieces-${first?.timeline ?? 0}-${first?.segmentNumber ?? 0}`)
+  const path = join(directory, `pieces-${first?.timeline}-${first?.segmentNumber}`)
   const handle = await options.fileSystem.open(path, 'create')
   try {
     for (const piece of pieces) {

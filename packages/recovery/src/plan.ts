@@ -195,9 +195,12 @@ function refuseBeyond(question: Question, base: Base, reach: Lsn): RecoveryGap {
     (stretch) => stretch.fromLsn <= reach + 1 && reach + 1 <= stretch.throughLsn,
   )
   const missing = {
-    timeline: owner?.timeline ?? timeline,
+    timeline: owner?.timeline ?? /* v8 ignore next -- a path has an owner for every lsn */ timeline,
     fromLsn: reach + 1,
-    throughLsn: Math.min(holeEnd, owner?.throughLsn ?? holeEnd),
+    throughLsn: Math.min(
+      holeEnd,
+      owner?.throughLsn ?? /* v8 ignore next -- a path has an owner for every lsn */ holeEnd,
+    ),
   }
   const message = `log of timeline ${missing.timeline} is missing, lsn ${missing.fromLsn} to ${missing.throughLsn}`
   return { ...refusal, code: 'RECOVERY_LOG_GAP', message, missing }

@@ -100,6 +100,7 @@ export class Flusher {
   }
 
   async sync(): Promise<Lsn> {
+    /* v8 ignore if -- the log refuses the call before; without this a later caller would wait for ever */
     if (this.#failure !== undefined) throw this.#failure
     const target = this.nextLsn - 1
     const { collecting } = this.#groups
@@ -116,6 +117,7 @@ export class Flusher {
 
   async roll(): Promise<SegmentSummary> {
     await this.sync()
+    /* v8 ignore if -- a failure in the very turn in which the sync ended; without this nobody would ever answer */
     if (this.#failure !== undefined) throw this.#failure
     this.#wantRoll ??= new Deferred()
     this.#schedule()

@@ -69,7 +69,11 @@ export async function openSegments(
     }
   }
   const chain = await verifyChain(settings, numbers)
-  const { place, tornBytes, firstLsn } = await openLast(settings, numbers.at(-1) ?? 1, chain.last)
+  const { place, tornBytes, firstLsn } = await openLast(
+    settings,
+    numbers.at(-1) ?? /* v8 ignore next -- there is one: an empty folder was dealt with above */ 1,
+    chain.last,
+  )
   const grown = place.tally.header.segmentNumber === numbers.at(-1) ? 0 : 1
   return {
     place,
@@ -157,7 +161,7 @@ async function verifyChain(
       await source.handle.close()
     }
   }
-  const last = numbers.at(-1) ?? 1
+  const last = numbers.at(-1) ?? /* v8 ignore next -- the caller has at least one */ 1
   if (before !== undefined && last !== before.header.segmentNumber + 1) {
     throw missingSegment(directory, before.header.segmentNumber + 1)
   }

@@ -102,15 +102,18 @@ async function finish(
   await refuseUnlessTorn(reader, step, options.last)
 }
 
+/** An end that is not a seal. */
+export type SegmentEnding = Exclude<FrameStep, { readonly type: 'group' | 'fence' | 'seal' }>
+
 /** The rule of FORMAT.md#torn-or-corrupt for an end that is not a seal. */
 export async function refuseUnlessTorn(
   reader: FrameReader,
-  step: { readonly type: 'end' | 'bad' | 'broken'; readonly reason?: string },
+  step: SegmentEnding,
   last: boolean,
 ): Promise<number> {
   const { source, position, nextLsn } = reader
   if (step.type === 'broken') {
-    throw corruptAt(source, `the segment contradicts itself, ${step.reason ?? ''}`, {
+    throw corruptAt(source, `the segment contradicts itself, ${step.reason}`, {
       position,
       lsn: nextLsn,
     })

@@ -109,8 +109,8 @@ async function nextStep(walker: LogWalker, shipped: number): Promise<SegmentStep
     found = {
       endPosition: reader.position,
       records: (found?.records ?? 0) + step.records.length,
-      lastLsn: last?.lsn ?? 0,
-      lastCommittedAtUs: last?.committedAtUs ?? 0,
+      lastLsn: last?.lsn ?? /* v8 ignore next -- no group is empty */ 0,
+      lastCommittedAtUs: last?.committedAtUs ?? /* v8 ignore next -- no group is empty */ 0,
     }
   }
   const reader = walker.reader
