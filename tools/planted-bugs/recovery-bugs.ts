@@ -18,21 +18,27 @@ export const recoveryBugs: readonly PlantedBug[] = [
         replace: "target.edge === 'before' ? target.lsn : target.lsn",
       },
     ],
-    caughtBy: { testFile: recover, title: 'each LSN, with either edge' },
+    caughtBy: { testFile: plan, title: 'on one timeline before the record that comes next is the end' },
   },
   {
     name: 'time-edge-through-drops-the-instant',
     what: '“through” a time drops the commit of just that time',
     file: 'packages/recovery/src/target.ts',
     edits: [{ find: 'committedAtUs > atUs :', replace: 'committedAtUs >= atUs :' }],
-    caughtBy: { testFile: recover, title: 'each commit time, the times between, with either edge' },
+    caughtBy: {
+      testFile: 'packages/recovery/test/time-edge.test.ts',
+      title: 'a commit at just the named time is kept by through and dropped by before',
+    },
   },
   {
     name: 'time-edge-before-keeps-the-instant',
     what: '“before” a time keeps the commit of just that time',
     file: 'packages/recovery/src/target.ts',
     edits: [{ find: ': committedAtUs >= atUs', replace: ': committedAtUs > atUs' }],
-    caughtBy: { testFile: recover, title: 'each commit time, the times between, with either edge' },
+    caughtBy: {
+      testFile: 'packages/recovery/test/time-edge.test.ts',
+      title: 'a commit at just the named time is kept by through and dropped by before',
+    },
   },
   {
     name: 'time-edge-of-a-base',
@@ -46,7 +52,7 @@ export const recoveryBugs: readonly PlantedBug[] = [
     ],
     caughtBy: {
       testFile: plan,
-      title: 'a time is planned to the last record at or before it, or refused when that is not proved',
+      title: 'on one timeline before a time on a backup is reached from the one before',
     },
   },
   {
@@ -56,7 +62,7 @@ export const recoveryBugs: readonly PlantedBug[] = [
     edits: [
       { find: "target.edge === 'before' ? lsn - 1 : lsn", replace: "target.edge === 'before' ? lsn : lsn" },
     ],
-    caughtBy: { testFile: recover, title: 'marks in segments and in the tail, with either edge' },
+    caughtBy: { testFile: plan, title: 'on one timeline a mark is dropped with before' },
   },
   {
     name: 'missing-record-overlooked',
@@ -135,7 +141,7 @@ export const recoveryBugs: readonly PlantedBug[] = [
     ],
     caughtBy: {
       testFile: 'packages/recovery/test/workplace.test.ts',
-      title: 'a new home survives power loss before every operation',
+      title: 'a backup in place survives power loss before every operation',
     },
   },
   {

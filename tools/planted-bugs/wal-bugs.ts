@@ -139,7 +139,10 @@ export const walBugs: readonly PlantedBug[] = [
     what: 'a frame counts as whole when its header is',
     file: 'packages/wal/src/frame.ts',
     edits: [{ find: '=== frame.header.payloadChecksum', replace: '>= 0' }],
-    caughtBy: { testFile: damage, title: 'has the stated outcome for every flipped byte (last: true)' },
+    caughtBy: {
+      testFile: damage,
+      title: 'a segment that is unsealed has the stated outcome for every flipped byte (last: true)',
+    },
   },
   {
     name: 'checksum-not-seeded-by-the-segment',
