@@ -3,6 +3,7 @@
  * manifest names no object, a piece is of another length than its name, the restored tables are at another LSN than promised. All of
  * it must end in the exact state or in a refusal by name.
  */
+import { appendFile, cp, rm, truncate } from 'node:fs/promises'
 import { join } from 'node:path'
 import {
   type Archive,
@@ -224,6 +225,28 @@ describe('a source that promises what it does not have', () => {
   })
 })
 
+describe('a file of a backup folder', () => {
+  test('that is longer than its manifest says is refused, though its beginning is right', async () => {
+    const folder = await scratchFolder()
+    const source = await Environment.create(join(folder, 'source'))
+    await source.writeMany(3)
+    const backup = join(folder, 'backup')
+    const { files } = await backupTo(source, backup)
+    await source.close()
+    for (const prefix of ['log/', 'checkpoint/tables/']) {
+      const { name } = files.find((file) => file.name.startsWith(prefix)) ?? { name: '' }
+      await appendFile(join(backup, name), 'x')
+      await expect(recover({ from: { backup }, home: join(folder, 'x') })).rejects.toMatchObject({
+        code: 'RECOVERY_SOURCE_DAMAGED',
+        details: { name },
+      })
+      await truncate(join(backup, name), files.find((file) => file.name === name)?.bytes)
+      await rm(join(folder, 'x'), { recursive: true, force: true })
+    }
+    expect(await recover({ from: { backup }, home: join(folder, 'x') })).toMatchObject({ lsn: 3 })
+  })
+})
+
 describe('a folder of log beside an archive', () => {
   test('that is not there is named', async () => {
     const { folder, archive } = await backupAlone()
@@ -245,6 +268,11 @@ describe('a folder of log beside an archive', () => {
     const report = await recover({ from: { archive, logs }, home: join(folder, 'second') })
     expect(report).toMatchObject({ lsn: 12, base: { label: 'b1' }, parent: { timeline: 2, forkLsn: 12 } })
     expect(await contentOf(join(folder, 'second'))).toEqual(branch.content(12))
+    // A copy of that log without its home does not tell the fork; the archive, which also knows it, does.
+    const copy = join(folder, 'copy', 'log')
+    await cp(logs, copy, { recursive: true })
+    const again = await recover({ from: { archive, logs: copy }, home: join(folder, 'third') })
+    expect(again).toMatchObject({ lsn: 12, parent: { timeline: 2, forkLsn: 12 } })
   })
 
   test('is refused when both know the same timeline number with another fork', async () => {

@@ -97,3 +97,24 @@ test('a missing segment is named, and a rebuild that fails costs no data files',
   await expect(recoverHome(home, { catastrophic: true })).rejects.toMatchObject({ code: 'ENGINE_STATE_LOST' })
   expect(await tables()).toEqual(before)
 })
+
+test('catastrophic recovery of a home without data files rebuilds them, or leaves the home as it was', async () => {
+  const home = await writtenHome()
+  const { dataDirectory, checkpointDirectory, logDirectory } = homeLayout(home)
+  await rm(dataDirectory, { recursive: true })
+  expect((await recoverHome(home, { catastrophic: true })).opened.state.rebuilt).toBe(true)
+  expect(await valuesOf(home)).toEqual(all)
+  await rm(dataDirectory, { recursive: true })
+  await rm(checkpointDirectory, { recursive: true })
+  await rm(join(logDirectory, segmentName(1)), { force: true })
+  await expect(recoverHome(home, { catastrophic: true })).rejects.toMatchObject({ code: 'ENGINE_STATE_LOST' })
+  expect(await exists(join(home, 'data.aside'))).toBe(false)
+})
+
+test('a log folder without a segment is no log', async () => {
+  const home = await writtenHome()
+  const { logDirectory } = homeLayout(home)
+  for (const name of await readdir(logDirectory)) await rm(join(logDirectory, name))
+  await cp(join(home, 'timberline.json'), join(logDirectory, 'readme'))
+  await expect(recoverHome(home)).rejects.toMatchObject({ code: 'RECOVERY_LOG_LOST' })
+})
