@@ -1,8 +1,6 @@
 /** The commands of the simulated world, each with the line that it is in a printed history. */
-import type { TimberMemoryLevel } from '@timberline/engine'
 import { CrashFileSystem, type CrashPolicy, type Fault, type WriteFate } from '@timberline/wal/testing'
 import fc from 'fast-check'
-import { type Change, contentAt, type Entry } from './history-model.ts'
 import { type Machine, newMachine, type Place } from './machines.ts'
 import { type DrawnTarget, restore, textOfTarget } from './restoring.ts'
 import {
@@ -14,14 +12,11 @@ import {
   stopShipper,
   viewsOf,
 } from './shipping.ts'
-import { arm, type Call, type Planned, type PlannedFault, type Victim, type World } from './world.ts'
+import { arm, type PlannedFault, type Victim, type World } from './world.ts'
+import { anyWrite, MARKS } from './writes.ts'
 
 export type Command = fc.AsyncCommand<{ readonly world: World }, World>
 
-const KEYS = ['a', 'b', 'c', 'd']
-const MARKS = ['m', 'n']
-const key = fc.constantFrom(...KEYS)
-const digit = fc.nat(9)
 // The home far more often than its copy.
 const place: fc.Arbitrary<Place> = fc.oneof(
   { weight: 5, arbitrary: fc.constant('home' as const) },
@@ -71,144 +66,14 @@ function on(
 
 const isOpen = ({ engine }: Machine): boolean => engine !== undefined
 
-/** Calls on the database, worked out from what the model says that it finds. */
-function writing(
-  kind: string,
-  drawn: fc.Arbitrary<{ text: string; calls: (world: World, records: readonly Entry[]) => Call[] }>,
-) {
-  return fc.tuple(place, drawn).map(([where, { text, calls }]) =>
-    on(where, {
-      kind,
-      text,
-      if: isOpen,
-      run: (world, machine) => world.write(machine, calls(world, machine.records)),
-    }),
-  )
-}
-
-function entry(changes: readonly Change[], id: number, durable = true): Planned {
-  return { kind: 'entry', changes, id, durable }
-}
-
-function putCall(world: World, [name, value]: readonly [string, string], sync = true): Call {
-  const id = world.newId()
-  return {
-    planned: [entry([[name, value]], id, sync)],
-    run: (db) => db.put(name, value, { meta: id, sync }),
-  }
-}
-
-const put = writing(
-  'put',
-  fc.tuple(key, digit).map(([name, value]) => ({
-    text: `put(${name}, ${value})`,
-    calls: (world) => [putCall(world, [name, String(value)])],
-  })),
-)
-
-const putLazily = writing(
-  'put without sync',
-  fc.tuple(key, digit).map(([name, value]) => ({
-    text: `put(${name}, ${value}, no sync)`,
-    calls: (world) => [putCall(world, [name, String(value)], false)],
-  })),
-)
-
-const putLarge = writing(
-  'put large',
-  fc.tuple(key, digit).map(([name, value]) => ({
-    text: `put(${name}, 2500 times ${value})`,
-    calls: (world) => [putCall(world, [name, String(value).repeat(2500)])],
-  })),
-)
-
-const del = writing(
-  'del',
-  key.map((name) => ({
-    text: `del(${name})`,
-    calls: (world) => {
-      const id = world.newId()
-      return [{ planned: [entry([[name, undefined]], id)], run: (db) => db.del(name, { meta: id }) }]
-    },
-  })),
-)
-
-const batch = writing(
-  'batch',
-  fc.tuple(key, key, digit).map(([first, second, value]) => ({
-    text: `batch(put ${first} ${value}, del ${second})`,
-    calls: (world) => {
-      const id = world.newId()
-      const changes: Change[] = [
-        [first, String(value)],
-        [second, undefined],
-      ]
-      const operations = [
-        { type: 'put' as const, key: first, value: String(value) },
-        { type: 'del' as const, key: second },
-      ]
-      return [{ planned: [entry(changes, id)], run: (db) => db.batch(operations, { meta: id }) }]
-    },
-  })),
-)
-
-const burst = writing(
-  'burst',
-  fc.array(fc.tuple(key, digit, fc.boolean()), { minLength: 2, maxLength: 5 }).map((writes) => ({
-    text: `at once ${writes.map(([name, value, sync]) => `put(${name}, ${value}${sync ? '' : ', no sync'})`).join(' ')}`,
-    calls: (world) => writes.map(([name, value, sync]) => putCall(world, [name, String(value)], sync)),
-  })),
-)
-
-function increment(name: string): (db: TimberMemoryLevel) => Promise<unknown> {
-  return (db) =>
-    db.transaction(async (tx) => {
-      await tx.put(name, String(Number((await tx.get(name)) ?? 0) + 1))
-    })
-}
-
-const transaction = writing(
-  'transaction',
-  fc.tuple(key, fc.integer({ min: 1, max: 2 })).map(([name, times]) => ({
-    text: times === 1 ? `transaction(${name} + 1)` : `transactions at once(${name} + 1, ${name} + 1)`,
-    calls: (_, records) => {
-      const now = Number(contentAt(records, records.length).get(name) ?? 0)
-      return Array.from({ length: times }, (__, index) => ({
-        planned: [entry([[name, String(now + index + 1)]], 0)],
-        run: increment(name),
-      }))
-    },
-  })),
-)
-
-const clear = writing(
-  'clear',
-  fc.tuple(key, key).map(([one, other]) => {
-    const [gte, lte] = one < other ? [one, other] : [other, one]
-    return {
-      text: `clear(${gte} to ${lte})`,
-      calls: (_, records) => {
-        const present = [...contentAt(records, records.length).keys()].toSorted()
-        const gone = present
-          .filter((name) => gte <= name && name <= lte)
-          .map((name): Change => [name, undefined])
-        return [{ planned: gone.length === 0 ? [] : [entry(gone, 0)], run: (db) => db.clear({ gte, lte }) }]
-      },
-    }
+/** Calls on the database, worked out from what the model says that they find. */
+const write = fc.tuple(place, anyWrite).map(([where, { kind, text, calls }]) =>
+  on(where, {
+    kind,
+    text,
+    if: isOpen,
+    run: (world, machine) => world.write(machine, calls(world, machine.records)),
   }),
-)
-
-const mark = writing(
-  'mark',
-  fc.constantFrom(...MARKS).map((name) => ({
-    text: `mark(${name})`,
-    calls: () => [
-      {
-        planned: [{ kind: 'mark' as const, changes: [], name, id: 0, durable: true }],
-        run: (db) => db.mark(name),
-      },
-    ],
-  })),
 )
 
 const open = place.map((where) =>
@@ -411,15 +276,7 @@ const recovery = target.map((drawn) =>
 /** Every command, the frequent ones first; numbers are weights. */
 const weighted: readonly (readonly [number, fc.Arbitrary<Command>])[] = [
   [8, open],
-  [6, put],
-  [4, burst],
-  [3, putLazily],
-  [3, putLarge],
-  [2, del],
-  [2, batch],
-  [3, transaction],
-  [2, clear],
-  [3, mark],
+  [28, write],
   [1, close],
   [1, kill],
   [2, powerLoss],

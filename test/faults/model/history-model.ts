@@ -77,11 +77,11 @@ export interface Offer {
 
 /** Works out from the definition of the targets where a recovery ends; the product's planner is held against it. */
 export function endingOf(target: Target, { records, bases }: Offer): Ending {
-  const oldest = bases[0]
-  if (oldest === undefined) return { codes: ['RECOVERY_NO_BASE'] }
+  // Without any backup every place in the history lies before the oldest one.
+  const oldest = bases[0] ?? Infinity
   switch (target.type) {
     case 'latest':
-      return { lsn: records.length }
+      return oldest === Infinity ? { codes: ['RECOVERY_NO_BASE'] } : { lsn: records.length }
     case 'lsn': {
       const lsn = target.edge === 'through' ? target.lsn : target.lsn - 1
       return lsn < oldest ? { codes: ['RECOVERY_NO_BASE'] } : within(lsn, records.length)
@@ -102,8 +102,9 @@ export function endingOf(target: Target, { records, bases }: Offer): Ending {
 function timeEnding({ atUs, edge }: Target & { type: 'time' }, { records, bases }: Offer): Ending {
   const isKept = ({ committedAtUs }: Entry): boolean =>
     edge === 'through' ? committedAtUs <= atUs : committedAtUs < atUs
-  const oldest = bases[0] ?? 0
-  const base = records[oldest - 1]
+  const [oldest] = bases
+  const base = records[(oldest ?? 0) - 1]
+  if (oldest === undefined) return { codes: ['RECOVERY_NO_BASE'] }
   if (base !== undefined && !isKept(base)) return { codes: ['RECOVERY_NO_BASE'] }
   const lsn = records.filter(isKept).length
   // Only a record at that time or later proves that no commit before it is missing.

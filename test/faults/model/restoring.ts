@@ -13,9 +13,10 @@ import {
   directoryStore,
 } from '@timberline/archive'
 import { homeLayout, openState } from '@timberline/engine'
-import { planRecovery, recover, type Target } from '@timberline/recovery'
+import { planRecovery, recover, type RecoveryFrom, type Target } from '@timberline/recovery'
 import { createHash } from 'node:crypto'
-import { contentAt, digestOf, endingOf, type Entry } from './history-model.ts'
+import type { Counts } from './counts.ts'
+import { contentAt, digestOf, type Ending, endingOf, type Entry } from './history-model.ts'
 import * as invariants from './invariants.ts'
 import { ARCHIVE } from './machines.ts'
 import { auditArchive, observer } from './shipping.ts'
@@ -61,31 +62,52 @@ export async function restore(world: World, drawn: DrawnTarget): Promise<void> {
     return
   }
   if (plan.throughLsn !== undefined) invariants.endsAs(text, expected, { lsn: plan.throughLsn })
-  await world.scheduler.really(() => inScratch((folder) => recoverInto(join(folder, 'home'))))
+  const comparison = { from: { archive }, target, text, expected, records: archived, counts: world.counts }
+  await world.scheduler.really(() =>
+    inScratch((folder) => recoverAndCompare(join(folder, 'home'), { ...comparison, scratch: true })),
+  )
+}
 
-  async function recoverInto(home: string): Promise<void> {
-    const result = await recover({ from: { archive }, home, target, scratch: true }).then(
-      ({ lsn, digest, lastApplied }) => ({ lsn, digest, lastApplied }),
-      (error: unknown) => ({ code: invariants.codeOf(error) }),
-    )
-    invariants.endsAs(text, expected, result)
-    if ('code' in result) {
-      world.counts.add('restores refused')
-      return
-    }
-    world.counts.add('restores compared')
-    const { lsn, digest, lastApplied } = result
-    const content = contentAt(archived, lsn)
-    invariants.contentIsExactly('the restore', content, await contentOf(home))
-    const model = { lsn, hex: digestOf(content) }
-    invariants.digestsAgree(lsn, { model, restore: digest ?? { lsn: -1, hex: 'none' } })
-    const last = archived[lsn - 1]
-    const id = last?.kind === 'entry' ? (last.id === 0 ? undefined : last.id) : undefined
-    invariants.hold(lastApplied?.meta === id, 'the report must name the last transaction that is in', {
-      id,
-      lastApplied,
-    })
+/** A recovery, and what the model says of it. */
+export interface Comparison {
+  readonly from: RecoveryFrom
+  readonly target: Target
+  readonly text: string
+  readonly expected: Ending
+  /** The records that the source holds. */
+  readonly records: readonly Entry[]
+  readonly counts: Counts
+  /** Whether the new timeline stays out of the archive. */
+  readonly scratch: boolean
+}
+
+/** Recovers into a folder; resolves with the LSN reached, or with nothing when it was rightly refused. */
+export async function recoverAndCompare(home: string, comparison: Comparison): Promise<number | undefined> {
+  const { from, target, text, expected, records, counts, scratch } = comparison
+  const result = await recover({ from, home, target, scratch }).then(
+    ({ lsn, digest, lastApplied }) => ({ lsn, digest, lastApplied }),
+    (error: unknown) => ({ code: invariants.codeOf(error) }),
+  )
+  invariants.endsAs(text, expected, result)
+  if ('code' in result) {
+    counts.add('restores refused')
+    return undefined
   }
+  counts.add('restores compared')
+  const { lsn, digest, lastApplied } = result
+  const content = contentAt(records, lsn)
+  invariants.contentIsExactly('the restore', content, await contentOf(home))
+  const model = { lsn, hex: digestOf(content) }
+  invariants.digestsAgree(lsn, { model, restore: digest ?? { lsn: -1, hex: 'none' } })
+  const last = records[lsn - 1]
+  // A base that is itself the target leaves nothing to replay, and so nothing to name.
+  const isNamed = lastApplied === undefined || (lastApplied.lsn === lsn && lastApplied.meta === metaOf(last))
+  invariants.hold(isNamed, 'the report must name the last transaction that is in', { lsn, lastApplied })
+  return lsn
+}
+
+function metaOf(entry: Entry | undefined): number | undefined {
+  return entry?.kind === 'entry' && entry.id !== 0 ? entry.id : undefined
 }
 
 /** The digest of a restore of everything, for the comparison with the living database. */

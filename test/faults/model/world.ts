@@ -16,6 +16,7 @@ import {
 import type { LogRecord } from '@timberline/wal'
 import { Counts } from './counts.ts'
 import { type Change, contentAt, type Entry } from './history-model.ts'
+import type { Call, Planned } from './writes.ts'
 import * as invariants from './invariants.ts'
 import {
   type EngineProcess,
@@ -30,22 +31,6 @@ import { type Outcome, Scheduler } from './scheduler.ts'
 
 export const IDENTITY = { environmentId: 'e0'.repeat(16), timeline: 1 }
 const SEGMENT_BYTES = 8192
-
-/** One record that a call is expected to write. */
-export interface Planned {
-  readonly kind: 'entry' | 'mark'
-  readonly changes: readonly Change[]
-  readonly name?: string
-  readonly id: number
-  /** Whether its acknowledgement promises that it is durable. */
-  readonly durable: boolean
-}
-
-/** One call on the database, and the records that it writes; none when there is nothing to do. */
-export interface Call {
-  readonly planned: readonly Planned[]
-  readonly run: (db: TimberMemoryLevel) => Promise<unknown>
-}
 
 /** A fault that is to strike one operation of a process. */
 export interface PlannedFault {

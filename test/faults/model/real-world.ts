@@ -1,0 +1,410 @@
+/**
+ * The world of real files, for what the simulated disk cannot carry, because LevelDB reads and writes its own folder: checkpoints,
+ * hot backups into a folder and into the archive, their updates, recoveries that begin a new timeline on which writing and
+ * shipping go on. Every verb waits for its end, and shippers ship only when asked, so that a history gives the same states each time.
+ */
+import { type Archive, createArchive, memoryStore, runShipper, type Shipper } from '@timberline/archive'
+import { homeLayout, readHomeIdentity, TimberLevel, type TimberMemoryLevel } from '@timberline/engine'
+import { hotbackup } from '@timberline/hotbackup'
+import { planRecovery, type Target } from '@timberline/recovery'
+import { nodeFileSystem, readLog } from '@timberline/wal'
+import { FaultFileSystem } from '@timberline/wal/testing'
+import { join } from 'node:path'
+import type { Counts } from './counts.ts'
+import { contentAt, digestOf, endingOf, type Entry, isPrefix, textOf } from './history-model.ts'
+import * as invariants from './invariants.ts'
+import { hasFaulted } from './machines.ts'
+import { type DrawnTarget, recoverAndCompare, targetOf, textOfTarget } from './restoring.ts'
+import { arm, entryOf, type PlannedFault } from './world.ts'
+import type { Call, Ids } from './writes.ts'
+
+/** A backup in a folder: where a recovery from it begins, and what it holds. */
+interface FolderBackup {
+  readonly baseLsn: number
+  readonly records: readonly Entry[]
+}
+
+interface OpenHome {
+  readonly db: TimberLevel
+  readonly files: FaultFileSystem
+}
+
+interface Shipping {
+  readonly shipper: Shipper
+  readonly stop: AbortController
+}
+
+export class RealWorld implements Ids {
+  readonly counts: Counts
+  readonly archive: Archive
+  /** The path of records that ends in the home’s timeline, its ancestors’ included. */
+  records: readonly Entry[] = []
+  timeline = 1
+  /** Where the home's timeline left its parent. */
+  forkLsn = 0
+  /** LSNs of the backups in the archive that lie on the home's path, ascending. */
+  bases: readonly number[] = []
+  folderBackup: FolderBackup | undefined
+  open: OpenHome | undefined
+  shipping: Shipping | undefined
+  /** How far a shipper said that the archive holds the home's timeline. */
+  reportedLsn = 0
+  /** Through this LSN a return of the call promised that the record is there after the end of the process. */
+  writtenLsn = 0
+  readonly #folder: string
+  #home: string
+  #homes = 1
+  #nextId = 1
+
+  private constructor(folder: string, archive: Archive, counts: Counts) {
+    this.#folder = folder
+    this.#home = join(folder, 'home-0')
+    this.archive = archive
+    this.counts = counts
+  }
+
+  static async begin(folder: string, counts: Counts): Promise<RealWorld> {
+    // The home names its environment itself: a random id, which decides nothing.
+    const db = new TimberLevel(join(folder, 'home-0'))
+    await db.open()
+    await db.close()
+    const archive = await createArchive(memoryStore(), await readHomeIdentity(join(folder, 'home-0')))
+    const world = new RealWorld(folder, archive, counts)
+    await world.openHome()
+    await world.beginShipping()
+    return world
+  }
+
+  newId(): number {
+    return this.#nextId++
+  }
+
+  get #logDirectory(): string {
+    return homeLayout(this.#home).logDirectory
+  }
+
+  get #backupFolder(): string {
+    return join(this.#folder, 'backup')
+  }
+
+  /** Opens the home: its log must be what the model remembers, and its state what the log says. */
+  async openHome(): Promise<void> {
+    const files = new FaultFileSystem(nodeFileSystem)
+    const db = new TimberLevel(this.#home, {
+      fileSystem: files,
+      log: { segmentBytesMax: 8192, preallocateBytes: 0, segmentAgeMsMax: 0 },
+      checkpoint: { checkpointBytes: 0, checkpointAgeMs: 0 },
+    })
+    await db.open()
+    this.open = { db, files }
+    await this.#settle()
+  }
+
+  /** What a stopped or failed process left: a beginning of what was called, with all that was acknowledged. */
+  async #settle(): Promise<void> {
+    const known = this.records.length
+    const tail = await this.#tail(Math.max(1, this.writtenLsn))
+    const found = [...this.records.slice(0, Math.max(0, this.writtenLsn - 1)), ...tail]
+    const isNote = ({ kind }: Entry): boolean => kind === 'note'
+    // Only the engine's own notes may have come to it.
+    const isSame = isPrefix(this.records.slice(0, found.length), found) && found.slice(known).every(isNote)
+    invariants.hold(isSame, 'after a crash the log must be a beginning of what it was', {
+      expected: this.records.map(textOf),
+      found: found.map(textOf),
+    })
+    invariants.acknowledgedSurvives(found, found, this.writtenLsn)
+    this.records = found
+    this.writtenLsn = found.length
+    invariants.increases(found)
+    await this.compareContent()
+  }
+
+  async #tail(fromLsn: number): Promise<Entry[]> {
+    const entries: Entry[] = []
+    for await (const group of readLog({ directory: this.#logDirectory, fromLsn })) {
+      entries.push(...group.map(entryOf))
+    }
+    return entries
+  }
+
+  /** Calls the database, all calls at once, and compares log and content with the model. */
+  async write(calls: readonly Call[]): Promise<void> {
+    const { open } = this
+    if (open === undefined) return
+    const db = open.db as unknown as TimberMemoryLevel
+    const results = await Promise.allSettled(calls.map(({ run }) => run(db)))
+    const before = this.records
+    const planned = calls.flatMap((call) => call.planned)
+    // Commit times are the machine's here, so they are learned from the log, and only their order is foretold.
+    const added = await this.#tail(before.length + 1)
+    const writes = added.filter(({ kind }) => kind !== 'note')
+    let count = 0
+    let acknowledgedCount = 0
+    for (const [index, result] of results.entries()) {
+      count += calls[index]?.planned.length ?? 0
+      if (result.status === 'fulfilled') acknowledgedCount = count
+      else if (!open.files.isCrashed) invariants.failsTyped(result.reason, 'write', hasFaulted(open.files))
+      this.counts.add(result.status === 'fulfilled' ? 'calls acknowledged' : 'calls refused')
+    }
+    const isOne = (entry: Entry, index: number): boolean => {
+      const plan = planned[index]
+      return plan !== undefined && textOf({ ...entry, ...plan }) === textOf(entry)
+    }
+    invariants.hold(writes.every(isOne), 'the log must hold exactly the transactions that were called', {
+      planned,
+      found: writes.map(textOf),
+    })
+    invariants.hold(writes.length >= acknowledgedCount, 'an acknowledged transaction must be in the log', {
+      acknowledgedCount,
+      found: writes.map(textOf),
+    })
+    this.records = [...before, ...added]
+    this.writtenLsn = writes[acknowledgedCount - 1]?.lsn ?? this.writtenLsn
+    invariants.increases(this.records)
+    if (hasFaulted(open.files)) await this.reopen()
+    else await this.compareContent()
+  }
+
+  /** Closes and opens; after a fault closing may fail, and the next open mends. */
+  async reopen(): Promise<void> {
+    await this.#closeHome()
+    await this.openHome()
+  }
+
+  async #closeHome(): Promise<void> {
+    const { open } = this
+    if (open === undefined) return
+    this.open = undefined
+    await open.db.close().catch((error: unknown) => {
+      if (!open.files.isCrashed) invariants.failsTyped(error, 'close', hasFaulted(open.files))
+    })
+    for (const { fault } of open.files.injected) this.counts.add(`fault ${fault}`)
+  }
+
+  /** Stops log and checkpoints at once; what LevelDB does on its way out is not trusted by the next open. */
+  async kill(): Promise<void> {
+    this.open?.files.inject(() => 'crash')
+    await this.reopen()
+  }
+
+  arm(fault: PlannedFault): void {
+    if (this.open !== undefined) arm(this.open.files, fault)
+  }
+
+  /** A step of the owner's that a fault may hit: it fails typed, and the home is opened again. */
+  async #step(doing: string, work: (db: TimberLevel) => Promise<unknown>): Promise<boolean> {
+    const { open } = this
+    if (open === undefined) return false
+    let isDone = true
+    try {
+      await work(open.db)
+    } catch (error) {
+      isDone = false
+      if (!open.files.isCrashed) invariants.failsTyped(error, doing, hasFaulted(open.files))
+    }
+    await this.#learnNotes()
+    if (hasFaulted(open.files)) await this.reopen()
+    return isDone
+  }
+
+  async checkpoint(): Promise<void> {
+    await this.#step('checkpoint', (db) => db.checkpoint())
+  }
+
+  async roll(): Promise<void> {
+    await this.#step('roll', (db) => db.switchSegment())
+  }
+
+  async #learnNotes(): Promise<void> {
+    const added = await this.#tail(this.records.length + 1)
+    const isNote = ({ kind }: Entry): boolean => kind === 'note'
+    invariants.hold(added.every(isNote), 'the log must hold exactly the transactions that were called', {
+      found: added.map(textOf),
+    })
+    this.records = [...this.records, ...added]
+  }
+
+  async beginShipping(): Promise<void> {
+    const { shipper, stop } = await this.#shipper()
+    this.shipping = { shipper, stop }
+    // Its first round comes by itself; after this nothing comes but by `flush`.
+    await this.ship()
+  }
+
+  async #shipper(): Promise<Shipping> {
+    const stop = new AbortController()
+    const shipper = runShipper({
+      logDirectory: this.#logDirectory,
+      identity: await readHomeIdentity(this.#home),
+      archive: this.archive,
+      name: 'main',
+      // So long that nothing is shipped but by `flush`.
+      intervalMs: 3_600_000,
+      signal: stop.signal,
+    })
+    return { shipper, stop }
+  }
+
+  /** Ships what is there; what is reported stands from then on. */
+  async ship(): Promise<void> {
+    const lsn = (await this.shipping?.shipper.flush()) ?? 0
+    invariants.hold(lsn === this.records.length, 'a flush must reach the end of the log', {
+      lsn,
+      expectedLsn: this.records.length,
+    })
+    this.reportedLsn = Math.max(this.reportedLsn, lsn)
+    await this.#reach()
+  }
+
+  /** A second archiver takes over; the first must be refused as soon as it has something to archive. */
+  async takeOver(call: Call): Promise<void> {
+    const old = this.shipping
+    if (old === undefined) return
+    await this.beginShipping()
+    await this.write([call])
+    const code = await old.shipper.flush().then(() => 'it archived', invariants.codeOf)
+    invariants.hold(code === 'ARCHIVE_FENCED', 'of two archivers the older must not archive anything more', {
+      code,
+    })
+    this.counts.add('archivers fenced')
+  }
+
+  async stopShipping(): Promise<void> {
+    this.shipping?.stop.abort()
+    await this.shipping?.shipper.done
+    this.shipping = undefined
+  }
+
+  /** Copies the home hot into the archive; backup, primary and model have one digest. */
+  async backupIntoArchive(): Promise<void> {
+    const { manifest } = await hotbackup({ home: this.#home, target: { archive: this.archive } })
+    this.bases = [...this.bases, manifest.checkpoint.lsn].toSorted((a, b) => a - b)
+    await this.#compareBackup(manifest)
+  }
+
+  /** Copies the home hot into a folder, or adds to the copy there what was written since. */
+  async backupIntoFolder(update: boolean): Promise<void> {
+    const { manifest } = await hotbackup({ home: this.#home, target: this.#backupFolder, update })
+    await this.#compareBackup(manifest)
+    this.folderBackup = {
+      baseLsn: manifest.checkpoint.lsn,
+      records: this.records.slice(0, manifest.endLsn),
+    }
+  }
+
+  async #compareBackup(manifest: Awaited<ReturnType<typeof hotbackup>>['manifest']): Promise<void> {
+    const { endLsn, digest } = manifest
+    invariants.hold(endLsn === this.records.length, 'a backup must reach the end of the log', {
+      endLsn,
+      expectedLsn: this.records.length,
+    })
+    const model = { lsn: endLsn, hex: digestOf(contentAt(this.records, endLsn)) }
+    const primary = (await this.open?.db.digest()) ?? model
+    invariants.digestsAgree(endLsn, { model, primary, backup: digest ?? { lsn: -1, hex: 'none' } })
+    this.counts.add('backups compared')
+  }
+
+  /** How far the archive reaches on the home's path; never less than what was reported. */
+  async #reach(): Promise<number> {
+    const plan = planRecovery(await this.archive.catalogue(), { type: 'latest' }, { timeline: this.timeline })
+    // Without a backup nothing can be recovered, but what was shipped is known all the same.
+    if (!plan.possible) return Math.min(await this.#shippedLsn(), this.records.length)
+    const reach = plan.throughLsn ?? 0
+    const isTrue = reach >= this.reportedLsn && reach <= this.records.length
+    invariants.hold(isTrue, 'what a recovery point covers must be in the archive', {
+      reach,
+      reportedLsn: this.reportedLsn,
+      lastLsn: this.records.length,
+    })
+    return reach
+  }
+
+  /** The recovery that a drawn target asks of the archive, with the model's word on it. */
+  async #asked(drawn: DrawnTarget): Promise<Omit<Parameters<typeof recoverAndCompare>[1], 'scratch'>> {
+    const records = this.records.slice(0, await this.#reach())
+    const target = targetOf(drawn, records)
+    const { counts, bases, archive } = this
+    const expected = endingOf(target, { records: await this.#withKnownMarks(records), bases })
+    return { from: { archive }, target, text: textOfTarget(drawn), expected, records, counts }
+  }
+
+  /** A mark is known to the archive once it was shipped; that a backup holds its record is not enough. */
+  async #withKnownMarks(records: readonly Entry[]): Promise<readonly Entry[]> {
+    const shippedLsn = await this.#shippedLsn()
+    return records.map((entry) =>
+      entry.kind === 'mark' && entry.lsn > shippedLsn ? { ...entry, name: 'not shipped' } : entry,
+    )
+  }
+
+  async #shippedLsn(): Promise<number> {
+    const { segments, pieces } = await this.archive.catalogue()
+    return [...segments, ...pieces].reduce(
+      (lsn, { timeline, lastLsn }) => (timeline === this.timeline ? Math.max(lsn, lastLsn) : lsn),
+      this.forkLsn,
+    )
+  }
+
+  async restore(drawn: DrawnTarget): Promise<void> {
+    await recoverAndCompare(this.#newHome(), { ...(await this.#asked(drawn)), scratch: true })
+  }
+
+  /** From the backup folder alone. */
+  async restoreFromFolder(drawn: DrawnTarget): Promise<void> {
+    if (this.folderBackup === undefined) return
+    const { records, baseLsn } = this.folderBackup
+    const target: Target = targetOf(drawn, records)
+    await recoverAndCompare(this.#newHome(), {
+      from: { backup: this.#backupFolder },
+      target,
+      text: textOfTarget(drawn),
+      expected: endingOf(target, { records, bases: [baseLsn] }),
+      records,
+      counts: this.counts,
+      scratch: true,
+    })
+  }
+
+  /** Recovers to a target, and goes on there: a new timeline, written and shipped as the old one was. */
+  async recoverAndGoOn(drawn: DrawnTarget): Promise<void> {
+    const asked = await this.#asked(drawn)
+    const home = this.#newHome()
+    const lsn = await recoverAndCompare(home, { ...asked, scratch: false })
+    if (lsn === undefined) return
+    await this.stopShipping()
+    await this.#closeHome()
+    this.#home = home
+    this.timeline = (await readHomeIdentity(home)).timeline
+    this.records = [...asked.records.slice(0, lsn), ...(await this.#tail(lsn + 1))]
+    this.forkLsn = lsn
+    this.writtenLsn = this.records.length
+    this.reportedLsn = Math.min(this.reportedLsn, lsn)
+    this.bases = this.bases.filter((base) => base <= lsn)
+    this.folderBackup = undefined
+    await this.openHome()
+    await this.beginShipping()
+    this.counts.add('timelines begun')
+  }
+
+  /** The state is the log: what is read is what the records say. */
+  async compareContent(): Promise<void> {
+    const all = (await this.open?.db.iterator().all()) ?? []
+    invariants.contentIsExactly('the home', contentAt(this.records, this.records.length), new Map(all))
+  }
+
+  /** Everything must agree at the end: primary, restore, model. */
+  async end(): Promise<void> {
+    await this.ship()
+    await this.backupIntoArchive()
+    await this.restore({ type: 'latest', at: 0, edge: 'through', shiftUs: 0, name: '' })
+    await this.close()
+  }
+
+  async close(): Promise<void> {
+    await this.stopShipping()
+    await this.#closeHome()
+  }
+
+  #newHome(): string {
+    return join(this.#folder, `home-${this.#homes++}`)
+  }
+}
