@@ -4,13 +4,20 @@
  * outside its bounds), which at the end of the last segment is a torn tail. Each bound is tried on both sides.
  */
 import { describe, expect, it } from 'vitest'
-import { decodeSegment, memorySource, TimberlineError, verifySegment } from '../src/index.ts'
+import {
+  decodeSegment,
+  decodeSegmentHeader,
+  memorySource,
+  TimberlineError,
+  verifySegment,
+} from '../src/index.ts'
 import {
   forgeFrame,
   forgeHeader,
   forgeRecord,
   forgeSealed,
   forgeSealPayload,
+  FORGED_ENVIRONMENT,
   FORGED_TIME,
   type ForgedFrame,
   type ForgedHeader,
@@ -47,10 +54,56 @@ describe('a forged segment that breaks no rule', () => {
   it('reads back, with and without a seal, so that the cases below fail for their one reason', async () => {
     expect(await read(ONE)).toEqual([1])
     expect(await read(forgeSealed(ONE), false)).toEqual([1])
-    expect(await verifySegment(memorySource(forgeSealed(ONE)), { last: false })).toMatchObject({
-      sealed: true,
-      lastLsn: 1,
-      bytes: ONE.length + 88,
+  })
+
+  it('is summed up as it is: sealed or not, with times only where there are records', async () => {
+    const header = await decodeSegmentHeader(memorySource(ONE))
+    const times = { firstCommittedAtUs: FORGED_TIME, lastCommittedAtUs: FORGED_TIME }
+    const sealed = forgeSealed(ONE)
+    const whole = { header, firstLsn: 1, lastLsn: 1, ...times, marks: [] }
+    const fence = forgeFrame(HEADER, {
+      type: 3,
+      records: 0,
+      firstLsn: 2n,
+      durableLsn: 1n,
+      payload: Buffer.alloc(0),
+    })
+    for (const [content, summary] of [
+      [
+        sealed,
+        { ...whole, sealed: true, bytes: sealed.length, sealChecksum: sealed.readUInt32LE(ONE.length) },
+      ],
+      [ONE, { ...whole, sealed: false, bytes: ONE.length }],
+      [Buffer.concat([ONE, fence]), { ...whole, sealed: false, bytes: ONE.length + 40 }],
+      [HEADER, { header, sealed: false, firstLsn: 1, lastLsn: 0, bytes: 96, marks: [] }],
+    ] as const) {
+      expect(await verifySegment(memorySource(content))).toStrictEqual(summary)
+    }
+    expect(header).toMatchObject({ segmentNumber: 1, firstLsn: 1, timeline: 1 })
+  })
+
+  it('is refused where another log is expected', async () => {
+    for (const [environmentId, timeline] of [
+      [FORGED_ENVIRONMENT, 2],
+      ['f'.repeat(32), 1],
+    ] as const) {
+      const other = { environmentId, timeline }
+      await expect(verifySegment(memorySource(ONE), { expect: other })).rejects.toMatchObject({
+        code: 'WAL_FOREIGN',
+      })
+    }
+    const own = { environmentId: FORGED_ENVIRONMENT, timeline: 1 }
+    expect(await verifySegment(memorySource(ONE), { expect: own })).toMatchObject({ lastLsn: 1 })
+  })
+
+  it('is corrupt, not torn, where a damaged record is called durable by a later frame, which the error names', async () => {
+    const payload = forgeRecord({ time: 2_000n })
+    const next = forgeFrame(HEADER, { firstLsn: 2n, durableLsn: 1n, time: 2_000n, payload })
+    const damaged = Buffer.concat([ONE, next])
+    damaged[140] = 0x55
+    await expect(verifySegment(memorySource(damaged))).rejects.toMatchObject({
+      code: 'WAL_CORRUPT',
+      details: { position: 96, lsn: 1, witnessPosition: ONE.length },
     })
   })
 })

@@ -43,6 +43,23 @@ describe('the payload of a seal', () => {
     expect(decodeSeal(more)).toBe('the seal has too many marks')
   })
 
+  it('is written byte for byte as the document says', () => {
+    const before = Buffer.concat([HEADER, forgeFrame(HEADER)])
+    const marks = [{ name: 'ü', lsn: 1, committedAtUs: 1_000 }]
+    const forged = forgeSealed(before, { marks: [{ name: 'ü', lsn: 1n, time: 1_000n }] }).subarray(
+      before.length,
+    )
+    const chain = forged.readUInt32LE(40 + 32)
+    const content = { records: 1, firstCommittedAtUs: 1_000, lastCommittedAtUs: 1_000, chain, marks }
+    const { frame, checksum } = encodeSeal(content, {
+      position: before.length,
+      nextLsn: 2,
+      seed: HEADER.readUInt32LE(92),
+    })
+    expect(frame.toString('hex')).toBe(forged.toString('hex'))
+    expect(checksum).toBe(forged.readUInt32LE(0))
+  })
+
   it('has room for its fixed fields and its trailer, or is refused', () => {
     const empty = forgeSealPayload(ONE)
     expect(empty.length).toBe(48)
