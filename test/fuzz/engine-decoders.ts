@@ -1,5 +1,5 @@
 // The decoders of a home: transactions and notes in the log, the JSON files, the lines of the control socket.
-import { mkdtempSync, writeFileSync } from 'node:fs'
+import { mkdtempSync, rmSync, writeFileSync } from 'node:fs'
 import { tmpdir } from 'node:os'
 import { join } from 'node:path'
 import {
@@ -45,9 +45,15 @@ const DEPTH_MAX = 64
 
 const json = (value: unknown): Buffer => Buffer.from(JSON.stringify(value))
 
-/** A folder for the one reader that only knows the real file system; named by this process, removed by the system. */
+/** A folder for the one reader that only knows the real file system; it goes with this process. */
 let folder: string | undefined
-const ownerHome = (): string => (folder ??= mkdtempSync(join(tmpdir(), 'timberline-fuzz-owner-')))
+const ownerHome = (): string => (folder ??= makeOwnerHome())
+
+function makeOwnerHome(): string {
+  const made = mkdtempSync(join(tmpdir(), 'timberline-fuzz-owner-'))
+  process.once('exit', () => rmSync(made, { recursive: true, force: true }))
+  return made
+}
 
 /** What no other MessagePack library would make of the same bytes: objects with a life of their own, or endless depth. */
 function notPlain(meta: unknown): string | undefined {

@@ -43,18 +43,28 @@ const HISTORY: History = {
       origin: { type: 'files', directory: '/log', path: '/log/x', last: true },
     },
   ],
-  bases: [],
+  bases: [
+    {
+      label: 'full-1',
+      timeline: 1,
+      lsn: 5,
+      committedAtUs: TIME_US + 5,
+      bytes: 100,
+      origin: { type: 'directory', directory: '/set', manifest: BACKUP_MANIFEST },
+    },
+  ],
   marks: [{ timeline: 1, name: 'release', lsn: 7, committedAtUs: TIME_US + 7 }],
   known: [{ timeline: 1, lsn: 20 }],
 }
 
-/** A backup folder of three files that come from the input, under a manifest that has their sums. */
+/** A backup folder of four files that come from the input, under a manifest that has their sums. */
 async function backupFolder(input: Buffer): Promise<Parameters<typeof readBackupFolder>> {
-  const [identity = input, checkpoint = input, segment = input] = unpackFiles(input, 3)
-  const files = {
+  const [identity = input, checkpoint = input, segment = input, last = input] = unpackFiles(input, 4)
+  const files: Readonly<Record<string, Buffer>> = {
     'timberline.json': identity,
     'checkpoint/0000000000000001.json': checkpoint,
     'log/log.0000000001': segment,
+    ...(last.length === 0 ? {} : { 'log/log.0000000002': last }),
   }
   const { lsn, committedAtUs, segmentNumber, manifestName, manifestBase64, current } = CHECKPOINT
   const manifest = encodeBackupManifest({
@@ -74,13 +84,19 @@ async function backupFolder(input: Buffer): Promise<Parameters<typeof readBackup
 
 async function backupSeeds(): Promise<Buffer[]> {
   const identity = json({ format: 1, ...IDENTITY, createdAtUs: TIME_US })
-  const { tiny, sealed } = await goldenFiles()
-  return [tiny, sealed].map((segment) => packFiles([identity, encodeCheckpoint(CHECKPOINT), segment]))
+  const { tiny, sealed, unsealed } = await goldenFiles()
+  const checkpoint = encodeCheckpoint(CHECKPOINT)
+  return [
+    packFiles([identity, checkpoint, tiny]),
+    packFiles([identity, checkpoint, sealed]),
+    packFiles([identity, checkpoint, sealed, unsealed]),
+  ]
 }
 
 function repairBackup(input: Buffer): Buffer {
-  const [identity = input, checkpoint = input, segment = input] = unpackFiles(input, 3)
-  return packFiles([identity, repairCheckpoint(checkpoint), repairSegment(Buffer.from(segment))])
+  const [identity = input, checkpoint = input, ...segments] = unpackFiles(input, 4)
+  const mended = segments.map((segment) => repairSegment(Buffer.from(segment)))
+  return packFiles([identity, repairCheckpoint(checkpoint), ...mended])
 }
 
 export const recoveryDecoders: readonly Decoder[] = [
@@ -146,7 +162,14 @@ export const recoveryDecoders: readonly Decoder[] = [
     name: 'backup-folder',
     covers: ['recovery/folder-history.ts#readBackupFolder', 'recovery/folder-history.ts#readLogFolder'],
     codes: ['WAL_CORRUPT', 'ENGINE_HOME_DAMAGED'],
-    rareCodes: ['WAL_FORMAT', 'WAL_INVALID', 'RECOVERY_ENVIRONMENT_MISMATCH', 'RECOVERY_SOURCE_MISSING'],
+    rareCodes: [
+      'WAL_FORMAT',
+      'WAL_GAP',
+      'WAL_FOREIGN',
+      'WAL_INVALID',
+      'RECOVERY_ENVIRONMENT_MISMATCH',
+      'RECOVERY_SOURCE_MISSING',
+    ],
     seeds: backupSeeds,
     repair: repairBackup,
     inputs: 250,
