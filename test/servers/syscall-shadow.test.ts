@@ -3,9 +3,10 @@
  * through TimberLevel changes files, LevelDB's own included, and every acknowledgement, which is a write into a file beside the
  * home. The record is played again on the simulated disk of `@timberline/wal/testing`, in its stricter reading of POSIX and as
  * ext4; at each of the chosen calls the disk is asked for states that it could be in: all changes kept (the process was killed), all
- * unsynced ones lost, or each of them kept, lost, torn or zeroed by seed, names likewise. Nothing in the record assumes anything
- * of the engine: which call came before which sync is what the kernel saw. A sync covers what had ended before it began, and counts
- * once it has ended. Each is delayed a little, so that whoever did not wait for it would be seen to have gone on.
+ * unsynced ones lost, all but one of each file kept, or each of them kept, lost, torn or zeroed by seed, names likewise. Nothing in
+ * the record assumes anything of the engine: which call came before which sync is what the kernel saw. A sync covers what had ended
+ * before it began, and counts once it has ended. Each is delayed a little, so that whoever did not wait for it would be seen to
+ * have gone on.
  *
  * Expected of each state: the home opens, holds every commit that had been acknowledged at that call, and is exactly the state
  * after a whole number of commits; the digest is the one of its definition, and it takes another commit.
@@ -17,7 +18,13 @@ import { rm } from 'node:fs/promises'
 import { join } from 'node:path'
 import { fileURLToPath } from 'node:url'
 import { TimberLevel } from '@timberline/engine'
-import { CrashFileSystem, type CrashPolicy, type DiskEntry, seededRandom } from '@timberline/wal/testing'
+import {
+  CrashFileSystem,
+  type CrashPolicy,
+  type DiskEntry,
+  type Random,
+  seededRandom,
+} from '@timberline/wal/testing'
 import { expect, test } from 'vitest'
 import { makeFastFolder } from '../../packages/hotbackup/test/fixture.ts'
 import { difference, Model, POSITION_KEY } from '../../packages/hotbackup/test/history.ts'
@@ -28,6 +35,8 @@ import { TRACED_COMMITS, TRACED_SHAPE } from './traced-history.ts'
 const PROGRAM = fileURLToPath(new URL('./traced-writer.ts', import.meta.url))
 const ACKNOWLEDGED = '/acknowledged'
 const SYNC_DELAY_US = 4000
+/** LevelDB's own log has this many unsynced writes at most, one for each group of commits. */
+const HOLE_BELOW = 40
 const SOCKET = /\/control\.\w+$/
 const seed = Number(process.env['SEED'] ?? '20261125')
 /** So many states are opened; all that are different in a soak. */
@@ -112,19 +121,13 @@ async function statesOf(
   let acknowledged = 0
   const take = (at: number): void => {
     for (const disk of disks) {
-      for (const policy of policiesAt(at, random.integer(0x7fffffff))) {
-        const entries = disk
-          .ifCrashed(policy)
-          .entries()
-          .filter(({ path }) => path !== ACKNOWLEDGED)
+      for (const { name, policy } of policiesAt(at, random)) {
+        const survived = disk.ifCrashed(policy).entries()
+        const entries = survived.filter(({ path }) => path !== ACKNOWLEDGED)
         const fingerprint = fingerprintOf(entries, acknowledged)
         if (seen.has(fingerprint)) continue
         seen.add(fingerprint)
-        states.push({
-          what: `call ${String(at)}, ${disk.model}, ${JSON.stringify(policy)}`,
-          acknowledged,
-          entries,
-        })
+        states.push({ what: `call ${String(at)}, ${disk.model}, ${name}`, acknowledged, entries })
       }
     }
   }
@@ -143,11 +146,28 @@ async function statesOf(
   return { states, acknowledged }
 }
 
-function policiesAt(at: number, drawnSeed: number): readonly CrashPolicy[] {
-  const kept: CrashPolicy = { seed: drawnSeed, writes: 'kept', names: 'kept' }
-  const any: CrashPolicy = { seed: drawnSeed }
-  const lost: CrashPolicy = { seed: drawnSeed, writes: 'lost', names: 'lost' }
-  return at % 3 === 0 ? [kept, lost, any] : [lost, any]
+interface NamedPolicy {
+  readonly name: string
+  readonly policy: CrashPolicy
+}
+
+function policiesAt(at: number, random: Random): readonly NamedPolicy[] {
+  const drawnSeed = random.integer(0x7fffffff)
+  const hole = random.integer(HOLE_BELOW)
+  const all = (fate: 'kept' | 'lost'): NamedPolicy => ({
+    name: `all ${fate}`,
+    policy: { seed: drawnSeed, writes: fate, names: fate },
+  })
+  const any = { name: `any, seed ${String(drawnSeed)}`, policy: { seed: drawnSeed } }
+  const pierced: NamedPolicy = {
+    name: `all kept but unsynced write ${String(hole)} of each file`,
+    policy: {
+      seed: drawnSeed,
+      names: 'kept',
+      writes: ({ index }) => (index === hole ? 'lost' : 'kept'),
+    },
+  }
+  return at % 3 === 0 ? [all('kept'), all('lost'), any, pierced] : [all('lost'), any, pierced]
 }
 
 async function beginSync(disk: CrashFileSystem, path: string): Promise<() => Promise<void>> {

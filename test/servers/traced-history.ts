@@ -1,3 +1,3 @@
 /** What the traced writer writes: the numbered transactions of the hot backup's tests. */
-export const TRACED_COMMITS = 100
-export const TRACED_SHAPE = { keyCount: 40, valueBytes: 100 }
+export const TRACED_COMMITS = 120
+export const TRACED_SHAPE = { keyCount: 40, valueBytes: 200 }

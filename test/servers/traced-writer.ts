@@ -12,7 +12,7 @@ const AT_A_TIME = 3
 const acknowledged = openSync(process.argv[3] ?? '', 'wx')
 const db = new TimberLevel(process.argv[2] ?? '', {
   writeBufferSize: 64 * 1024,
-  log: { segmentBytesMax: 32 * 1024, preallocateBytes: 8 * 1024 },
+  log: { segmentBytesMax: 48 * 1024, preallocateBytes: 8 * 1024 },
 })
 await db.open()
 let next = 1
@@ -22,7 +22,7 @@ async function write(): Promise<void> {
     next += 1
     await db.batch(transaction(n, TRACED_SHAPE))
     writeSync(acknowledged, `${String(n)}\n`)
-    if (n % 25 === 0) await db.checkpoint()
+    if (n % 50 === 0) await db.checkpoint()
     if (n % 40 === 0) await db.switchSegment()
   }
 }
