@@ -33,20 +33,8 @@ describe('what stands behind the last frame', () => {
   })
 
   it('is torn up to its last byte that is not zero', async () => {
-    for (const at of [
-      0,
-      1,
-      39,
-      40,
-      41,
-      CHUNK - 1,
-      CHUNK,
-      CHUNK + 39,
-      CHUNK + 40,
-      2 * CHUNK,
-      2 * CHUNK + 4000,
-    ]) {
-      const tail = Buffer.alloc(2 * CHUNK + 5000)
+    for (const at of [0, 1, 39, 41, CHUNK - 1, CHUNK, CHUNK + 39, CHUNK + 40, CHUNK + 500]) {
+      const tail = Buffer.alloc(CHUNK + 600)
       tail[at] = 1
       expect(await judge(tail)).toEqual({ type: 'torn', tornBytes: at + 1 })
       tail[3] = 1
