@@ -2,7 +2,15 @@
  * The runner: counts the file operations of a clean run, strikes each with each fault, and holds what is left against the model;
  * then strikes the recovery, and the recovery of that.
  */
-import { FaultFileSystem, failAt, seededRandom, type Fault } from '@timberline/wal/testing'
+import {
+  FaultFileSystem,
+  failAt,
+  seededRandom,
+  type Fault,
+  type InjectedFault,
+  type Injector,
+  type OperationKind,
+} from '@timberline/wal/testing'
 import { Row, outcomeOf } from './outcome.ts'
 import type { Place } from './place.ts'
 import { Promises } from './promises.ts'
@@ -27,6 +35,8 @@ interface Strike {
   readonly index: number
   readonly fault: Fault
   readonly once: boolean
+  /** What stands at this index in a clean run. */
+  readonly kind: OperationKind
 }
 
 /** A place of which it is known what it must hold. */
@@ -37,7 +47,7 @@ interface Standing {
   readonly way: string
 }
 
-type Kind = Omit<Strike, 'index'>
+type Kind = Pick<Strike, 'fault' | 'once'>
 
 const CRASHES: readonly Kind[] = [
   { fault: 'crash', once: true },
@@ -96,14 +106,11 @@ class Trials {
   }
 
   async runAll(starts: readonly Standing[]): Promise<void> {
-    const operations = await this.#cleanCount(starts)
-    this.#row.operations = operations
-    this.#row.possible = operations * (CRASHES.length + REFUSALS.length)
+    const operations = await this.#cleanRun(starts)
+    this.#row.operations = operations.length
+    this.#row.possible = [...CRASHES, ...REFUSALS].flatMap((kind) => strikesOf(kind, operations)).length
     const { faults, seed, msMax = Infinity } = this.#extent
-    // A sample has a third of crashes, because each is followed by several states and by recoveries that crash.
-    const crashes = spread(strikesOf(CRASHES, operations), Math.ceil(faults / 3), seed)
-    const refusals = spread(strikesOf(REFUSALS, operations), Math.ceil((faults * 2) / 3), seed)
-    const strikes = [...crashes, ...refusals]
+    const strikes = sampleOf(operations, faults, seed)
     const chosen = (msMax === Infinity ? strikes : shuffled(strikes, seed)).entries()
     const endAtMs = performance.now() + msMax
     const lane = async (): Promise<void> => {
@@ -117,15 +124,15 @@ class Trials {
   }
 
   /** The operations of a run without faults, which must succeed and hold. */
-  async #cleanCount(starts: readonly Standing[]): Promise<number> {
-    let most = 0
+  async #cleanRun(starts: readonly Standing[]): Promise<readonly OperationKind[]> {
+    let most: readonly OperationKind[] = []
     for (let run = 0; run < CLEAN_RUNS; run += 1) {
       for (const start of starts) {
         const place = await start.place.copy()
         const promises = start.promises.copy()
         const { error, operations } = await this.#strike({ place, promises, way: 'clean run' }, undefined)
         if (error !== undefined) throw error
-        most = Math.max(most, operations)
+        if (operations.length > most.length) most = operations
         await this.#scenario.check(healthy(place, promises))
         await place.remove()
       }
@@ -169,13 +176,14 @@ class Trials {
     await clean.remove()
     // The plain recovery of the same state is about to tell the same as a problem.
     if (error !== undefined) return
-    const all = Array.from({ length: operations }, (_, at) => at + 1)
+    const all = operations.map((_, at) => at + 1)
     for (const index of spread(all, this.#extent.crashesAgain, this.#extent.seed + depth)) {
       const place = await standing.place.copy()
       const promises = standing.promises.copy()
       const way = `${standing.way}, then crash at ${index} of the recovery`
       const struck = { place, promises, way }
-      const done = await this.#strikeAgain(struck, { index, fault: 'crash', once: true })
+      const kind = operations[index - 1] ?? 'read'
+      const done = await this.#strikeAgain(struck, { index, fault: 'crash', once: true, kind })
       this.#count(done, depth, way)
       for (const after of await place.afterCrash(this.#extent.seed + index, 1)) {
         const state = { ...struck, place: after }
@@ -204,10 +212,13 @@ class Trials {
 
   /** Counts a fault by its outcome. */
   #count({ error, struck }: Struck, depth: number, way: string): void {
-    if (!struck) {
+    if (struck === undefined) {
       this.#row.missed += 1
       return
     }
+    // Readers ask again. A typed error would do no harm, but this one could only be a wrong one: nothing is damaged.
+    const isShortRead = struck.fault === 'short' && struck.operation.kind === 'read'
+    if (isShortRead && error !== undefined) this.#problem(`${way}: a short read`, error)
     const outcome = outcomeOf(error)
     if (outcome === undefined) this.#problem(`${way}: untyped`, error)
     else this.#row.note(depth, outcome, error)
@@ -234,8 +245,9 @@ function healthy({ fileSystem, root }: Place, promises: Promises): Machine {
 interface Struck {
   readonly error: unknown
   /** Operations since the faults were let loose. */
-  readonly operations: number
-  readonly struck: boolean
+  readonly operations: readonly OperationKind[]
+  /** The first fault that struck, if one did. */
+  readonly struck: InjectedFault | undefined
 }
 
 async function struckRun(
@@ -246,18 +258,18 @@ async function struckRun(
   const faulty = new FaultFileSystem(place.fileSystem)
   const act = await begin({ ...healthy(place, promises), fileSystem: faulty })
   const before = faulty.operations.length
-  if (strike !== undefined) faulty.inject(failAt(before + strike.index, strike.fault, { once: strike.once }))
+  if (strike !== undefined) faulty.inject(injectorOf(strike, before))
   const error = await hangless(act.run(), way).then(
     () => undefined,
     (thrown: unknown) => thrown ?? new Error('nothing was thrown'),
   )
-  const operations = faulty.operations.length - before
+  const operations = faulty.operations.slice(before).map(({ kind }) => kind)
   // What a dying process still tries to tidy up may fail, and is nobody's answer.
   await hangless(act.abandon(), `${way}, giving up`).catch((reason: unknown) => {
     if (reason instanceof Hung) throw reason
   })
   await faulty.releaseHandles()
-  return { error, operations, struck: faulty.injected.length > 0 }
+  return { error, operations, struck: faulty.injected[0] }
 }
 
 class Hung extends Error {}
@@ -274,10 +286,36 @@ async function hangless<Result>(work: Promise<Result>, what: string): Promise<Re
   }
 }
 
-function strikesOf(kinds: readonly Kind[], operations: number): readonly Strike[] {
-  return Array.from({ length: operations }, (_, at) =>
-    kinds.map((kind) => ({ ...kind, index: at + 1 })),
-  ).flat()
+/**
+ * The strikes of a sample: a third are crashes, because each is followed by several states and by recoveries that crash; the others
+ * have all kinds of refusals in equal parts; and one reads everything in halves, so that every reader is seen to ask again.
+ */
+function sampleOf(operations: readonly OperationKind[], faults: number, seed: number): readonly Strike[] {
+  const crashes = CRASHES.flatMap((kind) => strikesOf(kind, operations))
+  const refusals = REFUSALS.map((kind) => strikesOf(kind, operations))
+  const each = Math.ceil((faults * 2) / 3 / REFUSALS.length)
+  const firstRead = operations.indexOf('read') + 1
+  const halves: readonly Strike[] =
+    firstRead > 0 ? [{ index: firstRead, fault: 'short', once: false, kind: 'read' }] : []
+  return [
+    ...halves,
+    ...spread(crashes, Math.ceil(faults / 3), seed),
+    ...refusals.flatMap((strikes, at) => spread(strikes, each, seed + at)),
+  ]
+}
+
+/** A short answer is a matter of reads and writes; to all else it would be one more ENOSPC. */
+function strikesOf({ fault, once }: Kind, operations: readonly OperationKind[]): readonly Strike[] {
+  return operations
+    .map((kind, at) => ({ index: at + 1, fault, once, kind }))
+    .filter(({ kind }) => fault !== 'short' || kind === 'read' || kind.startsWith('write'))
+}
+
+/** Faults count from where they were let loose; a short answer for good is one to all later calls of its kind. */
+function injectorOf({ index, fault, once, kind }: Strike, before: number): Injector {
+  const strike = failAt(before + index, fault, { once })
+  if (fault !== 'short' || once) return strike
+  return (operation) => (operation.kind === kind ? strike(operation) : undefined)
 }
 
 /** So many of the items, one at random out of each of as many equal stretches; all when there are not more. */
