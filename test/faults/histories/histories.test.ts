@@ -21,7 +21,16 @@ import { HistoryCounts, runHistory } from './history-run.ts'
 import { historiesOf, historyAt, historyCount, needsReal, type History } from './history-steps.ts'
 
 const SEED = Number(process.env['SEED'] ?? 20_261_125)
-const SAMPLE = { simulated: 60, real: 12 }
+const SAMPLE = { simulated: 60, real: 14 }
+/** Orders in which parts meet that no history of two steps has; too rare to be left to a sample. */
+const CHOSEN: readonly History[] = [
+  ['ship', 'put', 'checkpoint', 'ship'],
+  ['ship', 'backup', 'put', 'restore'],
+  ['backup', 'put', 'ship', 'restore'],
+  ['ship', 'backup', 'restore', 'ship'],
+  ['backup', 'mark', 'crash', 'restore'],
+  ['backup', 'restore', 'checkpoint', 'backup'],
+]
 
 const scratch = new ScratchDisk('timberline-histories-')
 afterAll(() => scratch.remove())
@@ -58,11 +67,12 @@ test('a sample of the histories of three and four steps keeps its promises, wher
     }
   }
   const sample = [
+    ...CHOSEN,
     ...Array.from({ length: SAMPLE.simulated }, (_, index) => drawn(false, 3 + (index % 2))),
     ...Array.from({ length: SAMPLE.real }, (_, index) => drawn(true, 3 + (index % 2))),
   ]
   await run(sample, counts)
   console.log(`histories of 3 and 4 steps, SEED=${String(SEED)}: ${String(counts)}`)
-  expect(counts.histories).toBe(SAMPLE.simulated + SAMPLE.real)
+  expect(counts.histories).toBe(CHOSEN.length + SAMPLE.simulated + SAMPLE.real)
   expect(counts.states).toBeGreaterThan(300)
 })

@@ -12,10 +12,14 @@ const KEY_COUNT = 40
 /** LevelDB's memory and tables; small, so that a few dozen commits fill them. */
 const LEVELDB = { writeBufferSize: 64 * 1024, maxFileSize: 1024 * 1024, compression: false }
 
-export function openNumbered(home: string, fileSystem?: FileSystem): TimberLevel<string, string> {
+/** Zeros written ahead of the log sync it now and then; without them much stays unsynced, and LevelDB gets ahead of it. */
+export function openNumbered(
+  home: string,
+  { fileSystem, preallocateBytes = 0 }: { fileSystem?: FileSystem; preallocateBytes?: number } = {},
+): TimberLevel<string, string> {
   return new TimberLevel<string, string>(home, {
     ...LEVELDB,
-    log: { segmentBytesMax: 256 * 1024, preallocateBytes: 16 * 1024 },
+    log: { segmentBytesMax: 256 * 1024, preallocateBytes },
     ...(fileSystem === undefined ? {} : { fileSystem }),
   })
 }
@@ -55,7 +59,7 @@ export class NumberedWriter {
 
   async #writeLazily(db: TimberLevel<string, string>): Promise<string> {
     // Enough to fill LevelDB's memory now and then: its tables are then ahead of what the log has durable.
-    for (let count = this.#random.integer(30); count >= 0; count -= 1) {
+    for (let count = this.#random.integer(50); count >= 0; count -= 1) {
       const { changes } = this.#begin(this.#changes())
       await db.batch(operations(changes), { sync: false })
     }

@@ -32,6 +32,8 @@ const CORNERS: readonly PowerLoss[] = [
   { writes: 'zeroed', names: 'any', leveldb: 'synced', ownLog: 'zeroed' },
 ]
 
+const AHEAD: PowerLoss = { writes: 'lost', names: 'lost', leveldb: 'promised' }
+
 interface Moment {
   readonly image: CrashImage
   readonly acknowledged: number
@@ -74,33 +76,38 @@ export class PowerLives {
     await mirror.makeDirectory(home)
     await mirror.syncDirectory(folder)
     const writer = new NumberedWriter(seed)
+    const preallocateBytes = model === 'posix' ? 0 : 16 * 1024
     let moments: Moment[] = []
     let step = 'open'
     let due = 0
+    const momentOf = (loss: PowerLoss, before: string): Moment => ({
+      image: mirror.capture(loss),
+      acknowledged: writer.acknowledged,
+      begun: writer.contents.length - 1,
+      where: `life ${String(seed)}, ${model}, after ${step}, before ${before}`,
+    })
     const faulty = new FaultFileSystem(mirror, (operation) => {
       if (moments.length >= MOMENTS_PER_STEP || !isMutation(operation)) return undefined
       // Few operations concern LevelDB's folder and its checkpoints, and they are where most can go wrong.
       due -= /\/(data|checkpoint)/.test(operation.path) ? 6 : 1
       if (due <= 0) {
-        moments.push({
-          image: mirror.capture(drawLoss(random)),
-          acknowledged: writer.acknowledged,
-          begun: writer.contents.length - 1,
-          where: `life ${String(seed)}, ${model}, after ${step}, before ${operation.kind} ${operation.path.slice(folder.length)}`,
-        })
+        moments.push(momentOf(drawLoss(random), `${operation.kind} ${operation.path.slice(folder.length)}`))
         due = 1 + random.integer(16)
       }
       return undefined
     })
-    let db = openNumbered(home, faulty)
+    let db = openNumbered(home, { fileSystem: faulty, preallocateBytes })
     await db.open()
     for (let count = 0; count < STEPS; count += 1) {
       if (random.chance(0.04)) {
         await db.close()
-        db = openNumbered(home, faulty)
+        db = openNumbered(home, { fileSystem: faulty, preallocateBytes })
         await db.open()
         step = 'reopening'
       } else step = await writer.step(db)
+      // LevelDB may have flushed what the log has not made durable: its state is then ahead of what the log will say.
+      if (step === 'lazy')
+        moments.push(momentOf({ ...AHEAD, seed: random.integer(0x7fffffff) }, 'the end of it'))
       this.tally.add(`after ${step}`)
       for (const moment of moments) await this.#check(moment, writer, random)
       moments = []
@@ -154,7 +161,7 @@ export class PowerLives {
       struck ??= mirror.capture(loss)
       return 'crash'
     })
-    const db = openNumbered(join(folder, 'home'), faulty)
+    const db = openNumbered(join(folder, 'home'), { fileSystem: faulty })
     await db.open().catch(() => undefined)
     struck ??= mirror.capture(loss)
     faulty.inject(() => 'crash')
@@ -168,8 +175,7 @@ export class PowerLives {
 /** The faults must have surfaced: states were opened as they were, others had to be rebuilt, some were struck twice. */
 export function expectStruck(tally: Tally): void {
   assert(tally.get('opened as they were') > 20)
-  const reasons = ['unopenable', 'missing', 'behind', 'damaged', 'ahead']
-  assert(reasons.some((reason) => tally.get(`rebuilt (${reason})`) > 0))
+  for (const reason of ['unopenable', 'ahead']) assert(tally.get(`rebuilt (${reason})`) > 0, reason)
   assert(tally.get('struck twice') > 20)
 }
 
