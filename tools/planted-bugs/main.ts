@@ -2,6 +2,9 @@
  * pnpm planted-bugs [NAME...]: plants each bug of the table in turn and runs the test that must notice it. Prints by which test
  * and after how many states each was caught; a bug that escapes makes the command fail.
  */
+import { mkdtemp, rm } from 'node:fs/promises'
+import { tmpdir } from 'node:os'
+import { join } from 'node:path'
 import { bugs } from './bugs.ts'
 import { runInLanes } from './lanes.ts'
 import type { PlantedBug } from './planted-bug.ts'
@@ -13,6 +16,7 @@ const LANES = 2
 
 const chosen = chooseBugs(process.argv.slice(2))
 const begunAt = performance.now()
+const cacheFolder = await mkdtemp(join(tmpdir(), 'planted-bugs-'))
 const verdicts: Verdict[] = []
 let complaints: readonly string[] = []
 console.log('bug | package | caught by | after how many states')
@@ -22,6 +26,7 @@ await runInLanes([withoutBug(chosen), ...chosen.map(withBug)], LANES, (index, ou
   if (bug === undefined) complaints = judgeClean(chosen, outcome)
   else verdicts.push(printed(judge(bug, outcome)))
 })
+await rm(cacheFolder, { recursive: true })
 const escaped = verdicts.filter(({ caught }) => !caught)
 for (const { bug, told } of escaped) console.log(`ESCAPED ${bug.name}: ${bug.what}; ${told}`)
 for (const complaint of complaints) console.log(`WITHOUT A BUG ${complaint}`)
@@ -42,11 +47,12 @@ function withoutBug(of: readonly PlantedBug[]): RunRequest {
   return {
     testFiles: [...new Set(of.map(({ caughtBy }) => caughtBy.testFile))],
     titles: [...new Set(of.map(({ caughtBy }) => caughtBy.title))],
+    cacheFolder,
   }
 }
 
 function withBug({ name, caughtBy }: PlantedBug): RunRequest {
-  return { testFiles: [caughtBy.testFile], titles: [caughtBy.title], bug: name }
+  return { testFiles: [caughtBy.testFile], titles: [caughtBy.title], bug: name, cacheFolder }
 }
 
 function printed(verdict: Verdict): Verdict {

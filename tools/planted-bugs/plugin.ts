@@ -21,6 +21,9 @@ const COUNTERS: Readonly<Record<string, Edit>> = {
 interface PlantingPlugin {
   readonly name: string
   readonly enforce: 'pre'
+  configureVitest(context: {
+    experimental_defineCacheKeyGenerator(key: (module: { readonly id: string }) => false | undefined): void
+  }): void
   transform(code: string, id: string): string | undefined
 }
 
@@ -33,12 +36,17 @@ interface PlantingPlugin {
 export function plantBug(name: string, root: string): PlantingPlugin {
   const bug = bugs.find((candidate) => candidate.name === name)
   if (bug === undefined) throw new Error(`no planted bug is called ${name}`)
+  const pathOf = (id: string): string => relative(root, id.split('?')[0] ?? id).replaceAll(sep, '/')
   return {
     name: 'planted-bug',
     // Before types are taken off, so that the table shows the source as it stands.
     enforce: 'pre',
+    // The module with the bug is the one that no other run may take for its own.
+    configureVitest: (context) => {
+      context.experimental_defineCacheKeyGenerator(({ id }) => (pathOf(id) === bug.file ? false : undefined))
+    },
     transform(code, id) {
-      const path = relative(root, id.split('?')[0] ?? id).replaceAll(sep, '/')
+      const path = pathOf(id)
       const counter = COUNTERS[path]
       if (counter !== undefined) return plant({ ...bug, edits: [counter] }, code)
       return path === bug.file ? plant(bug, code) : undefined

@@ -8,6 +8,8 @@ export interface RunRequest {
   readonly titles: readonly string[]
   /** The name of the bug to plant; none by default. */
   readonly bug?: string
+  /** Where transformed modules are kept for the runs that come later. */
+  readonly cacheFolder: string
 }
 
 /** One test that ran. */
@@ -37,7 +39,7 @@ export interface RunOutcome {
  * environment, which the configuration reads.
  */
 export async function runTests(root: string, request: RunRequest): Promise<RunOutcome> {
-  const { testFiles, titles, bug } = request
+  const { testFiles, titles, bug, cacheFolder } = request
   if (bug === undefined) delete process.env['PLANTED_BUG']
   else process.env['PLANTED_BUG'] = bug
   const vitest = await createVitest('test', {
@@ -46,6 +48,8 @@ export async function runTests(root: string, request: RunRequest): Promise<RunOu
     testNamePattern: titles.map((title) => title.replaceAll(/[\\^$.*+?()[\]{}|]/g, '\\$&')).join('|'),
     maxWorkers: 1,
     reporters: [{}],
+    // Each run has a server of its own; what they all load need be transformed only once.
+    experimental: { fsModuleCache: true, fsModuleCachePath: cacheFolder },
     watch: false,
   })
   try {
