@@ -7,6 +7,7 @@ import { join } from 'node:path'
 import { describe, expect, test } from 'vitest'
 import { bugs } from '../../tools/planted-bugs/bugs.ts'
 import { plant } from '../../tools/planted-bugs/planted-bug.ts'
+import { counters } from '../../tools/planted-bugs/plugin.ts'
 import { packageNames, root } from '../repository.ts'
 
 test('bugs have names of their own, and every package has some', () => {
@@ -26,6 +27,13 @@ describe.each(bugs)('$name', (bug) => {
     expect(existsSync(join(root, bug.caughtBy.testFile))).toBe(true)
   })
 })
+
+test.each(Object.entries(counters))(
+  'the count of states can be put into %s as it stands',
+  (file, { find }) => {
+    expect(readFileSync(join(root, file), 'utf8').split(find)).toHaveLength(2)
+  },
+)
 
 test('a text that stands twice in a source, or nowhere, cannot be planted', () => {
   const [bug] = bugs

@@ -6,7 +6,8 @@ import { relative, sep } from 'node:path'
 import { bugs } from './bugs.ts'
 import { plant, type Edit } from './planted-bug.ts'
 
-const COUNTERS: Readonly<Record<string, Edit>> = {
+/** What makes the simulated disk count, by the file that it is put into. */
+export const counters: Readonly<Record<string, Edit>> = {
   'packages/wal/src/testing/crash-file-system.ts': {
     find: 'const random = seededRandom(seed)\n    const next',
     replace:
@@ -47,7 +48,7 @@ export function plantBug(name: string, root: string): PlantingPlugin {
     },
     transform(code, id) {
       const path = pathOf(id)
-      const counter = COUNTERS[path]
+      const counter = counters[path]
       if (counter !== undefined) return plant({ ...bug, edits: [counter] }, code)
       return path === bug.file ? plant(bug, code) : undefined
     },
