@@ -27,7 +27,7 @@ export interface Extent {
   readonly followEvery: number
   /** Outcomes tried of each power loss. */
   readonly states: number
-  /** No new trial begins after so long; the order is then a random one. Default: all are made, in order. */
+  /** Nothing new is struck after so long; the order is then a random one. Default: all are made, in order. */
   readonly msMax?: number
 }
 
@@ -97,6 +97,7 @@ class Trials {
   readonly #row: Row
   readonly #problems: string[]
   #crashes = 0
+  #endAtMs = Infinity
 
   constructor(parts: { scenario: Scenario; extent: Extent; row: Row; problems: string[] }) {
     this.#scenario = parts.scenario
@@ -110,17 +111,25 @@ class Trials {
     this.#row.operations = operations.length
     this.#row.possible = [...CRASHES, ...REFUSALS].flatMap((kind) => strikesOf(kind, operations)).length
     const { faults, seed, msMax = Infinity } = this.#extent
-    const strikes = sampleOf(operations, faults, seed)
-    const chosen = (msMax === Infinity ? strikes : shuffled(strikes, seed)).entries()
-    const endAtMs = performance.now() + msMax
+    const chosen = this.#inTurn(sampleOf(operations, faults, seed)).entries()
+    this.#endAtMs = performance.now() + msMax
     const lane = async (): Promise<void> => {
       for (const [number, strike] of chosen) {
-        if (performance.now() > endAtMs) return
+        if (this.#isLate) return
         const start = starts[number % starts.length]
         if (start !== undefined) await this.#trial(start, strike)
       }
     }
     await Promise.all(Array.from({ length: this.#scenario.lanes ?? 1 }, lane))
+  }
+
+  /** Where the time may end before the items do, their order must not decide which are tried. */
+  #inTurn<Item>(items: readonly Item[]): readonly Item[] {
+    return this.#extent.msMax === undefined ? items : shuffled(items, this.#extent.seed)
+  }
+
+  get #isLate(): boolean {
+    return performance.now() > this.#endAtMs
   }
 
   /** The operations of a run without faults, which must succeed and hold. */
@@ -177,7 +186,9 @@ class Trials {
     // The plain recovery of the same state is about to tell the same as a problem.
     if (error !== undefined) return
     const all = operations.map((_, at) => at + 1)
-    for (const index of spread(all, this.#extent.crashesAgain, this.#extent.seed + depth)) {
+    const { crashesAgain, seed } = this.#extent
+    for (const index of this.#inTurn(spread(all, crashesAgain, seed + depth))) {
+      if (this.#isLate) return
       const place = await standing.place.copy()
       const promises = standing.promises.copy()
       const way = `${standing.way}, then crash at ${index} of the recovery`
@@ -185,7 +196,7 @@ class Trials {
       const kind = operations[index - 1] ?? 'read'
       const done = await this.#strikeAgain(struck, { index, fault: 'crash', once: true, kind })
       this.#count(done, depth, way)
-      for (const after of await place.afterCrash(this.#extent.seed + index, 1)) {
+      for (const after of await place.afterCrash(seed + index, 1)) {
         const state = { ...struck, place: after }
         if (depth < DEPTH_MAX) await this.#recoverStruck(state, depth + 1)
         await this.#recoverAndCheck(state)
