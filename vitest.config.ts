@@ -2,6 +2,8 @@ import { defineConfig } from 'vitest/config'
 import { plantBug } from './tools/planted-bugs/plugin.ts'
 
 const soak = process.env['SOAK'] === '1'
+/** A soak test ends by itself after its share and the round that it is in. */
+const soakTimeout = 7_200_000 + 60_000 * Number(process.env['SOAK_MINUTES'] ?? '0')
 /** Set by `pnpm planted-bugs`: one bug is put into the sources while they are loaded, and states are counted. */
 const bug = process.env['PLANTED_BUG']
 
@@ -45,7 +47,7 @@ export default defineConfig({
       },
       {
         extends: true,
-        test: { name: 'soak', include: soak ? ['test/soak/**/*.test.ts'] : [], testTimeout: 7_200_000 },
+        test: { name: 'soak', include: soak ? ['test/soak/**/*.test.ts'] : [], testTimeout: soakTimeout },
       },
     ],
     // What `pnpm coverage` holds: every branch of the log and of recovery is taken by a test of its package, or excused at its
