@@ -4,7 +4,7 @@ import { readFileWhole, removeIfPresent, writeFileAtomic } from './atomic-file.t
 import { systemCode } from './errors.ts'
 import type { FileSystem } from './file-system.ts'
 import { nodeFileSystem } from './node-file-system.ts'
-import { isSameProcessAlive, processIdentity } from './process-identity.ts'
+import { isSameProcessAlive, processIsAlive, processIdentity } from './process-identity.ts'
 
 const NAME = /^hold\.(\d+)\.[0-9a-f]+\.json$/
 const HOLD_BYTES_MAX = 64 * 1024
@@ -74,11 +74,11 @@ export async function liveHolds(
     if (pid === undefined) continue
     const content = await readHold(join(directory, id), fileSystem)
     if (content === 'gone') continue
-    if (content !== undefined && !isSameProcessAlive(content)) {
+    if (content === undefined ? !processIsAlive(Number(pid)) : !isSameProcessAlive(content)) {
       await removeIfPresent(join(directory, id), fileSystem)
       continue
     }
-    // A hold that cannot be read holds everything: to keep a segment too long is the lesser harm.
+    // A hold that cannot be read holds everything while its process may live: to keep a segment too long is the lesser harm.
     const { purpose, fromSegment, createdAtMs } = content ?? {
       purpose: 'unreadable',
       fromSegment: 0,
@@ -110,6 +110,7 @@ function isHoldFile(value: unknown): value is HoldFile {
   const file = value as Partial<Record<keyof HoldFile, unknown>>
   return (
     Number.isSafeInteger(file.pid) &&
+    Number(file.pid) >= 1 &&
     typeof file.startedAt === 'string' &&
     typeof file.bootId === 'string' &&
     typeof file.purpose === 'string' &&

@@ -85,11 +85,19 @@ describe('holds', () => {
     }
   })
 
-  it('that cannot be read hold everything', async () => {
-    const disk = await folder()
-    await writeFileAtomic(`${DIRECTORY}/hold.1.00.json`, Buffer.from('{'), disk)
-    expect(await liveHolds(DIRECTORY, disk)).toMatchObject([{ fromSegment: 0, purpose: 'unreadable' }])
-  })
+  it.each(['{', '{"pid":0,"startedAt":"","bootId":"","purpose":"p","fromSegment":9,"createdAtMs":1}'])(
+    'that cannot be read hold everything, as long as their process may live: %s',
+    async (text) => {
+      const disk = await folder()
+      // Process 1 lives; the other number is above what Linux gives out.
+      for (const pid of [1, 2 ** 22 + 1]) {
+        await writeFileAtomic(`${DIRECTORY}/hold.${pid}.00.json`, Buffer.from(text), disk)
+      }
+      expect(await liveHolds(DIRECTORY, disk)).toMatchObject([
+        { pid: 1, fromSegment: 0, purpose: 'unreadable' },
+      ])
+    },
+  )
 })
 
 describe('confirmations', () => {
