@@ -13,7 +13,7 @@ import {
   viewsOf,
 } from './shipping.ts'
 import { arm, type PlannedFault, type Victim, type World } from './world.ts'
-import { anyWrite, MARKS } from './writes.ts'
+import { anyWrite } from './writes.ts'
 
 export type Command = fc.AsyncCommand<{ readonly world: World }, World>
 
@@ -261,7 +261,6 @@ const target: fc.Arbitrary<DrawnTarget> = fc.record({
   at: fc.nat(20),
   edge: fc.constantFrom('before', 'through'),
   shiftUs: fc.constantFrom(-1 as const, 0 as const, 1 as const),
-  name: fc.constantFrom(...MARKS),
 })
 
 const recovery = target.map((drawn) =>

@@ -67,53 +67,77 @@ export function isPrefix(part: readonly Entry[], whole: readonly Entry[]): boole
 /** How a recovery must end: at this LSN, or refused with one of these codes. */
 export type Ending = { readonly lsn: number } | { readonly codes: readonly string[] }
 
+/** Consecutive LSNs, both ends included. */
+export interface Range {
+  readonly fromLsn: number
+  readonly throughLsn: number
+}
+
 /** What a history offers to recovery. */
 export interface Offer {
-  /** The records that the source holds, from LSN 1. */
+  /** The records up to the last one that the source knows of, from LSN 1. */
   readonly records: readonly Entry[]
-  /** LSNs of the backups that a recovery can start from, the oldest first. */
+  /** LSNs of the backups that a recovery can start from, ascending. */
   readonly bases: readonly number[]
+  /** What of the log can be read; default: all of it. */
+  readonly ranges?: readonly Range[]
 }
 
 /** Works out from the definition of the targets where a recovery ends; the product's planner is held against it. */
-export function endingOf(target: Target, { records, bases }: Offer): Ending {
-  // Without any backup every place in the history lies before the oldest one.
-  const oldest = bases[0] ?? Infinity
+export function endingOf(target: Target, offer: Offer): Ending {
+  const { records, bases } = offer
   switch (target.type) {
     case 'latest':
-      return oldest === Infinity ? { codes: ['RECOVERY_NO_BASE'] } : { lsn: records.length }
-    case 'lsn': {
-      const lsn = target.edge === 'through' ? target.lsn : target.lsn - 1
-      return lsn < oldest ? { codes: ['RECOVERY_NO_BASE'] } : within(lsn, records.length)
-    }
+      return bases.length === 0 ? NO_BASE : endingThrough(records.length, offer)
+    case 'lsn':
+      return endingThrough(target.edge === 'through' ? target.lsn : target.lsn - 1, offer)
     case 'mark': {
-      const lsns = records.filter(({ kind, name }) => kind === 'mark' && name === target.name)
-      const [mark, second] = lsns
+      const [mark, second] = records.filter(({ kind, name }) => kind === 'mark' && name === target.name)
       if (mark === undefined) return { codes: ['RECOVERY_MARK_UNKNOWN'] }
       if (second !== undefined) return { codes: ['RECOVERY_MARK_AMBIGUOUS'] }
-      const lsn = target.edge === 'through' ? mark.lsn : mark.lsn - 1
-      return lsn < oldest ? { codes: ['RECOVERY_NO_BASE'] } : { lsn }
+      return endingThrough(target.edge === 'through' ? mark.lsn : mark.lsn - 1, offer)
     }
     case 'time':
-      return timeEnding(target, { records, bases })
+      return timeEnding(target, offer)
   }
 }
 
-function timeEnding({ atUs, edge }: Target & { type: 'time' }, { records, bases }: Offer): Ending {
-  const isKept = ({ committedAtUs }: Entry): boolean =>
-    edge === 'through' ? committedAtUs <= atUs : committedAtUs < atUs
-  const [oldest] = bases
-  const base = records[(oldest ?? 0) - 1]
-  if (oldest === undefined) return { codes: ['RECOVERY_NO_BASE'] }
-  if (base !== undefined && !isKept(base)) return { codes: ['RECOVERY_NO_BASE'] }
-  const lsn = records.filter(isKept).length
-  // Only a record at that time or later proves that no commit before it is missing.
-  const isProved = records.some(({ committedAtUs }) => committedAtUs >= atUs)
-  return isProved ? { lsn } : { codes: ['RECOVERY_TARGET_AFTER_END'] }
+const NO_BASE: Ending = { codes: ['RECOVERY_NO_BASE'] }
+
+function endingThrough(lsn: number, offer: Offer): Ending {
+  const base = offer.bases.findLast((candidate) => candidate <= lsn)
+  if (base === undefined) return NO_BASE
+  return lsn <= reachFrom(base, offer) ? { lsn } : beyond(offer)
 }
 
-function within(lsn: number, end: number): Ending {
-  return lsn > end ? { codes: ['RECOVERY_TARGET_AFTER_END'] } : { lsn }
+function timeEnding({ atUs, edge }: Target & { type: 'time' }, offer: Offer): Ending {
+  const { records, bases } = offer
+  const timeOf = (lsn: number): number => records[lsn - 1]?.committedAtUs ?? 0
+  const isKept = (lsn: number): boolean => (edge === 'through' ? timeOf(lsn) <= atUs : timeOf(lsn) < atUs)
+  const base = bases.findLast(isKept)
+  if (base === undefined) return NO_BASE
+  if (timeOf(base) === atUs) return { lsn: base }
+  const read = records.slice(base, reachFrom(base, offer))
+  // Only a record at that time or later proves that no commit before it is missing.
+  const isProved = read.some(({ committedAtUs }) => committedAtUs >= atUs)
+  return isProved ? { lsn: base + read.filter(({ lsn }) => isKept(lsn)).length } : beyond(offer)
+}
+
+/** How far the log can be read from a backup on. */
+function reachFrom(base: number, { records, ranges }: Offer): number {
+  if (ranges === undefined) return records.length
+  let reach = base
+  for (;;) {
+    const next = ranges.find(({ fromLsn, throughLsn }) => fromLsn <= reach + 1 && reach < throughLsn)
+    if (next === undefined) return reach
+    reach = next.throughLsn
+  }
+}
+
+/** Past what can be read: at the end of the history, or, where only parts of the log are held, in a hole of it. */
+function beyond({ ranges }: Offer): Ending {
+  const codes = ['RECOVERY_TARGET_AFTER_END']
+  return { codes: ranges === undefined ? codes : [...codes, 'RECOVERY_LOG_GAP'] }
 }
 
 function short(value: string): string {

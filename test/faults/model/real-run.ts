@@ -5,7 +5,7 @@ import { Counts } from './counts.ts'
 import { RealWorld } from './real-world.ts'
 import { type DrawnTarget, inScratch, textOfTarget } from './restoring.ts'
 import { checkHistories, commandOptions, type RunChoice } from './run-choice.ts'
-import { anyWrite, MARKS } from './writes.ts'
+import { anyWrite } from './writes.ts'
 
 type Command = fc.AsyncCommand<{ readonly world: RealWorld }, RealWorld>
 
@@ -55,7 +55,6 @@ const target: fc.Arbitrary<DrawnTarget> = fc.record({
   at: fc.nat(20),
   edge: fc.constantFrom('before', 'through'),
   shiftUs: fc.constantFrom(-1 as const, 0 as const, 1 as const),
-  name: fc.constantFrom(...MARKS),
 })
 
 function toTarget(

@@ -6,15 +6,15 @@
 import { type Archive, createArchive, memoryStore, runShipper, type Shipper } from '@timberline/archive'
 import { homeLayout, readHomeIdentity, TimberLevel, type TimberMemoryLevel } from '@timberline/engine'
 import { hotbackup } from '@timberline/hotbackup'
-import { planRecovery, type Target } from '@timberline/recovery'
-import { nodeFileSystem, readLog } from '@timberline/wal'
+import type { Target } from '@timberline/recovery'
+import { listSegments, nodeFileSystem, readLog } from '@timberline/wal'
 import { FaultFileSystem } from '@timberline/wal/testing'
 import { join } from 'node:path'
 import type { Counts } from './counts.ts'
-import { contentAt, digestOf, endingOf, type Entry, isPrefix, textOf } from './history-model.ts'
+import { contentAt, digestOf, endingOf, type Entry, isPrefix, type Range, textOf } from './history-model.ts'
 import * as invariants from './invariants.ts'
 import { hasFaulted } from './machines.ts'
-import { type DrawnTarget, recoverAndCompare, targetOf, textOfTarget } from './restoring.ts'
+import { type Comparison, type DrawnTarget, recoverAndCompare, targetOf, textOfTarget } from './restoring.ts'
 import { arm, entryOf, type PlannedFault } from './world.ts'
 import type { Call, Ids } from './writes.ts'
 
@@ -34,6 +34,11 @@ interface Shipping {
   readonly stop: AbortController
 }
 
+/** A recovery that is about to begin, and what of the path was shipped by then. */
+interface Asked extends Omit<Comparison, 'scratch'> {
+  readonly shipped: readonly Range[]
+}
+
 export class RealWorld implements Ids {
   readonly counts: Counts
   readonly archive: Archive
@@ -42,6 +47,9 @@ export class RealWorld implements Ids {
   timeline = 1
   /** Where the home's timeline left its parent. */
   forkLsn = 0
+  /** What the archive holds of the path beside the home's own timeline: log shipped from its ancestors, and log in backups. */
+  shippedBefore: readonly Range[] = []
+  backedUp: readonly Range[] = []
   /** LSNs of the backups in the archive that lie on the home's path, ascending. */
   bases: readonly number[] = []
   folderBackup: FolderBackup | undefined
@@ -103,8 +111,10 @@ export class RealWorld implements Ids {
   /** What a stopped or failed process left: a beginning of what was called, with all that was acknowledged. */
   async #settle(): Promise<void> {
     const known = this.records.length
-    const tail = await this.#tail(Math.max(1, this.writtenLsn))
-    const found = [...this.records.slice(0, Math.max(0, this.writtenLsn - 1)), ...tail]
+    // The home may have let go of what its archive has confirmed; what is gone was below a checkpoint.
+    const [oldest] = await listSegments(this.#logDirectory)
+    const fromLsn = Math.max(1, this.writtenLsn, oldest?.firstLsn ?? 1)
+    const found = [...this.records.slice(0, fromLsn - 1), ...(await this.#tail(fromLsn))]
     const isNote = ({ kind }: Entry): boolean => kind === 'note'
     // Only the engine's own notes may have come to it.
     const isSame = isPrefix(this.records.slice(0, found.length), found) && found.slice(known).every(isNote)
@@ -253,7 +263,23 @@ export class RealWorld implements Ids {
       expectedLsn: this.records.length,
     })
     this.reportedLsn = Math.max(this.reportedLsn, lsn)
-    await this.#reach()
+    await this.#settledShipping()
+    await this.#shipped()
+  }
+
+  /** Until sealed segments are archived whole, and the home was told so: from then on nothing goes on by itself. */
+  async #settledShipping(): Promise<void> {
+    const sealed = (await listSegments(this.#logDirectory)).filter((segment) => segment.sealed)
+    const last = sealed.at(-1)?.header.segmentNumber ?? 0
+    for (;;) {
+      const { shipper } = this.shipping ?? {}
+      if (shipper === undefined) return
+      await shipper.flushWhole()
+      const { archivedSegment, uploadingSegment } = shipper.status()
+      if (archivedSegment >= last && uploadingSegment === undefined) return
+      // The follower has not seen the seal yet, or the pieces of the segment are just being removed.
+      await new Promise(setImmediate)
+    }
   }
 
   /** A second archiver takes over; the first must be refused as soon as it has something to archive. */
@@ -278,7 +304,9 @@ export class RealWorld implements Ids {
   /** Copies the home hot into the archive; backup, primary and model have one digest. */
   async backupIntoArchive(): Promise<void> {
     const { manifest } = await hotbackup({ home: this.#home, target: { archive: this.archive } })
-    this.bases = [...this.bases, manifest.checkpoint.lsn].toSorted((a, b) => a - b)
+    const { lsn } = manifest.checkpoint
+    this.bases = [...this.bases, lsn].toSorted((a, b) => a - b)
+    this.backedUp = [...this.backedUp, { fromLsn: lsn + 1, throughLsn: manifest.endLsn }]
     await this.#compareBackup(manifest)
   }
 
@@ -304,44 +332,38 @@ export class RealWorld implements Ids {
     this.counts.add('backups compared')
   }
 
-  /** How far the archive reaches on the home's path; never less than what was reported. */
-  async #reach(): Promise<number> {
-    const plan = planRecovery(await this.archive.catalogue(), { type: 'latest' }, { timeline: this.timeline })
-    // Without a backup nothing can be recovered, but what was shipped is known all the same.
-    if (!plan.possible) return Math.min(await this.#shippedLsn(), this.records.length)
-    const reach = plan.throughLsn ?? 0
-    const isTrue = reach >= this.reportedLsn && reach <= this.records.length
+  /** How far shipped log reaches on the home's timeline; never less than what was reported. */
+  async #shipped(): Promise<Range> {
+    const { segments, pieces } = await this.archive.catalogue()
+    const own = [...segments, ...pieces].filter(({ timeline }) => timeline === this.timeline)
+    const throughLsn = own.reduce((lsn, { lastLsn }) => Math.max(lsn, lastLsn), this.forkLsn)
+    const isTrue = throughLsn >= this.reportedLsn && throughLsn <= this.records.length
     invariants.hold(isTrue, 'what a recovery point covers must be in the archive', {
-      reach,
+      throughLsn,
       reportedLsn: this.reportedLsn,
       lastLsn: this.records.length,
     })
-    return reach
+    return { fromLsn: this.forkLsn + 1, throughLsn }
   }
 
   /** The recovery that a drawn target asks of the archive, with the model's word on it. */
-  async #asked(drawn: DrawnTarget): Promise<Omit<Parameters<typeof recoverAndCompare>[1], 'scratch'>> {
-    const records = this.records.slice(0, await this.#reach())
+  async #asked(drawn: DrawnTarget): Promise<Asked> {
+    const { counts, bases, archive, backedUp } = this
+    const shipped = [...this.shippedBefore, await this.#shipped()]
+    const ranges = [...shipped, ...backedUp]
+    const records = this.records.slice(
+      0,
+      ranges.reduce((lsn, { throughLsn }) => Math.max(lsn, throughLsn), 0),
+    )
     const target = targetOf(drawn, records)
-    const { counts, bases, archive } = this
-    const expected = endingOf(target, { records: await this.#withKnownMarks(records), bases })
-    return { from: { archive }, target, text: textOfTarget(drawn), expected, records, counts }
-  }
-
-  /** A mark is known to the archive once it was shipped; that a backup holds its record is not enough. */
-  async #withKnownMarks(records: readonly Entry[]): Promise<readonly Entry[]> {
-    const shippedLsn = await this.#shippedLsn()
-    return records.map((entry) =>
-      entry.kind === 'mark' && entry.lsn > shippedLsn ? { ...entry, name: 'not shipped' } : entry,
+    // A mark is known to the archive once it was shipped; that a backup holds its record is not enough.
+    const isShipped = (lsn: number): boolean =>
+      shipped.some(({ fromLsn, throughLsn }) => fromLsn <= lsn && lsn <= throughLsn)
+    const known = records.map((entry) =>
+      entry.kind === 'mark' && !isShipped(entry.lsn) ? { ...entry, name: 'not shipped' } : entry,
     )
-  }
-
-  async #shippedLsn(): Promise<number> {
-    const { segments, pieces } = await this.archive.catalogue()
-    return [...segments, ...pieces].reduce(
-      (lsn, { timeline, lastLsn }) => (timeline === this.timeline ? Math.max(lsn, lastLsn) : lsn),
-      this.forkLsn,
-    )
+    const expected = endingOf(target, { records: known, bases, ranges })
+    return { from: { archive }, target, text: textOfTarget(drawn), expected, records, counts, shipped }
   }
 
   async restore(drawn: DrawnTarget): Promise<void> {
@@ -376,6 +398,8 @@ export class RealWorld implements Ids {
     this.timeline = (await readHomeIdentity(home)).timeline
     this.records = [...asked.records.slice(0, lsn), ...(await this.#tail(lsn + 1))]
     this.forkLsn = lsn
+    this.shippedBefore = clipped(asked.shipped, lsn)
+    this.backedUp = clipped(this.backedUp, lsn)
     this.writtenLsn = this.records.length
     this.reportedLsn = Math.min(this.reportedLsn, lsn)
     this.bases = this.bases.filter((base) => base <= lsn)
@@ -395,7 +419,7 @@ export class RealWorld implements Ids {
   async end(): Promise<void> {
     await this.ship()
     await this.backupIntoArchive()
-    await this.restore({ type: 'latest', at: 0, edge: 'through', shiftUs: 0, name: '' })
+    await this.restore({ type: 'latest', at: 0, edge: 'through', shiftUs: 0 })
     await this.close()
   }
 
@@ -407,4 +431,11 @@ export class RealWorld implements Ids {
   #newHome(): string {
     return join(this.#folder, `home-${this.#homes++}`)
   }
+}
+
+/** The parts of ranges through an LSN. */
+function clipped(ranges: readonly Range[], lsn: number): readonly Range[] {
+  return ranges
+    .map(({ fromLsn, throughLsn }) => ({ fromLsn, throughLsn: Math.min(throughLsn, lsn) }))
+    .filter(({ fromLsn, throughLsn }) => fromLsn <= throughLsn)
 }

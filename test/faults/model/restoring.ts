@@ -25,25 +25,27 @@ import { IDENTITY, type World } from './world.ts'
 /** A target as it is drawn; what it points at depends on what the archive holds when it is used. */
 export interface DrawnTarget {
   readonly type: Target['type']
-  /** Which record, counted from the beginning, modulo what there is. */
+  /** Which record or mark, counted from the beginning, modulo what there is. */
   readonly at: number
   readonly edge: 'before' | 'through'
   /** Microseconds beside the record's commit time. */
   readonly shiftUs: -1 | 0 | 1
-  readonly name: string
 }
 
-export function targetOf({ type, at, edge, shiftUs, name }: DrawnTarget, records: readonly Entry[]): Target {
+export function targetOf({ type, at, edge, shiftUs }: DrawnTarget, records: readonly Entry[]): Target {
   if (type === 'latest') return { type }
-  if (type === 'mark') return { type, name, edge }
+  if (type === 'mark') {
+    const names = records.flatMap(({ kind, name }) => (kind === 'mark' && name !== undefined ? [name] : []))
+    return { type, name: names[at % Math.max(1, names.length)] ?? 'of nobody', edge }
+  }
   if (type === 'lsn') return { type, lsn: at % (records.length + 2), edge }
   const atUs = records[at % Math.max(1, records.length)]?.committedAtUs ?? 1_000_000
   return { type, atUs: atUs + shiftUs, edge }
 }
 
-export function textOfTarget({ type, at, edge, shiftUs, name }: DrawnTarget): string {
+export function textOfTarget({ type, at, edge, shiftUs }: DrawnTarget): string {
   if (type === 'latest') return 'latest'
-  if (type === 'mark') return `${edge} mark ${name}`
+  if (type === 'mark') return `${edge} mark ${at}`
   const shift = shiftUs === 0 ? '' : ` ${shiftUs > 0 ? '+' : '-'} 1 us`
   return type === 'lsn' ? `${edge} lsn ${at}` : `${edge} time of record ${at}${shift}`
 }

@@ -31,7 +31,7 @@ export interface DrawnWrite {
   readonly calls: (ids: Ids, records: readonly Entry[]) => readonly Call[]
 }
 
-export const MARKS = ['m', 'n']
+const MARKS = ['m', 'n', 'o']
 const key = fc.constantFrom('a', 'b', 'c', 'd')
 const digit = fc.nat(9)
 
@@ -174,5 +174,5 @@ export const anyWrite: fc.Arbitrary<DrawnWrite> = fc.oneof(
   { weight: 2, arbitrary: batch },
   { weight: 3, arbitrary: transaction },
   { weight: 2, arbitrary: clear },
-  { weight: 3, arbitrary: mark },
+  { weight: 4, arbitrary: mark },
 )
