@@ -51,7 +51,7 @@ export function coverageOf(history: History, path: readonly Stretch[]): Coverage
     const stretch = stretches.get(point.timeline)
     return stretch === undefined ? [] : [Math.min(point.lsn, stretch.throughLsn)]
   })
-  const forks = path.map((stretch) => stretch.fromLsn - 1)
+  const forks = path.filter(hasPlace).map((stretch) => stretch.fromLsn - 1)
   const ends = [...known, ...forks, ...bases.map((base) => base.lsn), ...spans.map((span) => span.throughLsn)]
   const knownThroughLsn = ends.reduce((a, b) => Math.max(a, b), 0)
   return { path, shelves: shelvesOf(spans), runs: unite(spans), bases, knownThroughLsn }
@@ -80,17 +80,17 @@ function onShelf({ spans, highest }: Shelf, lsn: Lsn): PathSpan | undefined {
   let high = spans.length
   while (low < high) {
     const middle = (low + high) >>> 1
-    if ((spans[middle]?.fromLsn ?? /* v8 ignore next -- the index is in range */ Infinity) <= lsn)
-      low = middle + 1
+    // v8 ignore next -- the index is in range
+    const fromLsn = spans[middle]?.fromLsn ?? Infinity
+    if (fromLsn <= lsn) low = middle + 1
     else high = middle
   }
   let best: PathSpan | undefined
   // Spans of one kind hardly overlap, so that this looks at one or two.
-  for (
-    let index = low - 1;
-    index >= 0 && (highest[index] ?? /* v8 ignore next -- the index is in range */ 0) >= lsn;
-    index--
-  ) {
+  for (let index = low - 1; index >= 0; index--) {
+    // v8 ignore next -- the index is in range
+    const reachLsn = highest[index] ?? 0
+    if (reachLsn < lsn) break
     const candidate = spans[index]
     if (candidate !== undefined && candidate.throughLsn > (best?.throughLsn ?? lsn - 1)) best = candidate
   }
@@ -105,6 +105,11 @@ function shelvesOf(spans: readonly PathSpan[]): Shelf[] {
     let top = 0
     return { spans: own, highest: own.map(({ throughLsn }) => (top = Math.max(top, throughLsn))) }
   })
+}
+
+/** A timeline that was left before it began, by a recovery to its ancestors' past, tells nothing of the path's own records. */
+function hasPlace({ fromLsn, throughLsn }: Stretch): boolean {
+  return fromLsn <= throughLsn + 1
 }
 
 function clip(span: Span, stretch: Stretch | undefined): PathSpan[] {

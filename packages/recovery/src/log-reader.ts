@@ -95,7 +95,8 @@ export class LogReader {
           throwIfAborted(this.#signal)
           const wanted = group.filter(({ lsn }) => lsn >= next && lsn <= part.throughLsn)
           if (wanted.length > 0) yield wanted
-          next = Math.max(next, (group.at(-1)?.lsn ?? /* v8 ignore next -- no group is empty */ 0) + 1)
+          // v8 ignore next -- no group is empty
+          next = Math.max(next, (group.at(-1)?.lsn ?? 0) + 1)
           if (next > part.throughLsn) break
         }
       } finally {

@@ -76,11 +76,8 @@ async function claimTimeline(
   const parent = branches.find(({ timeline }) => timeline === fork.timeline)
   // A backup can be in an archive to which no log was ever shipped; the fork is told with the line that it leaves.
   if (!timelines.some(({ timeline }) => timeline === fork.timeline)) {
-    await archive.beginTimeline(
-      parent ?? /* v8 ignore next -- the fork leaves a timeline of this history */ {
-        timeline: fork.timeline,
-      },
-    )
+    // v8 ignore next -- the fork leaves a timeline of this history
+    await archive.beginTimeline(parent ?? { timeline: fork.timeline })
   }
   const { timeline } = await archive.beginTimeline({ parent: fork.timeline, forkLsn: fork.forkLsn })
   return timeline

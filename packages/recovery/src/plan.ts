@@ -194,13 +194,11 @@ function refuseBeyond(question: Question, base: Base, reach: Lsn): RecoveryGap {
   const owner = coverage.path.find(
     (stretch) => stretch.fromLsn <= reach + 1 && reach + 1 <= stretch.throughLsn,
   )
+  // v8 ignore next -- a path has an owner for every lsn
   const missing = {
-    timeline: owner?.timeline ?? /* v8 ignore next -- a path has an owner for every lsn */ timeline,
+    timeline: owner?.timeline ?? timeline,
     fromLsn: reach + 1,
-    throughLsn: Math.min(
-      holeEnd,
-      owner?.throughLsn ?? /* v8 ignore next -- a path has an owner for every lsn */ holeEnd,
-    ),
+    throughLsn: Math.min(holeEnd, owner?.throughLsn ?? holeEnd),
   }
   const message = `log of timeline ${missing.timeline} is missing, lsn ${missing.fromLsn} to ${missing.throughLsn}`
   return { ...refusal, code: 'RECOVERY_LOG_GAP', message, missing }

@@ -96,7 +96,8 @@ async function replayPart(build: Build, state: State, { fromLsn, throughLsn, see
 async function* watch(groups: AsyncIterable<LogRecord[]>, seen: Seen): AsyncGenerator<LogRecord[]> {
   for await (const group of groups) {
     for (const record of group) if (record.kind === 'note') refuseBulkLoad(record)
-    seen.lastApplied = group.at(-1) ?? /* v8 ignore next -- no group is empty */ seen.lastApplied
+    // v8 ignore next -- no group is empty
+    seen.lastApplied = group.at(-1) ?? seen.lastApplied
     seen.records += group.length
     yield group
   }

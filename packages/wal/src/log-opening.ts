@@ -71,7 +71,8 @@ export async function openSegments(
   const chain = await verifyChain(settings, numbers)
   const { place, tornBytes, firstLsn } = await openLast(
     settings,
-    numbers.at(-1) ?? /* v8 ignore next -- there is one: an empty folder was dealt with above */ 1,
+    /* v8 ignore next -- there is one: an empty folder was dealt with above */
+    numbers.at(-1) ?? 1,
     chain.last,
   )
   const grown = place.tally.header.segmentNumber === numbers.at(-1) ? 0 : 1
@@ -161,7 +162,8 @@ async function verifyChain(
       await source.handle.close()
     }
   }
-  const last = numbers.at(-1) ?? /* v8 ignore next -- the caller has at least one */ 1
+  // v8 ignore next -- the caller has at least one
+  const last = numbers.at(-1) ?? 1
   if (before !== undefined && last !== before.header.segmentNumber + 1) {
     throw missingSegment(directory, before.header.segmentNumber + 1)
   }

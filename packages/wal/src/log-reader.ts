@@ -50,13 +50,15 @@ export async function* readLog(options: ReadOptions): AsyncGenerator<LogRecord[]
 
 /** The part of a group that lies in a range of LSNs; the array itself when all of it does. */
 export function within(records: LogRecord[], fromLsn: Lsn, throughLsn: Lsn): LogRecord[] {
-  const first = records[0]?.lsn ?? /* v8 ignore next -- no group is empty */ 0
+  // v8 ignore next -- no group is empty
+  const first = records[0]?.lsn ?? 0
   if (first >= fromLsn && first + records.length - 1 <= throughLsn) return records
   return records.filter(({ lsn }) => lsn >= fromLsn && lsn <= throughLsn)
 }
 
 function nextLsnOf(walker: LogWalker): Lsn {
-  return walker.nextLsn ?? /* v8 ignore next -- a walker that has located its segment knows */ 1
+  // v8 ignore next -- a walker that has located its segment knows
+  return walker.nextLsn ?? 1
 }
 
 function refuseIfAborted(signal: AbortSignal | undefined): void {

@@ -103,10 +103,8 @@ export class LogWalker {
   async step(): Promise<WalkStep> {
     for (;;) {
       if (this.#reader === undefined && !(await this.#enterNext())) return { type: 'end' }
-      const step =
-        this.#pending ??
-        (await this.#reader?.next()) ??
-        /* v8 ignore next -- there is a reader, as the line above says */ this.#ending
+      // v8 ignore next -- there is a reader, as the line above says
+      const step = this.#pending ?? (await this.#reader?.next()) ?? this.#ending
       this.#pending = undefined
       if (step.type === 'fence') continue
       if (step.type === 'group') return step
@@ -221,7 +219,8 @@ export class LogWalker {
     let found: number | undefined
     while (low <= high) {
       const middle = (low + high) >> 1
-      const number = numbers[middle] ?? /* v8 ignore next -- the index is in range */ 0
+      // v8 ignore next -- the index is in range
+      const number = numbers[middle] ?? 0
       const source = await openSegmentFile(directory, number, fileSystem)
       if (source === undefined) return 'moved'
       try {

@@ -47,7 +47,8 @@ export function encodeSeal(
   writeU32(payload, seal.marks.length, 36)
   let position = FIXED_BYTES
   for (const [index, mark] of seal.marks.entries()) {
-    const name = names[index] ?? /* v8 ignore next -- there is a name for each mark */ Buffer.alloc(0)
+    // v8 ignore next -- there is a name for each mark
+    const name = names[index] ?? Buffer.alloc(0)
     writeU64(payload, mark.lsn, position)
     writeU64(payload, mark.committedAtUs, position + 8)
     writeU32(payload, name.length, position + 16)

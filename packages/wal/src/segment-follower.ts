@@ -109,8 +109,10 @@ async function nextStep(walker: LogWalker, shipped: number): Promise<SegmentStep
     found = {
       endPosition: reader.position,
       records: (found?.records ?? 0) + step.records.length,
-      lastLsn: last?.lsn ?? /* v8 ignore next -- no group is empty */ 0,
-      lastCommittedAtUs: last?.committedAtUs ?? /* v8 ignore next -- no group is empty */ 0,
+      /* v8 ignore next -- no group is empty */
+      lastLsn: last?.lsn ?? 0,
+      /* v8 ignore next -- no group is empty */
+      lastCommittedAtUs: last?.committedAtUs ?? 0,
     }
   }
   const reader = walker.reader
