@@ -298,6 +298,19 @@ describe('on a tree of timelines', () => {
     expect(brief(planHistory(tree, target, timeline === undefined ? {} : { timeline }))).toBe(expected)
   })
 
+  test('a timeline that was left before it began is no hole in the one that left it', () => {
+    const past = history({
+      branches: [
+        { timeline: 1 },
+        { timeline: 2, parent: 1, forkLsn: 20 },
+        { timeline: 3, parent: 2, forkLsn: 0 },
+      ],
+      spans: [span(1, 1, 20), span(2, 21, 30), span(3, 1, 5)],
+      bases: [base(1, 0)],
+    })
+    expect(brief(planHistory(past, latest))).toBe('b0 s3:1-5 end 5')
+  })
+
   test('the refusal names the timeline that holds the LSN', () => {
     expect(planHistory(tree, through(90), { timeline: 2 })).toMatchObject({ known: ['timeline 1'] })
   })
