@@ -126,13 +126,19 @@ const transaction = writing(
     text: times === 1 ? `transaction(${name} + 1)` : `transactions at once(${name} + 1, ${name} + 1)`,
     calls: (_, records) => {
       const now = Number(contentAt(records, records.length).get(name) ?? 0)
-      return Array.from({ length: times }, (__, index) => ({
-        planned: [entry([[name, String(now + index + 1)]], 0)],
-        run: increment(name),
-      }))
+      const planned = Array.from({ length: times }, (__, index) =>
+        entry([[name, String(now + index + 1)]], 0),
+      )
+      return [{ planned, run: (db) => incrementAtOnce(db, name, times) }]
     },
   })),
 )
+
+/** One call for the model: which of the transactions comes first is theirs to decide. */
+async function incrementAtOnce(db: TimberMemoryLevel, name: string, times: number): Promise<void> {
+  const results = await Promise.allSettled(Array.from({ length: times }, () => increment(name)(db)))
+  for (const result of results) if (result.status === 'rejected') throw result.reason
+}
 
 const clear = writing(
   'clear',
