@@ -98,6 +98,7 @@ class Trials {
   readonly #problems: string[]
   #crashes = 0
   #endAtMs = Infinity
+  #mayFollow = true
 
   constructor(parts: { scenario: Scenario; extent: Extent; row: Row; problems: string[] }) {
     this.#scenario = parts.scenario
@@ -110,9 +111,24 @@ class Trials {
     const operations = await this.#cleanRun(starts)
     this.#row.operations = operations.length
     this.#row.possible = [...CRASHES, ...REFUSALS].flatMap((kind) => strikesOf(kind, operations)).length
-    const { faults, seed, msMax = Infinity } = this.#extent
-    const chosen = this.#inTurn(sampleOf(operations, faults, seed)).entries()
-    this.#endAtMs = performance.now() + msMax
+    const { faults, seed, msMax } = this.#extent
+    const strikes = this.#inTurn(sampleOf(operations, faults, seed))
+    const beganAtMs = performance.now()
+    if (msMax === undefined) return this.#tryAll(starts, strikes)
+    // One crash followed up at every operation costs as much as a thousand others: those have half of the time for themselves.
+    this.#mayFollow = false
+    this.#endAtMs = beganAtMs + msMax / 2
+    await this.#tryAll(starts, strikes)
+    this.#mayFollow = true
+    this.#endAtMs = beganAtMs + msMax
+    await this.#tryAll(
+      starts,
+      strikes.filter(({ fault }) => fault.startsWith('crash')),
+    )
+  }
+
+  async #tryAll(starts: readonly Standing[], strikes: readonly Strike[]): Promise<void> {
+    const chosen = strikes.entries()
     const lane = async (): Promise<void> => {
       for (const [number, strike] of chosen) {
         if (this.#isLate) return
@@ -164,7 +180,7 @@ class Trials {
     const { seed, followEvery, states } = this.#extent
     const isCrash = fault.startsWith('crash')
     if (isCrash) this.#crashes += 1
-    const isFollowed = isCrash && this.#crashes % followEvery === 1 % followEvery
+    const isFollowed = this.#mayFollow && isCrash && this.#crashes % followEvery === 1 % followEvery
     // A fault that was survived may be followed by a loss of power too; without one, the place stays as it is.
     const afterPower = await standing.place.afterCrash(seed + index, isCrash ? states : 1)
     const places = isCrash ? afterPower : [...new Set([...afterPower, standing.place])]
