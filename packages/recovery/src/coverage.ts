@@ -80,17 +80,17 @@ function onShelf({ spans, highest }: Shelf, lsn: Lsn): PathSpan | undefined {
   let high = spans.length
   while (low < high) {
     const middle = (low + high) >>> 1
-    if ((spans[middle]?.fromLsn ?? /* v8 ignore next -- the index is in range */ Infinity) <= lsn)
-      low = middle + 1
+    // v8 ignore next -- the index is in range
+    const fromLsn = spans[middle]?.fromLsn ?? Infinity
+    if (fromLsn <= lsn) low = middle + 1
     else high = middle
   }
   let best: PathSpan | undefined
   // Spans of one kind hardly overlap, so that this looks at one or two.
-  for (
-    let index = low - 1;
-    index >= 0 && (highest[index] ?? /* v8 ignore next -- the index is in range */ 0) >= lsn;
-    index--
-  ) {
+  for (let index = low - 1; index >= 0; index--) {
+    // v8 ignore next -- the index is in range
+    const reachLsn = highest[index] ?? 0
+    if (reachLsn < lsn) break
     const candidate = spans[index]
     if (candidate !== undefined && candidate.throughLsn > (best?.throughLsn ?? lsn - 1)) best = candidate
   }
