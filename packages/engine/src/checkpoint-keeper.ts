@@ -12,7 +12,7 @@ import { LogPruner } from './checkpoint-pruner.ts'
 import { segmentHolding } from './checkpoint-segment.ts'
 import { sweepCheckpoints } from './checkpoint-sweep.ts'
 import { takeCheckpoint } from './checkpoint-take.ts'
-import { engineError } from './errors.ts'
+import { atHomeBoundary, engineError } from './errors.ts'
 import type { HomeIdentity } from './home-identity.ts'
 import type { HomeLayout } from './home-layout.ts'
 import type { Compactable } from './leveldb-flush.ts'
@@ -210,7 +210,7 @@ export class CheckpointKeeper {
     if (this.#closed) {
       return Promise.reject(engineError('ENGINE_CLOSED', 'the database is closing'))
     }
-    const result = this.#queue.then(work)
+    const result = this.#queue.then(() => atHomeBoundary(this.#options.layout.home, work))
     this.#queue = result.catch(() => undefined)
     return result
   }

@@ -86,7 +86,7 @@ export class Session {
   }
 
   checkpoint(request?: CheckpointRequest): Promise<CheckpointInfo> {
-    return this.#guarded(() => this.#parts.keeper.take(request))
+    return this.#parts.keeper.take(request)
   }
 
   switchSegment(): Promise<SegmentSummary> {

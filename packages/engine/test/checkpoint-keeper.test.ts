@@ -220,7 +220,7 @@ describe('the checkpoint keeper', () => {
     await again.close()
   })
 
-  test('reports a failed automatic checkpoint and goes on', async () => {
+  test('reports a failed automatic checkpoint by its code and goes on', async () => {
     const kept = await Kept.open({ checkpointBytes: 1000 })
     await kept.commit(5)
     await until(() => kept.types().includes('checkpoint.taken'))
@@ -228,6 +228,8 @@ describe('the checkpoint keeper', () => {
     writeFileSync(kept.fixture.layout.tablesDirectory, 'in the way')
     await kept.commit(5)
     await until(() => kept.types().includes('checkpoint.failed'))
+    const failed = kept.events.find(({ type }) => type === 'checkpoint.failed')
+    expect(failed).toMatchObject({ error: { code: 'ENGINE_IO_FAILED', kind: 'unavailable' } })
     expect(kept.keeper.newest?.lsn).toBe(5)
     await kept.close()
   })
