@@ -152,6 +152,9 @@ describe('the real file system', () => {
     await symlink('loop', join(directory, 'loop'))
     await expect(nodeFileSystem.status(join(directory, 'loop'))).rejects.toMatchObject({ code: 'ELOOP' })
     expect(await nodeFileSystem.status(join(path, 'below a file'))).toBeUndefined()
+    await expect(nodeFileSystem.makeDirectory(join(path, 'below', 'a file'))).rejects.toMatchObject({
+      code: 'ENOTDIR',
+    })
   })
 
   it('is what a log is read from when none is named', async () => {

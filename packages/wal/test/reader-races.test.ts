@@ -180,7 +180,7 @@ describe('a log that ends in a seal, because its writer died before the next seg
     const steps: string[] = []
     const options = { directory: DIRECTORY, fileSystem: disk, signal: abort.signal }
     const records = (async () => {
-      for await (const group of followLog({ ...options, fromLsn: 1, pollMs: 10 }))
+      for await (const group of followLog({ ...options, fromLsn: 1 }))
         lsns.push(...group.map(({ lsn }) => lsn))
     })()
     const segments = (async () => {
@@ -207,6 +207,9 @@ describe('a folder that has no segment', () => {
     const disk = await folderOf()
     await disk.makeDirectory(DIRECTORY)
     await expect(lsnsFrom(1, disk)).rejects.toMatchObject({ code: 'WAL_GAP', details: { lsn: 1 } })
+    const walker = new LogWalker({ directory: DIRECTORY, fileSystem: disk, durable: false })
+    expect(await walker.locate(1)).toBe(false)
+    expect(walker.nextLsn).toBeUndefined()
   })
 
   it('is waited in by a follower of segments, until the one it wants is there', async () => {
