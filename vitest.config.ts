@@ -10,6 +10,8 @@ const bug = process.env['PLANTED_BUG']
 export default defineConfig({
   plugins: bug === undefined ? [] : [plantBug(bug, import.meta.dirname)],
   test: {
+    // One more than there are processors here and on CI's machines: tests wait for disks and for processes of their own.
+    maxWorkers: 3,
     reporters: ['default'],
     setupFiles: bug === undefined ? [] : ['tools/planted-bugs/count-states.ts'],
     projects: [
