@@ -68,6 +68,119 @@ const before = (lsn: number): Target => ({ type: 'lsn', lsn, edge: 'before' })
 const at = (atUs: number, edge: 'before' | 'through' = 'through'): Target => ({ type: 'time', atUs, edge })
 const latest: Target = { type: 'latest' }
 
+describe('a refusal tells', () => {
+  const forked = history({
+    branches: [{ timeline: 1 }, { timeline: 2, parent: 1, forkLsn: 50 }],
+    spans: [span(1, 1, 60), span(2, 51, 80)],
+    bases: [base(1, 20)],
+    marks: [
+      { timeline: 1, name: 'at-fork', lsn: 50, committedAtUs: 500 },
+      { timeline: 1, name: 'left-behind', lsn: 51, committedAtUs: 510 },
+      { timeline: 2, name: 'first-of-child', lsn: 51, committedAtUs: 510 },
+      { timeline: 2, name: 'twice', lsn: 60, committedAtUs: 600 },
+      { timeline: 2, name: 'twice', lsn: 61, committedAtUs: 610 },
+    ],
+  })
+  const mark = (name: string): Target => ({ type: 'mark', name, edge: 'through' })
+  const refused = (past: History, target: Target, timeline?: number): RecoveryGap => {
+    const plan = planHistory(past, target, timeline === undefined ? {} : { timeline })
+    if (plan.possible) throw new Error('the target was planned')
+    return plan
+  }
+
+  test('the timelines that there are, to whoever asks for another', () => {
+    expect(refused(forked, latest, 7)).toMatchObject({
+      code: 'RECOVERY_TIMELINE_UNKNOWN',
+      message: 'there is no timeline 7',
+      known: ['1', '2'],
+    })
+    expect(refused(history({ branches: [] }), latest)).toMatchObject({
+      code: 'RECOVERY_NO_BASE',
+      message: 'the archive is empty',
+      known: [],
+    })
+  })
+
+  test('the marks that can be reached on the path, the fork itself included, and no others', () => {
+    expect(refused(forked, mark('left-behind'))).toMatchObject({
+      code: 'RECOVERY_MARK_UNKNOWN',
+      message: 'no restore point is called left-behind',
+      known: ['at-fork', 'first-of-child', 'twice'],
+    })
+    expect(brief(planHistory(forked, mark('at-fork')))).toBe('b20 s1:21-50 end 50')
+    expect(brief(planHistory(forked, mark('first-of-child')))).toBe('b20 s1:21-50 s2:51-51 end 51')
+    expect(brief(planHistory(forked, mark('left-behind'), { timeline: 1 }))).toBe('b20 s1:21-51 end 51')
+  })
+
+  test('where a mark that is there twice stands', () => {
+    expect(refused(forked, mark('twice'))).toMatchObject({
+      code: 'RECOVERY_MARK_AMBIGUOUS',
+      message: '2 restore points have this name',
+      known: ['60', '61'],
+    })
+  })
+
+  test('the newest of very many marks', () => {
+    const marks = Array.from({ length: 25 }, (_, index) => ({
+      timeline: 1,
+      name: `m${index}`,
+      lsn: 21 + index,
+      committedAtUs: time(21 + index),
+    }))
+    const { known = [] } = refused(
+      history({ spans: [span(1, 1, 60)], bases: [base(1, 20)], marks }),
+      mark('x'),
+    )
+    expect([known.length, known[0], known.at(-1)]).toEqual([20, 'm5', 'm24'])
+  })
+
+  test('on which timeline an LSN lies that this one has not', () => {
+    expect(refused(forked, through(75), 1)).toMatchObject({
+      code: 'RECOVERY_TARGET_AFTER_END',
+      known: ['timeline 2'],
+      before: { lsn: 60, committedAtUs: 600 },
+    })
+    for (const lsn of [51, 80]) expect(refused(cutAt50(), through(lsn), 1).known).toEqual(['timeline 2'])
+    expect(refused(forked, through(81), 1).known).toBeUndefined()
+    expect(refused(forked, at(900), 1).known).toBeUndefined()
+  })
+
+  test('the times of the points on both sides of a hole, where they are known', () => {
+    const holed = history({ spans: [span(1, 1, 30), span(1, 41, 60)], bases: [base(1, 20), base(1, 50)] })
+    const { before: last, after } = refused(holed, through(45))
+    expect([last, after]).toEqual([
+      { lsn: 30, committedAtUs: 300 },
+      { lsn: 50, committedAtUs: 500 },
+    ])
+    const atBase = history({ spans: [span(1, 41, 60)], bases: [base(1, 20)] })
+    expect(refused(atBase, through(45)).before).toEqual({ lsn: 20, committedAtUs: 200 })
+  })
+
+  test('a hole that ends with its timeline, by the timeline that should hold it', () => {
+    const lost = history({
+      branches: [{ timeline: 1 }, { timeline: 2, parent: 1, forkLsn: 50 }],
+      spans: [span(1, 1, 30), span(2, 51, 80)],
+      bases: [base(1, 20)],
+    })
+    expect(refused(lost, through(60)).missing).toEqual({ timeline: 1, fromLsn: 31, throughLsn: 50 })
+    const childLost = history({
+      branches: [{ timeline: 1 }, { timeline: 2, parent: 1, forkLsn: 50 }],
+      spans: [span(1, 1, 60), span(2, 61, 80)],
+      bases: [base(1, 20)],
+    })
+    expect(refused(childLost, through(70)).missing).toEqual({ timeline: 2, fromLsn: 51, throughLsn: 60 })
+  })
+
+  /** The root ends where the child begins. */
+  function cutAt50(): History {
+    return history({
+      branches: [{ timeline: 1 }, { timeline: 2, parent: 1, forkLsn: 50 }],
+      spans: [span(1, 1, 50), span(2, 51, 80)],
+      bases: [base(1, 20)],
+    })
+  }
+})
+
 describe('on one timeline', () => {
   const whole = history({
     spans: [span(1, 1, 30), span(1, 31, 60), span(1, 61, 70, 'pieces')],
