@@ -122,7 +122,9 @@ export async function recoverAll(
     // Where a checkpoint let go of records before there was an archive, the way on from an older backup is cut.
     const goesOn = archive !== undefined && archivedFromLsn <= backup.endLsn + 1
     const endLsn = Math.max(backup.endLsn, goesOn ? (reach.get(line) ?? 0) : 0)
-    const marks = [...line.marks].filter(([, lsn]) => lsn > backup.baseLsn && lsn <= endLsn)
+    // A backup inside an archive brings log that was not shipped yet, but not the names of the marks in it.
+    const namedLsn = backup.folder === undefined ? (reach.get(line) ?? 0) : endLsn
+    const marks = [...line.marks].filter(([, lsn]) => lsn > backup.baseLsn && lsn <= namedLsn)
     const lsns = Array.from({ length: endLsn - backup.baseLsn + 1 }, (_, index) => backup.baseLsn + index)
     const targets: { lsn: number; target: Target }[] = [
       ...marks.map(([name, lsn]) => ({ lsn, target: { type: 'mark', name, edge: 'through' } as const })),
