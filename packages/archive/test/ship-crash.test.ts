@@ -140,18 +140,18 @@ describe('a shipper that loses its power', () => {
       await story(clean, () => undefined)
       const count = clean.operations.length
       let crashes = 0
-      await atOnce(
-        Array.from({ length: count }, (_, at) => at + 1),
-        async (index) => {
-          const disk = new CrashFileSystem({ seed: index, model })
-          const faulty = new FaultFileSystem(disk, crashAt(index))
-          let acknowledged = 0
-          await story(faulty, (lsn) => (acknowledged = lsn)).catch(() => undefined)
-          crashes += faulty.isCrashed ? 1 : 0
-          await checkAfter(disk.crash(index), acknowledged)
-        },
-      )
-      expect(crashes).toBeGreaterThan(count * 0.9)
+      // The stricter model meets every operation, the other one every third.
+      const step = model === 'posix' ? 1 : 3
+      const moments = Array.from({ length: Math.ceil(count / step) }, (_, at) => 1 + at * step)
+      await atOnce(moments, async (index) => {
+        const disk = new CrashFileSystem({ seed: index, model })
+        const faulty = new FaultFileSystem(disk, crashAt(index))
+        let acknowledged = 0
+        await story(faulty, (lsn) => (acknowledged = lsn)).catch(() => undefined)
+        crashes += faulty.isCrashed ? 1 : 0
+        await checkAfter(disk.crash(index), acknowledged)
+      })
+      expect(crashes).toBeGreaterThan(moments.length * 0.9)
       console.log(`${model}: ${crashes} crashes at ${count} operations`)
     }, 300_000)
   }

@@ -1,14 +1,14 @@
 import { expect, test } from 'vitest'
 import { hotCopies } from './hot-copies.ts'
 
-/** The soak that a merge waits for makes two hundred more. */
-const COPIES = 100
+/** The soak that a merge waits for makes 250 more. */
+const COPIES = 60
 
 test(
   `${COPIES} hot copies of a home that is written, compacted, killed and reopened all hold a prefix and all that was durable`,
   { timeout: 300_000 },
   async () => {
-    const report = await hotCopies({ copies: COPIES, killEveryMs: 500 })
+    const report = await hotCopies({ copies: COPIES, killEveryMs: 400 })
     console.log(
       `${report.copies} copies, ${report.kills} kills, ${report.retried} pinned anew, ${report.lastTransaction} transactions`,
     )
