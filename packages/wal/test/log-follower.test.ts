@@ -75,6 +75,28 @@ function followFiles(
   return { steps, stop }
 }
 
+describe('the doorbell', () => {
+  it('rings for every burst, not for the first alone', async () => {
+    const disk = new CrashFileSystem()
+    const log = await openMemoryLog(disk)
+    const abort = new AbortController()
+    // Without a ring the next look would come only with the poll, in an hour.
+    const options = { directory: DIRECTORY, fromLsn: 1, fileSystem: disk, signal: abort.signal }
+    const follower = followLog({ ...options, pollMs: 3_600_000, gatherMs: 1 })
+    const lsns: number[] = []
+    for (let burst = 1; burst <= 3; burst += 1) {
+      const next = follower.next()
+      await log.commit(Buffer.from(`burst ${burst}`))
+      const { value } = await next
+      lsns.push(...(value ?? []).map(({ lsn }) => lsn))
+    }
+    expect(lsns).toEqual([1, 2, 3])
+    abort.abort()
+    await follower.return(undefined)
+    await log.close()
+  }, 10_000)
+})
+
 describe('reading a log', () => {
   it('begins and ends at any LSN, across segments', async () => {
     const disk = new CrashFileSystem()

@@ -150,6 +150,17 @@ describe('group commit', () => {
     expect((await records(disk))[0]?.payload.toString()).toBe('first')
   })
 
+  it('tells nothing of a group before its sync where that leaves the calling thread: readers would see it too early', async () => {
+    const told: string[] = []
+    const log = await openMemoryLog(new CrashFileSystem(), {
+      onFlushed: ({ writtenLsn, durableLsn }) => told.push(`${writtenLsn} ${durableLsn}`),
+    })
+    // Too large to be written here, so the loop goes on while it is written and synced.
+    await log.commit(Buffer.alloc(300 * 1024))
+    expect(told).toEqual(['1 1'])
+    await log.close()
+  })
+
   it('tells what is written and durable before promises are resolved', async () => {
     const told: string[] = []
     const log = await openMemoryLog(new CrashFileSystem(), {
