@@ -87,8 +87,9 @@ describe('the doorbell', () => {
     for (let burst = 1; burst <= 3; burst += 1) {
       const next = follower.next()
       await log.commit(Buffer.from(`burst ${burst}`))
-      const { value } = await next
-      lsns.push(...(value ?? []).map(({ lsn }) => lsn))
+      const step = await next
+      const records: readonly LogRecord[] = step.done === true ? [] : step.value
+      lsns.push(...records.map(({ lsn }) => lsn))
     }
     expect(lsns).toEqual([1, 2, 3])
     abort.abort()
