@@ -1,4 +1,4 @@
-import { errorsFrom, TimberlineError, type ErrorMaker } from '@timberline/wal'
+import { errorsFrom, withSystemErrors, type ErrorMaker } from '@timberline/wal'
 
 /** The stable codes of this package. */
 export type EngineCode =
@@ -205,21 +205,12 @@ export function codeOf(error: unknown): string | undefined {
   return typeof code === 'string' ? code : undefined
 }
 
-/**
- * Runs what was asked of a home, so that it fails only with errors that have a code and a next step: those of the system are
- * wrapped, once, here. LevelDB's own keep the codes that programs made for Level look for.
- */
-export async function atHomeBoundary<Result>(home: string, work: () => Promise<Result>): Promise<Result> {
-  try {
-    return await work()
-  } catch (cause) {
-    const systemCode = codeOf(cause)
-    if (cause instanceof TimberlineError || systemCode === undefined || !/^E[A-Z0-9]+$/.test(systemCode)) {
-      throw cause
-    }
-    throw engineError('ENGINE_IO_FAILED', 'the system refused to work on a file of the home', {
-      details: { home, systemCode },
+/** The boundary for what was asked of a home. LevelDB's own errors keep the codes that programs made for Level look for. */
+export function atHomeBoundary<Result>(home: string, work: () => Promise<Result>): Promise<Result> {
+  return withSystemErrors(work, (code, cause) =>
+    engineError('ENGINE_IO_FAILED', 'the system refused to work on a file of the home', {
+      details: { home, systemCode: code },
       cause,
-    })
-  }
+    }),
+  )
 }

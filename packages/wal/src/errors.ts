@@ -146,18 +146,28 @@ export function systemCode(error: unknown): string | undefined {
 }
 
 /**
- * Runs what the owner of a log asked for outside of a commit, so that it fails only with errors that have a code and a next
- * step: those of the system are wrapped, once, here.
+ * Runs what a caller asked for, so that it fails only with errors that have a code and a next step: those of the system are
+ * wrapped, once, at a package's boundary. Errors of other libraries keep the codes that their users look for.
  */
-export async function atLogBoundary<Result>(directory: string, work: () => Promise<Result>): Promise<Result> {
+export async function withSystemErrors<Result>(
+  work: () => Promise<Result>,
+  wrap: (systemCode: string, cause: unknown) => Error,
+): Promise<Result> {
   try {
     return await work()
   } catch (cause) {
     const code = systemCode(cause)
     if (cause instanceof TimberlineError || code === undefined || !/^E[A-Z0-9]+$/.test(code)) throw cause
-    throw walError('WAL_IO_FAILED', 'the system refused to work on a file of the log', {
+    throw wrap(code, cause)
+  }
+}
+
+/** The boundary for what the owner of a log asked for outside of a commit. */
+export function atLogBoundary<Result>(directory: string, work: () => Promise<Result>): Promise<Result> {
+  return withSystemErrors(work, (code, cause) =>
+    walError('WAL_IO_FAILED', 'the system refused to work on a file of the log', {
       details: { directory, systemCode: code },
       cause,
-    })
-  }
+    }),
+  )
 }

@@ -11,7 +11,7 @@ export { readConfirmations, removeConfirmation, writeConfirmation } from './conf
 export type { Confirmation, ConfirmedPlace } from './confirmations.ts'
 export { copyFileDurable, syncTree } from './durable-copy.ts'
 export type { CopyOptions } from './durable-copy.ts'
-export { TimberlineError, errorsFrom, systemCode } from './errors.ts'
+export { TimberlineError, errorsFrom, systemCode, withSystemErrors } from './errors.ts'
 export type { ErrorDetails, ErrorKind, ErrorMaker, ErrorRow, TimberlineErrorInit, WalCode } from './errors.ts'
 export type { WalEvent } from './events.ts'
 export type { FileHandle, FileStatus, FileSystem, OpenMode } from './file-system.ts'
