@@ -17,18 +17,18 @@ import {
   decodeJournalEntry,
   encodeJournalEntry,
   type CatalogueEvent,
-} from '../../packages/archive/src/catalogue-event.ts'
-import { CatalogueFold } from '../../packages/archive/src/catalogue-fold.ts'
-import { decodeCheckedJson, encodeCheckedJson } from '../../packages/archive/src/checked-json.ts'
-import { checkedName } from '../../packages/archive/src/archive-store.ts'
+} from '../../packages/archive/src/catalogue/catalogue-event.ts'
+import { CatalogueFold } from '../../packages/archive/src/catalogue/catalogue-fold.ts'
+import { decodeCheckedJson, encodeCheckedJson } from '../../packages/archive/src/objects/checked-json.ts'
+import { checkedName } from '../../packages/archive/src/stores/archive-store.ts'
 import {
   journalName,
   parseJournalName,
   parsePieceName,
   pieceName,
-} from '../../packages/archive/src/layout.ts'
-import { decodeObject, encodeObject } from '../../packages/archive/src/object-codec.ts'
-import { decodeEnvelope, encodeEnvelope } from '../../packages/archive/src/object-envelope.ts'
+} from '../../packages/archive/src/catalogue/layout.ts'
+import { decodeObject, encodeObject } from '../../packages/archive/src/objects/object-codec.ts'
+import { decodeEnvelope, encodeEnvelope } from '../../packages/archive/src/objects/object-envelope.ts'
 import { repairCheckedJson, repairEnvelope, repairPlainObject } from './checksums.ts'
 import { type Decoder, orRefused, packFiles, Refused, unpackFiles } from './decoder.ts'
 
@@ -202,7 +202,7 @@ function plansOver(fold: CatalogueFold): unknown {
 export const archiveDecoders: readonly Decoder[] = [
   {
     name: 'checked-json',
-    covers: ['archive/checked-json.ts#decodeCheckedJson'],
+    covers: ['archive/objects/checked-json.ts#decodeCheckedJson'],
     codes: [],
     shape: 'json',
     seeds: () => [encodeCheckedJson({ a: 1, b: [{ c: 'd' }] }), encodeCheckedJson({ one: null })],
@@ -215,7 +215,7 @@ export const archiveDecoders: readonly Decoder[] = [
   },
   {
     name: 'backup-manifest',
-    covers: ['archive/backup-manifest.ts#decodeBackupManifest'],
+    covers: ['archive/catalogue/backup-manifest.ts#decodeBackupManifest'],
     codes: ['ARCHIVE_MANIFEST_DAMAGED'],
     shape: 'json',
     seeds: () => [encodeBackupManifest(BACKUP_MANIFEST)],
@@ -225,7 +225,10 @@ export const archiveDecoders: readonly Decoder[] = [
   },
   {
     name: 'journal-entry',
-    covers: ['archive/catalogue-event.ts#decodeJournalEntry', 'archive/catalogue-index.ts##decode'],
+    covers: [
+      'archive/catalogue/catalogue-event.ts#decodeJournalEntry',
+      'archive/catalogue/catalogue-index.ts##decode',
+    ],
     codes: ['ARCHIVE_JOURNAL_DAMAGED'],
     shape: 'json',
     seeds: () => EVENTS.map((event) => encodeJournalEntry(entryOf(event, 1))),
@@ -235,7 +238,7 @@ export const archiveDecoders: readonly Decoder[] = [
   },
   {
     name: 'catalogue',
-    covers: ['archive/catalogue-fold.ts#apply', 'recovery/catalogue-history.ts#planRecovery'],
+    covers: ['archive/catalogue/catalogue-fold.ts#apply', 'recovery/catalogue-history.ts#planRecovery'],
     codes: ['ARCHIVE_JOURNAL_DAMAGED'],
     shape: 'json',
     seeds: () => [Buffer.from(JSON.stringify(JOURNAL)), Buffer.from(JSON.stringify(JOURNAL.slice(0, 6)))],
@@ -260,7 +263,7 @@ export const archiveDecoders: readonly Decoder[] = [
   },
   {
     name: 'archive',
-    covers: ['archive/archive.ts#readIdentity', 'archive/journal.ts#entries'],
+    covers: ['archive/archive.ts#readIdentity', 'archive/catalogue/journal.ts#entries'],
     codes: ['ARCHIVE_OBJECT_DAMAGED', 'ARCHIVE_JOURNAL_DAMAGED'],
     rareCodes: ['ARCHIVE_FORMAT'],
     seeds: () => {
@@ -280,7 +283,7 @@ export const archiveDecoders: readonly Decoder[] = [
   },
   {
     name: 'object-envelope',
-    covers: ['archive/object-envelope.ts#decodeEnvelope'],
+    covers: ['archive/objects/object-envelope.ts#decodeEnvelope'],
     codes: ['ARCHIVE_OBJECT_DAMAGED', 'ARCHIVE_FORMAT'],
     seeds: () => [encodeEnvelope(NAME, { codec: 'gzip', bytes: 7, sha256: SHA256 })],
     repair: (input) => repairEnvelope(input, NAME),
@@ -295,7 +298,7 @@ export const archiveDecoders: readonly Decoder[] = [
   ).map(([name, gzip]): Decoder => ({
     name,
     covers: [
-      'archive/object-codec.ts#decodeObject',
+      'archive/objects/object-codec.ts#decodeObject',
       `archive/${gzip.name === 'nativeGzip' ? 'native' : 'portable'}-gzip.ts#decompress`,
     ],
     codes: ['ARCHIVE_OBJECT_DAMAGED', 'ARCHIVE_FORMAT'],
@@ -307,7 +310,7 @@ export const archiveDecoders: readonly Decoder[] = [
   })),
   {
     name: 'piece-name',
-    covers: ['archive/layout.ts#parsePieceName'],
+    covers: ['archive/catalogue/layout.ts#parsePieceName'],
     codes: [],
     shape: 'text',
     seeds: () => [Buffer.from(pieceName(PIECE))],
@@ -316,7 +319,7 @@ export const archiveDecoders: readonly Decoder[] = [
   },
   {
     name: 'journal-name',
-    covers: ['archive/layout.ts#parseJournalName'],
+    covers: ['archive/catalogue/layout.ts#parseJournalName'],
     codes: [],
     shape: 'text',
     seeds: () => [Buffer.from(journalName(7))],
@@ -326,7 +329,7 @@ export const archiveDecoders: readonly Decoder[] = [
   },
   {
     name: 'object-name',
-    covers: ['archive/archive-store.ts#checkedName'],
+    covers: ['archive/stores/archive-store.ts#checkedName'],
     codes: ['ARCHIVE_NAME_INVALID'],
     shape: 'text',
     seeds: () => [Buffer.from(NAME), Buffer.from('a')],
@@ -334,7 +337,7 @@ export const archiveDecoders: readonly Decoder[] = [
   },
   {
     name: 'store-address',
-    covers: ['archive/open-store.ts#openStore'],
+    covers: ['archive/stores/open-store.ts#openStore'],
     codes: ['ARCHIVE_URL_UNKNOWN'],
     shape: 'text',
     seeds: () =>

@@ -2,14 +2,14 @@ import type { PlantedBug } from './planted-bug.ts'
 
 const shipper = 'packages/archive/test/shipper.test.ts'
 const order = 'packages/archive/test/shipping-order.test.ts'
-const shipping = 'packages/archive/src/shipper.ts'
+const shipping = 'packages/archive/src/shipping/shipper.ts'
 
 /** Mistakes on the way into an archive: what is entered, confirmed and removed in which order, and by whom. */
 export const archiveBugs: readonly PlantedBug[] = [
   {
     name: 'archived-before-sealed',
     what: 'a segment is archived as a whole while it is still being written',
-    file: 'packages/archive/src/backlog.ts',
+    file: 'packages/archive/src/shipping/backlog.ts',
     edits: [{ find: 'if (!row.isSealed || (row.piecedPosition > 0', replace: 'if ((row.piecedPosition > 0' }],
     caughtBy: { testFile: shipper, title: 'ships the active segment as pieces' },
   },
@@ -64,7 +64,7 @@ export const archiveBugs: readonly PlantedBug[] = [
   {
     name: 'epoch-not-checked-before-an-upload',
     what: 'a shipper that lost the archive to a newer one puts further pieces',
-    file: 'packages/archive/src/reign.ts',
+    file: 'packages/archive/src/shipping/reign.ts',
     edits: [
       {
         find: 'if (owner?.epoch === this.epoch) return fold',
@@ -79,7 +79,7 @@ export const archiveBugs: readonly PlantedBug[] = [
   {
     name: 'epoch-not-checked-by-the-journal',
     what: 'the journal takes an event of a shipper that lost the archive',
-    file: 'packages/archive/src/catalogue-fold.ts',
+    file: 'packages/archive/src/catalogue/catalogue-fold.ts',
     edits: [
       {
         find: "return 'epoch' in event && event.type !== 'owner.claimed' && this.owner?.epoch !== event.epoch",
@@ -94,14 +94,14 @@ export const archiveBugs: readonly PlantedBug[] = [
   {
     name: 'wrong-timeline-in-a-shipped-piece',
     what: 'a piece is stored under the first timeline, whichever it belongs to',
-    file: 'packages/archive/src/ship-piece.ts',
+    file: 'packages/archive/src/shipping/ship-piece.ts',
     edits: [{ find: 'pieceName({ timeline: identity.timeline,', replace: 'pieceName({ timeline: 1,' }],
     caughtBy: { testFile: order, title: 'puts pieces and segments under the timeline that they belong to' },
   },
   {
     name: 'piece-of-a-lost-shipper-counts',
     what: 'a piece that a shipper put after it had lost the archive counts',
-    file: 'packages/archive/src/catalogue-fold.ts',
+    file: 'packages/archive/src/catalogue/catalogue-fold.ts',
     edits: [
       {
         find: 'later(piece).every(({ adopted }) => adopted === undefined || reaches(adopted, piece))',
@@ -116,7 +116,7 @@ export const archiveBugs: readonly PlantedBug[] = [
   {
     name: 'wrong-timeline-in-a-shipped-segment',
     what: 'a segment is stored under the first timeline, whichever it belongs to',
-    file: 'packages/archive/src/ship-segment.ts',
+    file: 'packages/archive/src/shipping/ship-segment.ts',
     edits: [
       {
         find: 'segmentObjectName({ timeline: identity.timeline, segmentNumber',
@@ -128,7 +128,7 @@ export const archiveBugs: readonly PlantedBug[] = [
   {
     name: 'upload-not-read-back',
     what: 'what the store gives back is not compared with what it was given',
-    file: 'packages/archive/src/object-shelf.ts',
+    file: 'packages/archive/src/objects/object-shelf.ts',
     edits: [{ find: 'if (verify) await this.#verify(name, sent, outcome)', replace: '' }],
     caughtBy: {
       testFile: 'packages/archive/test/object.test.ts',
@@ -138,7 +138,7 @@ export const archiveBugs: readonly PlantedBug[] = [
   {
     name: 'put-overwrites',
     what: 'an object is put in the place of another one of the same name',
-    file: 'packages/archive/src/directory-store.ts',
+    file: 'packages/archive/src/stores/directory-store.ts',
     edits: [
       {
         find: 'await this.#fileSystem.link(temporary, path)',
@@ -153,7 +153,7 @@ export const archiveBugs: readonly PlantedBug[] = [
   {
     name: 'no-folder-fsync-for-an-object',
     what: 'an object counts as stored before its name is durable',
-    file: 'packages/archive/src/directory-store.ts',
+    file: 'packages/archive/src/stores/directory-store.ts',
     edits: [{ find: 'await this.#fileSystem.syncDirectory(dirname(path))', replace: '' }],
     caughtBy: {
       testFile: 'packages/archive/test/directory-store.test.ts',
@@ -163,7 +163,7 @@ export const archiveBugs: readonly PlantedBug[] = [
   {
     name: 'object-named-before-it-is-durable',
     what: 'an object gets its name before its content is on the device',
-    file: 'packages/archive/src/directory-store.ts',
+    file: 'packages/archive/src/stores/directory-store.ts',
     edits: [{ find: 'await handle.sync()', replace: '' }],
     caughtBy: {
       testFile: 'packages/archive/test/directory-store.test.ts',

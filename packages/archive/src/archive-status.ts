@@ -1,9 +1,9 @@
 import { listSegments, nodeFileSystem, readLog, type FileSystem, type SegmentSummary } from '@timberline/wal'
 import type { Archive } from './archive.ts'
-import type { Catalogue, OwnerRef, PieceRef, SegmentRef } from './catalogue.ts'
+import type { Catalogue, OwnerRef, PieceRef, SegmentRef } from './catalogue/catalogue.ts'
 import { archiveError } from './errors.ts'
-import { segmentObjectPrefix, segmentTimelinePrefix } from './layout.ts'
-import { holesBetween, type LsnRun, uncovered, uniteRuns } from './lsn-runs.ts'
+import { segmentObjectPrefix, segmentTimelinePrefix } from './catalogue/layout.ts'
+import { holesBetween, type LsnRun, uncovered, uniteRuns } from './catalogue/lsn-runs.ts'
 
 /**
  * `active`: being written; `sealed`: complete and not archived; `uploading`: its object is in the store and not yet entered;

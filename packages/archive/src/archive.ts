@@ -1,7 +1,7 @@
 import { invariant } from '@timberline/wal'
 import * as v from 'valibot'
-import type { ArchiveStore } from './archive-store.ts'
-import type { BackupFile, BackupManifest } from './backup-manifest.ts'
+import type { ArchiveStore } from './stores/archive-store.ts'
+import type { BackupFile, BackupManifest } from './catalogue/backup-manifest.ts'
 import type {
   ArchiveIdentity,
   BackupRef,
@@ -9,20 +9,20 @@ import type {
   PieceRef,
   SegmentRef,
   TimelineInfo,
-} from './catalogue.ts'
-import type { CatalogueEvent } from './catalogue-event.ts'
-import { type CatalogueIndex, openCatalogueIndex } from './catalogue-index.ts'
-import { decodeCheckedJson, encodeCheckedJson } from './checked-json.ts'
+} from './catalogue/catalogue.ts'
+import type { CatalogueEvent } from './catalogue/catalogue-event.ts'
+import { type CatalogueIndex, openCatalogueIndex } from './catalogue/catalogue-index.ts'
+import { decodeCheckedJson, encodeCheckedJson } from './objects/checked-json.ts'
 import { archiveError, hasCode } from './errors.ts'
-import type { GzipCodec } from './gzip-codec.ts'
-import { Journal } from './journal.ts'
-import { IDENTITY_NAME, parsePieceName, piecePrefix } from './layout.ts'
-import { nativeGzip } from './native-gzip.ts'
-import type { ObjectSource } from './object-codec.ts'
-import { ObjectShelf, type PutObjectOptions, type PutObjectResult } from './object-shelf.ts'
-import { addBackup, type Fork, forkEvent, readBackup } from './archive-entries.ts'
-import { continuousPieces, rangeOf } from './segment-content.ts'
-import { environmentIdSchema, timeSchema } from './schemas.ts'
+import type { GzipCodec } from './objects/gzip-codec.ts'
+import { Journal } from './catalogue/journal.ts'
+import { IDENTITY_NAME, parsePieceName, piecePrefix } from './catalogue/layout.ts'
+import { nativeGzip } from './objects/native-gzip.ts'
+import type { ObjectSource } from './objects/object-codec.ts'
+import { ObjectShelf, type PutObjectOptions, type PutObjectResult } from './objects/object-shelf.ts'
+import { addBackup, type Fork, forkEvent, readBackup } from './catalogue/archive-entries.ts'
+import { continuousPieces, rangeOf } from './shipping/segment-content.ts'
+import { environmentIdSchema, timeSchema } from './catalogue/schemas.ts'
 
 /** Choices for working with an archive; none of them changes what is stored where. */
 export interface ArchiveOptions {

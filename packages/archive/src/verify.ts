@@ -2,10 +2,10 @@
 // answer is an error.
 import { TimberlineError, verifySegment, type SegmentSummary } from '@timberline/wal'
 import type { Archive } from './archive.ts'
-import type { BackupRef, Catalogue, PieceRef, SegmentRef } from './catalogue.ts'
-import { CatalogueFold } from './catalogue-fold.ts'
-import { FILE_PREFIX, IDENTITY_NAME, JOURNAL_PREFIX, journalName } from './layout.ts'
-import { continuousPieces, streamSource } from './segment-content.ts'
+import type { BackupRef, Catalogue, PieceRef, SegmentRef } from './catalogue/catalogue.ts'
+import { CatalogueFold } from './catalogue/catalogue-fold.ts'
+import { FILE_PREFIX, IDENTITY_NAME, JOURNAL_PREFIX, journalName } from './catalogue/layout.ts'
+import { continuousPieces, streamSource } from './shipping/segment-content.ts'
 
 /** What is wrong with an object, or missing. */
 export interface ArchiveFinding {

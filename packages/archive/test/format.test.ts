@@ -5,8 +5,8 @@ import { crc32, gunzipSync } from 'node:zlib'
 import { createHash } from 'node:crypto'
 import { describe, expect, it } from 'vitest'
 import { decodeBackupManifest, memoryStore, openArchive } from '../src/index.ts'
-import { decodeEnvelope, encodeEnvelope } from '../src/object-envelope.ts'
-import { parsePieceName, pieceName } from '../src/layout.ts'
+import { decodeEnvelope, encodeEnvelope } from '../src/objects/object-envelope.ts'
+import { parsePieceName, pieceName } from '../src/catalogue/layout.ts'
 import { archiveOn, archivedRecords } from './support/archive-scene.ts'
 
 const GOLDEN = new URL('golden/v1/', import.meta.url)

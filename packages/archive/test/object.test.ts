@@ -5,10 +5,10 @@ import fc from 'fast-check'
 import { gzipSync } from 'node:zlib'
 import { describe, expect, it } from 'vitest'
 import { type GzipCodec, memoryStore, nativeGzip, portableGzip } from '../src/index.ts'
-import { decodeCheckedJson, encodeCheckedJson } from '../src/checked-json.ts'
-import { decodeObject } from '../src/object-codec.ts'
-import { encodeEnvelope } from '../src/object-envelope.ts'
-import { ObjectShelf } from '../src/object-shelf.ts'
+import { decodeCheckedJson, encodeCheckedJson } from '../src/objects/checked-json.ts'
+import { decodeObject } from '../src/objects/object-codec.ts'
+import { encodeEnvelope } from '../src/objects/object-envelope.ts'
+import { ObjectShelf } from '../src/objects/object-shelf.ts'
 
 const NATIVE = nativeGzip()
 const PORTABLE = portableGzip()

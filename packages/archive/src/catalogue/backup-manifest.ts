@@ -1,6 +1,6 @@
 import * as v from 'valibot'
-import { decodeCheckedJson, encodeCheckedJson } from './checked-json.ts'
-import { archiveError } from './errors.ts'
+import { decodeCheckedJson, encodeCheckedJson } from '../objects/checked-json.ts'
+import { archiveError } from '../errors.ts'
 import { environmentIdSchema, lsnSchema, sha256Schema, timeSchema, timelineSchema } from './schemas.ts'
 
 const count = v.pipe(v.number(), v.safeInteger(), v.minValue(0))

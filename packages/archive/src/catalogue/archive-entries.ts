@@ -1,10 +1,10 @@
 import { createHash } from 'node:crypto'
-import type { Archive } from './archive.ts'
+import type { Archive } from '../archive.ts'
 import { type BackupManifest, decodeBackupManifest, encodeBackupManifest } from './backup-manifest.ts'
 import type { BackupRef } from './catalogue.ts'
 import type { CatalogueEvent } from './catalogue-event.ts'
 import type { CatalogueFold } from './catalogue-fold.ts'
-import { archiveError } from './errors.ts'
+import { archiveError } from '../errors.ts'
 import { backupManifestName } from './layout.ts'
 
 /** Where a new timeline leaves its parent; the first timeline of an environment has none. */

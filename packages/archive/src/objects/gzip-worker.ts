@@ -1,6 +1,6 @@
 // gzip in a thread of its own: in libuv's pool it would take turns with the log's flushes and raise commit latency.
 import { Worker } from 'node:worker_threads'
-import { archiveError } from './errors.ts'
+import { archiveError } from '../errors.ts'
 
 // The program is text, so that it runs from TypeScript sources, from compiled files and from a bundle alike.
 const PROGRAM = `

@@ -1,6 +1,6 @@
 import type { ByteSource } from '@timberline/wal'
-import type { PieceRef } from './catalogue.ts'
-import { archiveError } from './errors.ts'
+import type { PieceRef } from '../catalogue/catalogue.ts'
+import { archiveError } from '../errors.ts'
 
 /** The part of a stream between two positions. */
 export async function* rangeOf(

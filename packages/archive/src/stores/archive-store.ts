@@ -1,4 +1,4 @@
-import { archiveError } from './errors.ts'
+import { archiveError } from '../errors.ts'
 
 /** Content to store that is not held in memory; `read` begins anew at each call, so that a put can be tried again. */
 export interface PutStream {

@@ -1,6 +1,6 @@
 import { createHash, type Hash } from 'node:crypto'
 import type { FileSystem } from '@timberline/wal'
-import { archiveError } from './errors.ts'
+import { archiveError } from '../errors.ts'
 
 const CHUNK_BYTES = 256 * 1024
 

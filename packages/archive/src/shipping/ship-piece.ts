@@ -2,7 +2,7 @@ import { join } from 'node:path'
 import { segmentName } from '@timberline/wal'
 import type { Tail } from './backlog.ts'
 import { readRange } from './file-range.ts'
-import { pieceName } from './layout.ts'
+import { pieceName } from '../catalogue/layout.ts'
 import type { Reign } from './reign.ts'
 import type { Shipment } from './ship-survey.ts'
 

@@ -1,7 +1,7 @@
 import { fileURLToPath } from 'node:url'
 import type { ArchiveStore } from './archive-store.ts'
 import { directoryStore } from './directory-store.ts'
-import { archiveError } from './errors.ts'
+import { archiveError } from '../errors.ts'
 
 const SCHEME = /^([a-z][a-z0-9+.-]+):/
 

@@ -1,5 +1,5 @@
 import { type ArchiveStore, checkedName, GET_BYTES_MAX, type PutStream } from './archive-store.ts'
-import { archiveError } from './errors.ts'
+import { archiveError } from '../errors.ts'
 
 const CHUNK_BYTES = 1024 * 1024
 

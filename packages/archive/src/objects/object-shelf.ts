@@ -1,6 +1,6 @@
 import { createHash } from 'node:crypto'
-import type { ArchiveStore, PutOutcome } from './archive-store.ts'
-import { archiveError, hasCode } from './errors.ts'
+import type { ArchiveStore, PutOutcome } from '../stores/archive-store.ts'
+import { archiveError, hasCode } from '../errors.ts'
 import type { GzipCodec } from './gzip-codec.ts'
 import { decodeObject, encodeObject, measure, type ObjectSource } from './object-codec.ts'
 import { type CodecName, type Envelope, objectDamaged } from './object-envelope.ts'

@@ -1,6 +1,6 @@
 // FORMAT.md#journal. The next free sequence number is the only place where writers meet: the store lets one of them have it.
 import { randomBytes } from 'node:crypto'
-import type { ArchiveStore } from './archive-store.ts'
+import type { ArchiveStore } from '../stores/archive-store.ts'
 import { CatalogueFold } from './catalogue-fold.ts'
 import {
   decodeJournalEntry,
@@ -9,7 +9,7 @@ import {
   type JournalEntry,
 } from './catalogue-event.ts'
 import type { CatalogueIndex } from './catalogue-index.ts'
-import { archiveError, hasCode } from './errors.ts'
+import { archiveError, hasCode } from '../errors.ts'
 import { JOURNAL_PREFIX, journalName, parseJournalName } from './layout.ts'
 
 /** Entries fetched at the same time. */

@@ -7,10 +7,10 @@ import {
   type LogIdentity,
   type SegmentSummary,
 } from '@timberline/wal'
-import type { Archive } from './archive.ts'
-import type { PieceRef, SegmentRef } from './catalogue.ts'
-import type { CatalogueFold } from './catalogue-fold.ts'
-import { archiveError, hasCode } from './errors.ts'
+import type { Archive } from '../archive.ts'
+import type { PieceRef, SegmentRef } from '../catalogue/catalogue.ts'
+import type { CatalogueFold } from '../catalogue/catalogue-fold.ts'
+import { archiveError, hasCode } from '../errors.ts'
 import { readRange, refuseAborted } from './file-range.ts'
 
 /** The log to ship and the archive it goes to. */

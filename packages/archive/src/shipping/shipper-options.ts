@@ -1,6 +1,6 @@
 import { nodeFileSystem, type FileSystem, type LogIdentity } from '@timberline/wal'
-import type { Archive } from './archive.ts'
-import { archiveError } from './errors.ts'
+import type { Archive } from '../archive.ts'
+import { archiveError } from '../errors.ts'
 
 /** The log's identity, and where its timeline left its parent; a home's identity file has this shape. */
 export interface ShippedIdentity extends LogIdentity {

@@ -4,9 +4,9 @@
 // a segment counts only by an event that it cannot append any more.
 import { randomBytes } from 'node:crypto'
 import { hostname } from 'node:os'
-import type { Archive } from './archive.ts'
-import type { CatalogueFold } from './catalogue-fold.ts'
-import { archiveError } from './errors.ts'
+import type { Archive } from '../archive.ts'
+import type { CatalogueFold } from '../catalogue/catalogue-fold.ts'
+import { archiveError } from '../errors.ts'
 
 /** The right to archive, for as long as nobody claims it anew. */
 export class Reign {

@@ -10,7 +10,7 @@ import type {
   TimelineInfo,
 } from './catalogue.ts'
 import type { CatalogueEvent, JournalEntry } from './catalogue-event.ts'
-import { archiveError } from './errors.ts'
+import { archiveError } from '../errors.ts'
 
 /** The state that events fold into; kept apart from pieces, which are listed and not told by events. */
 export class CatalogueFold {

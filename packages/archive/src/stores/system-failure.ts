@@ -1,5 +1,5 @@
 import { TimberlineError } from '@timberline/wal'
-import { archiveError } from './errors.ts'
+import { archiveError } from '../errors.ts'
 
 /** The operating system's code of an error, if it has one. */
 export function systemCodeOf(error: unknown): string | undefined {

@@ -1,8 +1,8 @@
 // FORMAT.md#journal
 import * as v from 'valibot'
 import type { BackupRef, MarkRef, SegmentRef } from './catalogue.ts'
-import { decodeCheckedJson, encodeCheckedJson } from './checked-json.ts'
-import { archiveError } from './errors.ts'
+import { decodeCheckedJson, encodeCheckedJson } from '../objects/checked-json.ts'
+import { archiveError } from '../errors.ts'
 import {
   byteCountSchema,
   environmentIdSchema,

@@ -1,6 +1,6 @@
 import { TimberlineError } from '@timberline/wal'
-import { archiveError } from './errors.ts'
-import { systemCodeOf } from './system-failure.ts'
+import { archiveError } from '../errors.ts'
+import { systemCodeOf } from '../stores/system-failure.ts'
 
 /** What was thrown in a shipper, as an error with a code where it is one of the system's or of the stop signal. */
 export function asShipperError(error: unknown, signal: AbortSignal): unknown {

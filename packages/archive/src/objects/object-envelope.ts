@@ -1,6 +1,6 @@
 // FORMAT.md#object
 import { crc32 } from 'node:zlib'
-import { archiveError } from './errors.ts'
+import { archiveError } from '../errors.ts'
 
 export const ENVELOPE_BYTES = 64
 const MAGIC = Buffer.from('TLOBJECT', 'latin1')

@@ -11,7 +11,7 @@ import {
   type PutStream,
 } from './archive-store.ts'
 import { DurableFolders } from './durable-folders.ts'
-import { archiveError } from './errors.ts'
+import { archiveError } from '../errors.ts'
 import { listTree } from './directory-listing.ts'
 import { systemCodeOf, wrapped } from './system-failure.ts'
 

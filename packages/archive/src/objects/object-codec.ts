@@ -1,6 +1,6 @@
 // Objects as streams: FORMAT.md#object.
 import { createHash } from 'node:crypto'
-import { archiveError } from './errors.ts'
+import { archiveError } from '../errors.ts'
 import type { GzipCodec } from './gzip-codec.ts'
 import {
   decodeEnvelope,
