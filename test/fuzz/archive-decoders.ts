@@ -299,7 +299,7 @@ export const archiveDecoders: readonly Decoder[] = [
     name,
     covers: [
       'archive/objects/object-codec.ts#decodeObject',
-      `archive/${gzip.name === 'nativeGzip' ? 'native' : 'portable'}-gzip.ts#decompress`,
+      `archive/objects/${gzip.name === 'nativeGzip' ? 'native' : 'portable'}-gzip.ts#decompress`,
     ],
     codes: ['ARCHIVE_OBJECT_DAMAGED', 'ARCHIVE_FORMAT'],
     seeds: () => objectSeeds(gzip()),

@@ -6,7 +6,7 @@ import assert from 'node:assert/strict'
 import { existsSync } from 'node:fs'
 import { cp, mkdtemp, rm } from 'node:fs/promises'
 import { tmpdir } from 'node:os'
-import { join } from 'node:path'
+import { basename, join } from 'node:path'
 import { createArchive, directoryStore, openArchive, runShipper } from '@timberline/archive'
 import { homeLayout, readHomeIdentity, TimberLevel } from '@timberline/engine'
 import { hotbackup, verifyBackup } from '@timberline/hotbackup'
@@ -152,7 +152,7 @@ export class KilledHome {
     const isCopied = counts.kills % 2 === 0
     const looked = isCopied ? join(this.#folder, 'copy') : home
     if (isCopied) {
-      await cp(home, looked, { recursive: true, filter: (from) => !from.endsWith('.sock') })
+      await cp(home, looked, { recursive: true, filter: (from) => !basename(from).startsWith('control.') })
     }
     const db = new TimberLevel(looked, { createIfMissing: false })
     await db.open()

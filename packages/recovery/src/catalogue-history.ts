@@ -1,6 +1,6 @@
 // An archive's catalogue as a history: which records its objects can supply. Pure.
 import type { BackupRef, Catalogue, PieceRef } from '@timberline/archive'
-import type { Base, Branch, History, Span } from './history.ts'
+import { type Base, type Branch, type History, rooted, type Span } from './history.ts'
 import { planHistory, type PlanOptions, type RecoveryGap, type RecoveryPlan } from './plan.ts'
 import type { Target } from './target.ts'
 
@@ -15,7 +15,8 @@ export function planRecovery(
   target: Target,
   options: PlanOptions = {},
 ): RecoveryPlan | RecoveryGap {
-  return planHistory(historyOf(catalogue), target, options)
+  const history = historyOf(catalogue)
+  return planHistory({ ...history, branches: rooted(history.branches) }, target, options)
 }
 
 /** The history that a catalogue tells. */

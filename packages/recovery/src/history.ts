@@ -66,6 +66,14 @@ export interface History {
   readonly known: readonly { readonly timeline: number; readonly lsn: Lsn }[]
 }
 
+/** A parent that nobody knows cannot be followed: such a timeline then is a root of its own. */
+export function rooted(branches: readonly Branch[]): readonly Branch[] {
+  const known = new Set(branches.map(({ timeline }) => timeline))
+  return branches.map((branch) =>
+    branch.parent === undefined || known.has(branch.parent) ? branch : { timeline: branch.timeline },
+  )
+}
+
 /** The LSNs that one timeline contributes to a path, both ends included. */
 export interface Stretch {
   readonly timeline: number

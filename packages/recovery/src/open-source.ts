@@ -6,7 +6,7 @@ import { fetchBackupLog, fetchPieces, fetchSegment, restoreArchivedTables } from
 import { historyOf } from './catalogue-history.ts'
 import { recoveryError } from './errors.ts'
 import { readBackupFolder, readLogFolder, requireFile } from './folder-history.ts'
-import type { Base, Branch, History, Span } from './history.ts'
+import { type Base, type Branch, type History, rooted, type Span } from './history.ts'
 import type { LocalSegment, RecoverySource } from './source.ts'
 import { readChunks, transferAll, type TransferOptions, verifyFile, writeVerified } from './transfer.ts'
 
@@ -155,7 +155,7 @@ async function readExtraLog(
   return { ...log, branches, bases: [] }
 }
 
-/** One history out of several. A parent that nobody knows cannot be followed: such a timeline then is a root of its own. */
+/** One history out of several. */
 function unite(parts: readonly History[]): History {
   const branches = new Map<number, Branch>()
   for (const branch of parts.flatMap((part) => part.branches)) {
@@ -163,11 +163,8 @@ function unite(parts: readonly History[]): History {
     if (known?.parent === undefined) branches.set(branch.timeline, branch)
     else if (branch.parent !== undefined) refuseOtherFork(known, branch)
   }
-  const rooted = [...branches.values()].map((branch) =>
-    branch.parent !== undefined && !branches.has(branch.parent) ? { timeline: branch.timeline } : branch,
-  )
   return {
-    branches: rooted.toSorted((a, b) => a.timeline - b.timeline),
+    branches: rooted([...branches.values()]).toSorted((a, b) => a.timeline - b.timeline),
     spans: parts.flatMap((part) => part.spans),
     bases: parts.flatMap((part) => part.bases),
     marks: parts.flatMap((part) => part.marks),

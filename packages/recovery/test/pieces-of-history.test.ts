@@ -4,7 +4,7 @@ import { encodeTransaction } from '@timberline/engine'
 import { afterEach, describe, expect, test, vi } from 'vitest'
 import { planRecovery } from '../src/index.ts'
 import { atBoundary } from '../src/errors.ts'
-import { type Branch, pathTo } from '../src/history.ts'
+import { type Branch, pathTo, rooted } from '../src/history.ts'
 import { hasNoLinks } from '../src/link-tree.ts'
 import { ProgressMeter, type RecoveryProgress } from '../src/progress.ts'
 import { decodeReport } from '../src/report.ts'
@@ -35,6 +35,15 @@ describe('the path to a timeline', () => {
     expect(pathTo([{ timeline: 1 }, { timeline: 2, parent: 1 }], 2)).toBeUndefined()
     expect(pathTo([{ timeline: 2, parent: 2, forkLsn: 4 }], 2)).toBeUndefined()
   })
+})
+
+test('a timeline whose parent nobody knows is a root, and its other links stay', () => {
+  const branches: Branch[] = [
+    { timeline: 2, parent: 1, forkLsn: 4 },
+    { timeline: 3, parent: 2, forkLsn: 6 },
+  ]
+  expect(rooted(branches)).toEqual([{ timeline: 2 }, { timeline: 3, parent: 2, forkLsn: 6 }])
+  expect(rooted([{ timeline: 1 }, ...branches])).toEqual([{ timeline: 1 }, ...branches])
 })
 
 describe('pieces of one segment', () => {

@@ -30,6 +30,8 @@ const CHOSEN: readonly History[] = [
   ['ship', 'backup', 'restore', 'ship'],
   ['backup', 'mark', 'crash', 'restore'],
   ['backup', 'restore', 'checkpoint', 'backup'],
+  // An archive begun after a recovery from a backup elsewhere: it must know whose child its first timeline is.
+  ['backup', 'restore', 'ship', 'restore'],
 ]
 
 const scratch = new ScratchDisk('timberline-histories-')

@@ -63,8 +63,9 @@ function firstEvent(
   fold: CatalogueFold,
   { timeline, parent }: LogIdentity & ShippedIdentity,
 ): { type: 'timeline.begun'; timeline: number; parent?: number; forkLsn?: number } {
-  if (fold.newestTimeline === 0) return { type: 'timeline.begun', timeline }
-  if (parent !== undefined && fold.timeline(parent.timeline) !== undefined) {
+  if (fold.newestTimeline === 0 && parent === undefined) return { type: 'timeline.begun', timeline }
+  // A new archive is told of a parent that it does not hold: a backup elsewhere may, and is of use only through this link.
+  if (parent !== undefined && (fold.newestTimeline === 0 || fold.timeline(parent.timeline) !== undefined)) {
     return { type: 'timeline.begun', timeline, parent: parent.timeline, forkLsn: parent.forkLsn }
   }
   throw archiveError('ARCHIVE_TIMELINE_UNKNOWN', 'the archive does not know where this timeline comes from', {
