@@ -11,6 +11,7 @@ export type CliCode =
   | 'CLI_LOAD_FORMAT'
   | 'CLI_LOAD_INCOMPLETE'
   | 'CLI_LOAD_NOT_EMPTY'
+  | 'CLI_METRICS_UNAVAILABLE'
   | 'CLI_INTERRUPTED'
   | 'CLI_SYSTEM'
   | 'CLI_UNEXPECTED'
@@ -37,6 +38,8 @@ export const cliError: (
   CLI_FILE_MISSING: { kind: 'invalid', hint: 'check the path' },
   // A file that the command would create is there already; nothing is overwritten.
   CLI_FILE_EXISTS: { kind: 'conflict', hint: 'choose another path, or move the file away' },
+  // The loopback port for metrics is taken or not allowed.
+  CLI_METRICS_UNAVAILABLE: { kind: 'unavailable', hint: 'choose another port, or 0 for a free one' },
   // A line of the input is not of the dump format.
   CLI_LOAD_FORMAT: { kind: 'invalid', hint: 'load what `timberline dump` wrote; the line is in the message' },
   // The input ends without the closing line, or counts other entries than were read: it was cut off.

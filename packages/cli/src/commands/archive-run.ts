@@ -1,8 +1,10 @@
 import { runShipper, type ShipperEvent } from '@timberline/archive'
 import { homeLayout, readHomeIdentity } from '@timberline/engine'
+import type { Arguments } from '../arguments.ts'
 import type { Command, Surroundings } from '../command.ts'
 import { cliError } from '../errors.ts'
 import { formatBytes, formatMs } from '../quantity.ts'
+import { watchShippers, type WatchOptions } from '../watch/shipper-watch.ts'
 import { archiveFor, archiveNameOf, holdLogFor } from './archive-access.ts'
 
 /** `timberline archive run` */
@@ -35,11 +37,20 @@ export const archiveRunCommand: Command = async (args, surroundings) => {
     if ('storedBytes' in event) storedBytes += event.storedBytes
     tellEvent(event, surroundings)
   })
+  const watch = await watchShippers(new Map([[name, shipper]]), watchOptions(args, surroundings)).catch(
+    async (error: unknown) => {
+      end()
+      await shipper.done.catch(() => undefined)
+      throw error
+    },
+  )
+  if (watch.url !== undefined) surroundings.tell(`metrics at ${watch.url}`)
   try {
     if (args.flag('once')) await Promise.race([shipper.flushWhole().finally(end), shipper.done])
     await shipper.done
   } finally {
     subscription.unsubscribe()
+    await watch.close()
     surroundings.signal.removeEventListener('abort', end)
     await archive.close()
   }
@@ -47,6 +58,16 @@ export const archiveRunCommand: Command = async (args, surroundings) => {
   return {
     document: { archive: archive.store.url, shippedLsn, archivedSegment, lagTransactions, storedBytes },
     lines: [`archived through LSN ${String(shippedLsn)}, ${formatBytes(storedBytes)} stored by this run`],
+  }
+}
+
+function watchOptions(args: Arguments, { warn }: Surroundings): WatchOptions {
+  return {
+    alarmSeconds: args.number('alarm-seconds') ?? 60,
+    port: args.number('metrics-port'),
+    file: args.text('metrics-file'),
+    onChange: args.text('on-change'),
+    warn,
   }
 }
 

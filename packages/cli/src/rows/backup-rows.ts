@@ -13,6 +13,27 @@ const straysOption: OptionRow = {
   help: 'also name objects that nothing refers to, such as interrupted work leaves; they harm nothing',
 }
 
+const watchOptions: readonly OptionRow[] = [
+  {
+    name: 'alarm-seconds',
+    value: 'S',
+    help: 'the archive is late when it lacks a commit older than this (60)',
+    parse: positiveNumber('a number of seconds'),
+  },
+  {
+    name: 'on-change',
+    value: 'COMMAND',
+    help: 'run this in a shell when the archive becomes late, failed, or ok again',
+  },
+  {
+    name: 'metrics-port',
+    value: 'PORT',
+    help: 'serve OpenMetrics figures at this port of 127.0.0.1; 0 takes a free one',
+    parse: wholeNumber('a port', { min: 0, max: 65_535 }),
+  },
+  { name: 'metrics-file', value: 'FILE', help: 'keep OpenMetrics figures in this file' },
+]
+
 /** Copying and shipping: hotbackup and the archive commands. */
 export const backupRows: readonly CommandRow[] = [
   {
@@ -87,6 +108,7 @@ export const backupRows: readonly CommandRow[] = [
         parse: wholeNumber('an interval', { min: 10, max: 3_600_000 }),
       },
       { name: 'once', help: 'ship what is there, then end' },
+      ...watchOptions,
     ],
     notes: [
       'The archive is created when nothing is at its address yet. The application need not be running.',
