@@ -22,7 +22,7 @@ const layers: Readonly<Record<string, Layer>> = {
   recovery: { packages: ['archive', 'engine', 'wal'], libraries: [] },
   cli: {
     packages: ['archive', 'engine', 'hotbackup', 'recovery', 'wal'],
-    libraries: ['cli-progress', 'commander'],
+    libraries: ['cli-progress', 'commander', 'prom-client'],
   },
 }
 
