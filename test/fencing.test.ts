@@ -77,14 +77,18 @@ async function ship(scene: Scene, home: string): Promise<number> {
     return await shipper.flushWhole()
   } finally {
     stop.abort()
-    await shipper.done.finally(() => archive.close())
+    try {
+      await shipper.done
+    } finally {
+      await archive.close()
+    }
   }
 }
 
 async function refusal(scene: Scene, home: string): Promise<string> {
   return ship(scene, home).then(
     () => 'shipped',
-    (error: { code?: string }) => error.code ?? String(error),
+    (error: { code?: string }) => error.code ?? 'no code',
   )
 }
 
