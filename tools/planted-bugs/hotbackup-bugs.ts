@@ -131,6 +131,21 @@ export const hotbackupBugs: readonly PlantedBug[] = [
     caughtBy: { testFile: appearance, title: replacing },
   },
   {
+    name: 'replaced-backup-removed-with-its-manifest',
+    what: 'of the backup that was replaced, files go while its manifest still says that it is one',
+    file: partial,
+    edits: [
+      {
+        find: 'if (await removeIfPresent(join(path, BACKUP_LABEL), fileSystem)) await fileSystem.syncDirectory(path)',
+        replace: '',
+      },
+    ],
+    caughtBy: {
+      testFile: appearance,
+      title: 'an older backup whose removal was cut off anywhere is never taken for one again',
+    },
+  },
+  {
     name: 'checksums-not-verified-in-a-backup',
     what: 'verifying a backup compares lengths alone',
     file: 'packages/hotbackup/src/verify-backup.ts',

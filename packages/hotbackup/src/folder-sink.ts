@@ -9,7 +9,7 @@ import type { FileSystem } from '@timberline/wal'
 import { hotbackupError, systemCodeOf } from './errors.ts'
 import type { HotbackupListener } from './events.ts'
 import { copyRange } from './file-source.ts'
-import { appear, beginPartial, foreignNames, namesIn, settleLeftovers } from './partial-folder.ts'
+import { appear, beginPartial, foreignNames, namesIn, removeSet, settleLeftovers } from './partial-folder.ts'
 import type { PartialFolder } from './partial-folder.ts'
 import type { BackupSink } from './sink.ts'
 import { syncQueue } from './sync-queue.ts'
@@ -116,7 +116,7 @@ async function completeFolder(
   partial.forget()
   if (old === undefined) return []
   try {
-    await fileSystem.removeTree(old)
+    await removeSet(old, fileSystem)
     return []
   } catch {
     // The new backup stands; the older one is in nobody's way and goes with the next backup to this target.

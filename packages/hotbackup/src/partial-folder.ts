@@ -3,10 +3,11 @@
  * process; while an older backup is exchanged it is `<target>.old-<pid>`, whole, until the new one stands.
  *
  * A crash leaves one of: the old target and a partial folder; the old backup under its `.old-` name and a complete
- * partial folder; the new target and an old folder. `settleLeftovers` brings each back to one whole backup or none.
+ * partial folder; the new target and an old folder, which may be half removed. `settleLeftovers` brings each back to one whole backup or none.
  */
 import { basename, dirname, join } from 'node:path'
-import { liveHolds, placeHold, processIsAlive } from '@timberline/wal'
+import { BACKUP_LABEL } from '@timberline/engine'
+import { liveHolds, placeHold, processIsAlive, removeIfPresent } from '@timberline/wal'
 import type { FileSystem, Hold } from '@timberline/wal'
 import { hotbackupError, systemCodeOf } from './errors.ts'
 import type { HotbackupListener } from './events.ts'
@@ -131,15 +132,28 @@ export async function settleLeftovers(
         path,
         reason: `it holds ${foreign.join(', ')}, which no backup wrote`,
       })
-    } else if (kind === 'old' && !(await holdsSomething(target, fileSystem))) {
+    } else if (
+      kind === 'old' &&
+      !(await holdsSomething(target, fileSystem)) &&
+      (await isSet(path, fileSystem))
+    ) {
       await fileSystem.rename(path, target)
       // The old backup stands again.
       await fileSystem.syncDirectory(parent)
     } else {
-      await fileSystem.removeTree(path)
+      await removeSet(path, fileSystem)
       onEvent({ type: 'leftover.removed', path })
     }
   }
+}
+
+/**
+ * Removes a set that no longer counts. Its manifest goes first and durably: a tree is removed name by name, and what a crash
+ * leaves of it must never be taken for the backup that it was.
+ */
+export async function removeSet(path: string, fileSystem: FileSystem): Promise<void> {
+  if (await removeIfPresent(join(path, BACKUP_LABEL), fileSystem)) await fileSystem.syncDirectory(path)
+  await fileSystem.removeTree(path)
 }
 
 /** The names in a folder; none when it does not exist. */
@@ -150,6 +164,11 @@ export async function namesIn(directory: string, fileSystem: FileSystem): Promis
     if (systemCodeOf(error) === 'ENOENT') return []
     throw error
   }
+}
+
+/** What is left of a set whose removal was cut off has no manifest any more. */
+async function isSet(path: string, fileSystem: FileSystem): Promise<boolean> {
+  return (await fileSystem.status(join(path, BACKUP_LABEL))) !== undefined
 }
 
 async function holdsSomething(path: string, fileSystem: FileSystem): Promise<boolean> {

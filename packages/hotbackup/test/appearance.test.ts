@@ -107,6 +107,39 @@ describe.each([undefined, 'old'])('a backup that replaces %s', (before) => {
   }, 60_000)
 })
 
+/** Removes a tree as a real file system does: name by name, each of them an operation at which it can end. */
+class Stepwise extends FaultFileSystem {
+  override async removeTree(path: string): Promise<void> {
+    for (const name of (await this.list(path)).toReversed()) {
+      const inside = join(path, name)
+      if ((await this.status(inside))?.isDirectory === true) await this.removeTree(inside)
+      else await this.remove(inside)
+    }
+    await super.removeTree(path)
+  }
+}
+
+it('an older backup whose removal was cut off anywhere is never taken for one again', async () => {
+  const counting = new Stepwise(await diskWith('old'))
+  await makeSet('new', counting)
+  let halves = 0
+  for (let index = 1; index <= counting.operations.length; index += 1) {
+    const disk = await diskWith('old')
+    await makeSet('new', new Stepwise(disk, crashAt(index))).catch(() => undefined)
+    // The process is gone, the disk is as it left it, and the user has moved the backup that stands away.
+    const found = disk.crash(1)
+    const label = await standing(found)
+    if (label !== undefined) await found.removeTree(target)
+    const left = await found.list('/backups')
+    if (label === 'new' && left.length > 0) halves += 1
+    await settleLeftovers(target, found, quiet)
+    expect(['old', 'new', undefined], `operation ${index}`).toContain(await standing(found))
+    await makeSet('next', found)
+    expect(await standing(found)).toBe('next')
+  }
+  expect(halves).toBeGreaterThan(3)
+}, 60_000)
+
 describe('leftovers', () => {
   it('that hold something no backup wrote are left alone, and said so', async () => {
     const disk = await diskWith(undefined)
