@@ -61,6 +61,16 @@ export const recoveryRows: readonly CommandRow[] = [
     load: async () => (await import('../commands/recover.ts')).recoverCommand,
   },
   {
+    name: 'timeline',
+    summary: 'show the tree of timelines in an archive, and what is held of each',
+    options: [archiveOption],
+    notes: [
+      'Each recovery begins a timeline; the one that it left stays. `timberline recover --timeline N` follows any of them.',
+    ],
+    example: 'timberline timeline -a /backups/app',
+    load: async () => (await import('../commands/timeline.ts')).timelineCommand,
+  },
+  {
     name: 'drill',
     summary: 'recover the newest archived state in a scratch folder, and report what it took',
     options: [
