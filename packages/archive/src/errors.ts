@@ -22,6 +22,7 @@ export type ArchiveErrorCode =
   | 'ARCHIVE_BACKUP_UNKNOWN'
   | 'ARCHIVE_UPLOAD_DAMAGED'
   | 'ARCHIVE_STORE_FAILED'
+  | 'ARCHIVE_STORE_UNSAFE'
   | 'ARCHIVE_LOG_MISSING'
   | 'ARCHIVE_LOG_EMPTY'
   | 'ARCHIVE_LOG_FOREIGN'
@@ -49,7 +50,10 @@ export const archiveError: ErrorMaker = errorsFrom<ArchiveErrorCode>({
     hint: 'Use parts of letters, digits, dot, underscore and hyphen, separated by "/", none beginning with a dot.',
   },
   // No store is known for this address.
-  ARCHIVE_URL_UNKNOWN: { kind: 'invalid', hint: 'Use a path, or dir:/path.' },
+  ARCHIVE_URL_UNKNOWN: {
+    kind: 'invalid',
+    hint: 'Use a path, dir:/path, or s3://bucket/prefix without credentials.',
+  },
   // An object that the catalogue or the caller names is not there.
   ARCHIVE_OBJECT_MISSING: {
     kind: 'gap',
@@ -60,8 +64,11 @@ export const archiveError: ErrorMaker = errorsFrom<ArchiveErrorCode>({
     kind: 'corruption',
     hint: 'Take the object from another archive, or from the live home.',
   },
-  // An object is larger than the caller's bound for holding it in memory.
-  ARCHIVE_OBJECT_TOO_LARGE: { kind: 'invalid', hint: 'Read it as a stream, or raise bytesMax.' },
+  // An object is larger than the caller's bound for holding it in memory, or than the store can take in one put.
+  ARCHIVE_OBJECT_TOO_LARGE: {
+    kind: 'invalid',
+    hint: 'Read it as a stream, or raise bytesMax; to store it, cut it, or use a folder.',
+  },
   // What was to be stored changed between the reading that hashed it and the one that uploaded it.
   ARCHIVE_SOURCE_CHANGED: { kind: 'conflict', hint: 'Store only what no longer changes.' },
   // An event of the catalogue is damaged, unknown or missing; nothing may be decided on the strength of the rest.
@@ -100,6 +107,11 @@ export const archiveError: ErrorMaker = errorsFrom<ArchiveErrorCode>({
   ARCHIVE_STORE_FAILED: {
     kind: 'unavailable',
     hint: 'Mend what the cause names; a shipper tries again by itself.',
+  },
+  // The store took a second put of one name: conditional puts are ignored, so two writers could overwrite each other.
+  ARCHIVE_STORE_UNSAFE: {
+    kind: 'invalid',
+    hint: 'Use a bucket without versioning, or a service with conditional puts (If-None-Match).',
   },
   // There is no log folder at this path. A mistyped home must not look like an idle one.
   ARCHIVE_LOG_MISSING: { kind: 'invalid', hint: 'Check the path of the home or its log folder.' },

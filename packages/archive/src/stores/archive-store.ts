@@ -58,9 +58,14 @@ export const GET_BYTES_MAX: number = 64 * 1024 * 1024
 const NAME_LENGTH_MAX = 512
 const NAME = /^[A-Za-z0-9_-][A-Za-z0-9._-]*(?:\/[A-Za-z0-9_-][A-Za-z0-9._-]*)*$/
 
+/** Whether an object can have this name. */
+export function isObjectName(name: string): boolean {
+  return name.length <= NAME_LENGTH_MAX && NAME.test(name)
+}
+
 /** Passes a valid object name through. @throws ARCHIVE_NAME_INVALID */
 export function checkedName(name: string): string {
-  if (name.length > NAME_LENGTH_MAX || !NAME.test(name)) {
+  if (!isObjectName(name)) {
     throw archiveError('ARCHIVE_NAME_INVALID', 'an object cannot have this name', { details: { name } })
   }
   return name

@@ -24,7 +24,7 @@ export const archiveOption: OptionRow = {
   letter: 'a',
   name: 'archive',
   value: 'ARCHIVE',
-  help: 'address of the archive: a folder, or dir:/path',
+  help: 'address of the archive: a folder, dir:/path, or s3://bucket/prefix',
   isRequired: true,
 }
 
