@@ -62,6 +62,22 @@ export const archiveBugs: readonly PlantedBug[] = [
     },
   },
   {
+    name: 'pieces-removed-before-the-merged-one-stands',
+    what: 'short pieces are removed before the longer one that replaces them is stored',
+    file: 'packages/archive/src/shipping/ship-merge.ts',
+    edits: [
+      {
+        find: 'const { storedBytes } = await archive.putObject(name, { read })',
+        replace: `await removePieces(shipment, run)
+  const { storedBytes } = await archive.putObject(name, { read })`,
+      },
+    ],
+    caughtBy: {
+      testFile: 'packages/archive/test/piece-merge.test.ts',
+      title: 'holds every record at each moment of a merge, and leaves nothing over after a crash',
+    },
+  },
+  {
     name: 'epoch-not-checked-before-an-upload',
     what: 'a shipper that lost the archive to a newer one puts further pieces',
     file: 'packages/archive/src/shipping/reign.ts',

@@ -149,7 +149,10 @@ export class Archive {
   }
 
   /**
-   * The bytes of a piece. When the piece was replaced by its segment after the catalogue was read, they come from there.
+   * The bytes of a piece. When the piece was replaced by its segment or by a longer piece after the catalogue was read, they
+   * come from there.
+   *
+   * @throws ARCHIVE_OBJECT_MISSING
    */
   async *fetchPiece(piece: PieceRef): AsyncGenerator<Buffer> {
     const bytes = piece.endPosition - piece.position
@@ -157,11 +160,23 @@ export class Archive {
       yield* this.#shelf.read(piece.name, { bytes })
       return
     }
-    const segment = (await this.journal.refresh()).segment(piece.timeline, piece.segmentNumber)
-    if (segment === undefined) {
+    // Pieces before events, as in `catalogue`.
+    const listed = await this.listPieces(piece.timeline)
+    const fold = await this.journal.refresh()
+    const segment = fold.segment(piece.timeline, piece.segmentNumber)
+    if (segment !== undefined) {
+      yield* rangeOf(this.fetchSegment(segment), piece)
+      return
+    }
+    const longer = fold.countedPieces(listed).find((one) => isWithin(piece, one))
+    if (longer === undefined) {
       throw archiveError('ARCHIVE_OBJECT_MISSING', 'a piece is missing', { details: { name: piece.name } })
     }
-    yield* rangeOf(this.fetchSegment(segment), piece)
+    const content = this.#shelf.read(longer.name, { bytes: longer.endPosition - longer.position })
+    yield* rangeOf(content, {
+      position: piece.position - longer.position,
+      endPosition: piece.endPosition - longer.position,
+    })
   }
 
   /**
@@ -219,6 +234,11 @@ export class Archive {
   async [Symbol.asyncDispose](): Promise<void> {
     await this.close()
   }
+}
+
+function isWithin(piece: PieceRef, longer: PieceRef): boolean {
+  if (piece.segmentNumber !== longer.segmentNumber) return false
+  return longer.position <= piece.position && piece.endPosition <= longer.endPosition
 }
 
 const identitySchema = v.object({

@@ -126,6 +126,11 @@ export class Backlog {
     return tails.toSorted((a, b) => a.segmentNumber - b.segmentNumber)
   }
 
+  /** As far as pieces hold a segment that is not archived; 0 when none does. */
+  piecedPosition(segmentNumber: number): number {
+    return this.#rows.get(segmentNumber)?.piecedPosition ?? 0
+  }
+
   /** A piece is held and counts. */
   pieceShipped(tail: Tail): void {
     const row = this.#rows.get(tail.segmentNumber)

@@ -1,7 +1,7 @@
 import type { TimberlineError } from '@timberline/wal'
 
 /** The parts of a shipper's work that are tried again each on its own. */
-export type ShipperWork = 'begin' | 'follow' | 'piece' | 'segment'
+export type ShipperWork = 'begin' | 'follow' | 'piece' | 'merge' | 'segment' | 'heartbeat'
 
 /** What a shipper did, told after it was durable in the archive. */
 export type ShipperEvent =
@@ -31,6 +31,15 @@ export type ShipperEvent =
       readonly bytes: number
       readonly storedBytes: number
       readonly durationMs: number
+    }
+  /** One piece took the place of `count` shorter ones. */
+  | {
+      readonly type: 'pieces.merged'
+      readonly segmentNumber: number
+      readonly position: number
+      readonly endPosition: number
+      readonly count: number
+      readonly storedBytes: number
     }
   /** Pieces that a whole segment replaces were removed. */
   | { readonly type: 'pieces.removed'; readonly segmentNumber: number; readonly count: number }

@@ -4,6 +4,7 @@ import type { CatalogueFold } from '../catalogue/catalogue-fold.ts'
 import { archiveError } from '../errors.ts'
 import type { PieceRef } from '../catalogue/catalogue.ts'
 import { claimReign, type Claimant, type Reign } from './reign.ts'
+import { coveredPieces } from './piece-levels.ts'
 import { removePieces } from './ship-segment.ts'
 import { type Shipment, type Survey, surveyShipment } from './ship-survey.ts'
 import type { ShippedIdentity } from './shipper-options.ts'
@@ -43,9 +44,24 @@ export async function beginVoyage(
   for (const [segmentNumber, listed] of survey.pieces) {
     // A crash came between the segment's event and the removal of its pieces.
     if (fold.segment(identity.timeline, segmentNumber) !== undefined) await removePieces(shipment, listed)
-    else pieces.set(segmentNumber, [...listed])
+    else pieces.set(segmentNumber, [...(await withoutCovered(shipment, { survey, fold, listed }))])
   }
   return { shipment, reign, survey, backlog: new Backlog(survey), pieces }
+}
+
+/** A crash came between a merged piece and the removal of the shorter ones. */
+async function withoutCovered(
+  shipment: Shipment,
+  found: { readonly survey: Survey; readonly fold: CatalogueFold; readonly listed: readonly PieceRef[] },
+): Promise<readonly PieceRef[]> {
+  const { survey, fold, listed } = found
+  const { pieced } = survey
+  if (pieced === undefined || listed[0]?.segmentNumber !== pieced.segmentNumber) return listed
+  // Only what was compared with the log may stand for others.
+  const held = fold.countedPieces(listed).filter((piece) => piece.endPosition <= pieced.endPosition)
+  const covered = new Set(coveredPieces(listed, held))
+  await removePieces(shipment, [...covered])
+  return listed.filter((piece) => !covered.has(piece))
 }
 
 function adoptedBy({ pieced, nextSegment }: Survey): { segmentNumber: number; endPosition: number } {

@@ -21,6 +21,8 @@ export interface RunShipperOptions {
   readonly signal?: AbortSignal | undefined
   /** Delay before the second try, and the most that it grows to by doubling; default 250 and 30,000 milliseconds. */
   readonly retryMs?: { readonly first: number; readonly max: number } | undefined
+  /** After so long without a piece the shipper looks whether the archive is still its own; default 60,000 milliseconds. */
+  readonly heartbeatMs?: number | undefined
   /** How the log is read; default the real file system. */
   readonly fileSystem?: FileSystem | undefined
 }
@@ -33,6 +35,7 @@ export interface ShipperSettings {
   readonly identity: ShippedIdentity
   readonly intervalMs: number
   readonly gatherMs: number
+  readonly heartbeatMs: number
   readonly retryMs: { readonly first: number; readonly max: number }
   readonly fileSystem: FileSystem
 }
@@ -40,13 +43,15 @@ export interface ShipperSettings {
 /** The follower's part of the interval, and the most that it takes of it, in milliseconds. */
 const GATHER_SHARE = 1 / 20
 const GATHER_MS_MAX = 50
+const HEARTBEAT_MS = 60_000
 
 /** @throws ARCHIVE_OPTION_INVALID, ARCHIVE_FOREIGN_ENVIRONMENT */
 export function completeShipperOptions(options: RunShipperOptions): ShipperSettings {
   const { logDirectory, archive, name, identity, intervalMs = 1000 } = options
-  const { retryMs = { first: 250, max: 30_000 }, fileSystem = nodeFileSystem } = options
+  const { retryMs = { first: 250, max: 30_000 }, fileSystem = nodeFileSystem, heartbeatMs = HEARTBEAT_MS } = options
   if (!/^[A-Za-z0-9][A-Za-z0-9_-]{0,63}$/.test(name)) throw invalid('name', name)
   if (!(intervalMs >= 10 && intervalMs <= 3_600_000)) throw invalid('intervalMs', intervalMs)
+  if (!(heartbeatMs >= 1)) throw invalid('heartbeatMs', heartbeatMs)
   if (!(retryMs.first >= 1 && retryMs.max >= retryMs.first)) throw invalid('retryMs', retryMs.max)
   const { environmentId } = archive.identity
   if (environmentId !== identity.environmentId) {
@@ -59,7 +64,7 @@ export function completeShipperOptions(options: RunShipperOptions): ShipperSetti
     )
   }
   const gatherMs = Math.min(GATHER_MS_MAX, intervalMs * GATHER_SHARE)
-  return { logDirectory, archive, name, identity, intervalMs, gatherMs, retryMs, fileSystem }
+  return { logDirectory, archive, name, identity, intervalMs, gatherMs, heartbeatMs, retryMs, fileSystem }
 }
 
 function invalid(option: string, value: string | number): Error {

@@ -4,6 +4,8 @@
  *   follow   the log's durable growth → the backlog (a picture, not a queue)
  *   pieces   every interval: what is durable and unsealed goes as pieces, one put after the other
  *   segments one after the other: sealed segments whole, verified, entered in the catalogue; their pieces go
+ *   merges   in the lane of segments: pieces of past slots of time become one
+ *   heartbeat while idle, a look whether the archive is still ours
  *
  * Pieces and segments are two lanes, because a large segment under way must not delay the recovery point.
  *
@@ -34,12 +36,19 @@ import type { ShipperEvent, ShipperWork } from './events.ts'
 import { beginVoyage, type Voyage } from './ship-begin.ts'
 import { followBacklog } from './ship-follow.ts'
 import { nameOfTail, shipPiece } from './ship-piece.ts'
+import { mergePieces, runsToMerge } from './ship-merge.ts'
 import { archiveSegment, removePieces } from './ship-segment.ts'
 import { ShipperGauge, type ShipperStatus } from './shipper-gauge.ts'
 import { asShipperError, isAborted, isTransient } from './ship-failure.ts'
 import { completeShipperOptions, type RunShipperOptions, type ShipperSettings } from './shipper-options.ts'
 import { durableEnd } from './ship-survey.ts'
 import { type Claimant, newClaimant } from './reign.ts'
+
+/** What the lane of whole segments does, one after the other, so that no piece is merged while its segment replaces it. */
+interface Errand {
+  readonly work: 'merge' | 'segment'
+  readonly segmentNumber: number
+}
 
 /** Begins to ship a log into an archive. @throws ARCHIVE_OPTION_INVALID, ARCHIVE_FOREIGN_ENVIRONMENT */
 export function runShipper(options: RunShipperOptions): Shipper {
@@ -64,6 +73,9 @@ export class Shipper {
   #voyage: Voyage | undefined
   #isHurried = false
   #lastPieceMs = 0
+  /** When the store last answered a piece: a heartbeat after that tells nothing new. */
+  #usedMs = 0
+  #isMerging = false
   #confirmed = ''
   #confirming: Promise<unknown> = Promise.resolve()
   #claimant: Claimant | undefined
@@ -143,18 +155,38 @@ export class Shipper {
     return this.#work('begin', () => this.#begin()).pipe(concatMap((voyage) => this.#lanes(voyage)))
   }
 
-  /** The three lanes; all end when the shipper is told to stop, or with the first error. */
+  /** The lanes; all end when the shipper is told to stop, or with the first error. */
   #lanes(voyage: Voyage): Observable<unknown> {
-    const whole = new Subject<number>()
+    const whole = new Subject<Errand>()
     const follow = this.#work('follow', () => followBacklog(voyage, () => this.#noted()))
     const pieces = this.#work('piece', () => this.#shipPieces(voyage, whole)).pipe(
       repeat({ delay: () => this.#nextRound() }),
       tap({ complete: () => whole.complete() }),
     )
     const segments = whole.pipe(
-      concatMap((number) => this.#work('segment', () => this.#archive(voyage, number))),
+      concatMap(({ work, segmentNumber }) =>
+        this.#work(work, () =>
+          work === 'merge' ? this.#merge(voyage, segmentNumber) : this.#archive(voyage, segmentNumber),
+        ),
+      ),
     )
-    return merge(segments, follow, pieces)
+    return merge(segments, follow, pieces, this.#heartbeat(voyage))
+  }
+
+  /** Without it an idle shipper would not notice that it lost its right, or that the store is gone. */
+  #heartbeat({ reign }: Voyage): Observable<unknown> {
+    if (this.#stop.signal.aborted) return EMPTY
+    let begunMs = this.#usedMs
+    const beat = defer(() => {
+      const isIdle = this.#usedMs === begunMs
+      begunMs = this.#usedMs
+      return isIdle ? this.#work('heartbeat', () => reign.check()) : EMPTY
+    })
+    return timer(this.#settings.heartbeatMs).pipe(
+      concatMap(() => beat),
+      repeat({ delay: () => (this.#stop.signal.aborted ? EMPTY : of(undefined)) }),
+      takeUntil(this.#stopped),
+    )
   }
 
   /** One piece of work, tried again while its failure may pass; nothing when the shipper was told to stop. */
@@ -227,7 +259,7 @@ export class Shipper {
     this.#moved.next()
   }
 
-  async #shipPieces(voyage: Voyage, whole: Subject<number>): Promise<void> {
+  async #shipPieces(voyage: Voyage, whole: Subject<Errand>): Promise<void> {
     this.#isHurried = false
     const { backlog, shipment, reign, pieces } = voyage
     for (const tail of backlog.tails()) {
@@ -239,14 +271,26 @@ export class Shipper {
       const storedBytes = await shipPiece(shipment, reign, tail)
       backlog.pieceShipped(tail)
       this.#moved.next()
-      this.#lastPieceMs = performance.now() - begunMs
+      this.#usedMs = performance.now()
+      this.#lastPieceMs = this.#usedMs - begunMs
       const { segmentNumber, position, endPosition, lastLsn: lsn } = tail
       const durationMs = this.#lastPieceMs
       const place = { segmentNumber, position, endPosition, lsn }
       this.#events.next({ type: 'piece.shipped', ...place, storedBytes, durationMs })
     }
-    for (const number of backlog.takeWhole()) whole.next(number)
+    for (const number of backlog.takeWhole()) whole.next({ work: 'segment', segmentNumber: number })
     await this.#confirm(voyage)
+    const active = Math.max(0, ...pieces.keys())
+    if (this.#isMerging || runsToMerge(voyage, active).length === 0) return
+    this.#isMerging = true
+    whole.next({ work: 'merge', segmentNumber: active })
+  }
+
+  async #merge(voyage: Voyage, segmentNumber: number): Promise<void> {
+    for (const run of runsToMerge(voyage, segmentNumber)) {
+      this.#events.next({ type: 'pieces.merged', segmentNumber, ...(await mergePieces(voyage, run)) })
+    }
+    this.#isMerging = false
   }
 
   async #archive(voyage: Voyage, segmentNumber: number): Promise<void> {

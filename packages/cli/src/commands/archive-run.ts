@@ -85,6 +85,8 @@ function tellEvent(event: ShipperEvent, { tell, warn }: Surroundings): void {
       return tell(
         `archived segment ${String(event.segmentNumber)}: ${formatBytes(event.bytes)} in ${formatBytes(event.storedBytes)}, ${formatMs(event.durationMs)}`,
       )
+    case 'pieces.merged':
+      return tell(`merged ${String(event.count)} pieces of segment ${String(event.segmentNumber)} into one`)
     case 'pieces.removed':
       return tell(`removed ${String(event.count)} pieces of segment ${String(event.segmentNumber)}`)
     case 'log.lost':

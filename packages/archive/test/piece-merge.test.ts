@@ -1,0 +1,229 @@
+/*
+ * Merging of pieces. Fault model: power fails at any operation of log, shipper or store while pieces are merged, or another
+ * shipper takes the archive over before any request to the store. Held: every shipped record is in the catalogue's pieces at
+ * each moment, and a restarted shipper leaves no covered piece over.
+ */
+import { crashAt, FaultFileSystem } from '@timberline/wal/testing'
+import { describe, expect, it } from 'vitest'
+import { type ArchiveStore, countingStore, memoryStore, type PieceRef, type StoreCounts, verifyArchive } from '../src/index.ts'
+import { mergeableRuns } from '../src/shipping/piece-levels.ts'
+import {
+  archivedRecords,
+  archiveOn,
+  CrashFileSystem,
+  openTestArchive,
+  openTestLog,
+  payload,
+  ship,
+} from './support/archive-scene.ts'
+
+const SECOND_US = 1_000_000
+const BEGIN_US = 1_764_000_000 * SECOND_US
+
+/** A log whose every commit is ten seconds after the one before, shipped commit by commit. */
+async function story(
+  fileSystem: FaultFileSystem | CrashFileSystem,
+  { store, shipped = () => undefined }: { store?: ArchiveStore; shipped?: (lsn: number) => void } = {},
+): Promise<void> {
+  let now = BEGIN_US
+  const log = await openTestLog(fileSystem, { now: () => now, segmentBytesMax: 1024 * 1024 })
+  const archive = store === undefined ? await openTestArchive(fileSystem) : await archiveOn(store)
+  const { shipper, stop } = ship(fileSystem, archive, { intervalMs: 1000 })
+  try {
+    for (let count = 0; count < 9; count++) {
+      now += 10 * SECOND_US
+      await log.commit(payload(log.nextLsn))
+      shipped(await shipper.flush())
+    }
+  } finally {
+    await stop().catch(() => undefined)
+    await log.close().catch(() => undefined)
+  }
+}
+
+function piece(second: number): PieceRef {
+  const place = { timeline: 1, segmentNumber: 1, position: second, endPosition: second + 1, epoch: 1 }
+  const lsns = { firstLsn: second + 1, lastLsn: second + 1 }
+  return { ...place, ...lsns, lastCommittedAtUs: BEGIN_US + second * SECOND_US, name: `${second}`, storedBytes: 1 }
+}
+
+describe('runs of pieces to merge', () => {
+  it('leave a few dozen of a day of pieces of one second', () => {
+    let pieces: PieceRef[] = []
+    let most = 0
+    for (let second = 0; second < 86_400; second++) {
+      const added = piece(second)
+      pieces.push(added)
+      for (const run of mergeableRuns(pieces, added.lastCommittedAtUs)) {
+        const from = pieces.indexOf(run[0])
+        const last = run.at(-1) ?? run[0]
+        const { endPosition, lastLsn, lastCommittedAtUs } = last
+        pieces = pieces.toSpliced(from, run.length, { ...run[0], endPosition, lastLsn, lastCommittedAtUs })
+      }
+      most = Math.max(most, pieces.length)
+    }
+    expect(pieces[0]?.position).toBe(0)
+    expect(pieces.every((one, at) => one.position === (pieces[at - 1]?.endPosition ?? 0))).toBe(true)
+    expect(pieces.length).toBeLessThan(80)
+    expect(most).toBeLessThan(90)
+  })
+
+  it('never go over a hole, nor into the slot of the newest piece', () => {
+    const pieces = [piece(0), piece(1), piece(3), piece(4), piece(30), piece(31)]
+    const runs = mergeableRuns(pieces, pieces.at(-1)?.lastCommittedAtUs ?? 0)
+    expect(runs.map((run) => run.map(({ position }) => position))).toEqual([
+      [0, 1],
+      [3, 4],
+    ])
+  })
+})
+
+describe('merging', () => {
+  it('holds every record at each moment of a merge, and leaves nothing over after a crash', async () => {
+    const plain = memoryStore()
+    let heldLsn = 0
+    let looks = 0
+    const look = async (): Promise<void> => {
+      looks++
+      const held = await archivedRecords(await archiveOn(plain))
+      expect(held.length).toBeGreaterThanOrEqual(heldLsn)
+      expect(held.every(({ lsn }, at) => lsn === at + 1)).toBe(true)
+    }
+    let wrong: unknown
+    const watched: ArchiveStore = {
+      ...plain,
+      async put(name, content) {
+        if (name.startsWith('piece/')) await look().catch((error: unknown) => (wrong ??= error))
+        return plain.put(name, content)
+      },
+      async delete(name) {
+        await plain.delete(name)
+        await look().catch((error: unknown) => (wrong ??= error))
+      },
+    }
+    await story(new CrashFileSystem(), { store: watched, shipped: (lsn) => (heldLsn = lsn) })
+    expect(wrong).toBeUndefined()
+    expect(looks).toBeGreaterThan(9)
+
+    const clean = new FaultFileSystem(new CrashFileSystem())
+    await story(clean)
+    const count = clean.operations.length
+    let crashes = 0
+    const crashed = async (index: number): Promise<void> => {
+      const disk = new CrashFileSystem({ seed: index })
+      const faulty = new FaultFileSystem(disk, crashAt(index))
+      let shipped = 0
+      await story(faulty, { shipped: (lsn) => (shipped = lsn) }).catch(() => undefined)
+      crashes += faulty.isCrashed ? 1 : 0
+      const restarted = disk.crash(index)
+      const log = await openTestLog(restarted)
+      const archive = await openTestArchive(restarted)
+      const { shipper, stop } = ship(restarted, archive, { intervalMs: 1000 })
+      await log.commit(payload(log.nextLsn))
+      await shipper.flush()
+      await stop()
+      const records = await archivedRecords(archive)
+      expect(records.length).toBeGreaterThanOrEqual(shipped)
+      expect(records.map(({ lsn }) => lsn)).toEqual(Array.from({ length: log.durableLsn }, (_, at) => at + 1))
+      for await (const finding of verifyArchive(archive, { strays: true })) expect(finding).toBeUndefined()
+      await log.close()
+    }
+    // Most of each story is waiting, so many go side by side.
+    const moments = Array.from({ length: count }, (_, at) => at + 1)
+    const worker = async (): Promise<void> => {
+      for (let one = moments.shift(); one !== undefined; one = moments.shift()) await crashed(one)
+    }
+    await Promise.all(Array.from({ length: 24 }, worker))
+    expect(crashes).toBeGreaterThan(count * 0.8)
+  }, 120_000)
+
+  it('lets a reader whose catalogue is older read on', async () => {
+    const disk = new CrashFileSystem()
+    const store = memoryStore()
+    const reader = await archiveOn(store)
+    const seen: PieceRef[] = []
+    const watched: ArchiveStore = {
+      ...store,
+      async delete(name) {
+        if (seen.length === 0) seen.push(...(await reader.listPieces()))
+        await store.delete(name)
+      },
+    }
+    await story(disk, { store: watched })
+    const left = new Set((await reader.listPieces()).map(({ name }) => name))
+    const gone = seen.filter(({ name }) => !left.has(name))
+    expect(gone.length).toBeGreaterThan(1)
+    for (const one of gone) {
+      let bytes = 0
+      for await (const chunk of reader.fetchPiece(one)) bytes += chunk.length
+      expect(bytes).toBe(one.endPosition - one.position)
+    }
+  })
+})
+
+describe('requests', () => {
+  it('are those of docs/archiving.md for a piece, a segment and a heartbeat', async () => {
+    const disk = new CrashFileSystem()
+    const log = await openTestLog(disk)
+    const store = countingStore(memoryStore())
+    const { shipper, stop } = ship(disk, await archiveOn(store), { intervalMs: 3_600_000 })
+    const spent = async (step: () => Promise<unknown>): Promise<Partial<StoreCounts>> => {
+      const before = { ...store.counts }
+      await step()
+      const { put, get, getRange, getStream, status, list } = store.counts
+      return {
+        ...{ put: put - before.put, status: status - before.status, list: list - before.list },
+        get: get + getRange + getStream - before.get - before.getRange - before.getStream,
+      }
+    }
+    await log.commit(payload(1))
+    await shipper.flush()
+    const piece = async (): Promise<void> => {
+      await log.commit(payload(log.nextLsn))
+      await shipper.flush()
+    }
+    expect(await spent(piece)).toEqual({ put: 1, get: 1, status: 2, list: 0 })
+    await stop()
+    await log.roll()
+    const again = ship(disk, await archiveOn(store), { intervalMs: 3_600_000 })
+    again.shipper.events$.subscribe((event) => {
+      if (event.type === 'segment.uploading') begun = { ...store.counts }
+    })
+    let begun = { ...store.counts }
+    await again.shipper.flushWhole()
+    await again.stop()
+    const { put, getStream, status, list, get } = store.counts
+    expect([put - begun.put, getStream - begun.getStream, status - begun.status]).toEqual([2, 1, 2])
+    expect([list - begun.list, get - begun.get]).toEqual([0, 0])
+    await log.close()
+  })
+
+  it('of an idle hour are sixty looks at the journal', async () => {
+    const disk = new CrashFileSystem()
+    const log = await openTestLog(disk)
+    const store = countingStore(memoryStore())
+    const archive = await archiveOn(store)
+    // An hour in which a minute lasts two milliseconds.
+    const { shipper, stop } = ship(disk, archive, { intervalMs: 3_600_000, heartbeatMs: 2 })
+    await shipper.flush()
+    const before = { ...store.counts }
+    while (store.counts.status < before.status + 60) await new Promise((resolve) => setTimeout(resolve, 1))
+    expect({ ...store.counts, status: before.status }).toEqual(before)
+    await stop()
+    await log.close()
+  })
+
+  it('of an archive that was taken over are noticed while idle', async () => {
+    const disk = new CrashFileSystem()
+    const log = await openTestLog(disk)
+    await log.commit(payload(1))
+    const store = memoryStore()
+    const older = ship(disk, await archiveOn(store), { name: 'older', heartbeatMs: 10, intervalMs: 3_600_000 })
+    await older.shipper.flush()
+    const newer = ship(disk, await archiveOn(store), { name: 'newer' })
+    await newer.shipper.flush()
+    await expect(older.shipper.done).rejects.toMatchObject({ code: 'ARCHIVE_FENCED' })
+    await newer.stop()
+    await log.close()
+  })
+})
