@@ -48,7 +48,11 @@ const HEARTBEAT_MS = 60_000
 /** @throws ARCHIVE_OPTION_INVALID, ARCHIVE_FOREIGN_ENVIRONMENT */
 export function completeShipperOptions(options: RunShipperOptions): ShipperSettings {
   const { logDirectory, archive, name, identity, intervalMs = 1000 } = options
-  const { retryMs = { first: 250, max: 30_000 }, fileSystem = nodeFileSystem, heartbeatMs = HEARTBEAT_MS } = options
+  const {
+    retryMs = { first: 250, max: 30_000 },
+    fileSystem = nodeFileSystem,
+    heartbeatMs = HEARTBEAT_MS,
+  } = options
   if (!/^[A-Za-z0-9][A-Za-z0-9_-]{0,63}$/.test(name)) throw invalid('name', name)
   if (!(intervalMs >= 10 && intervalMs <= 3_600_000)) throw invalid('intervalMs', intervalMs)
   if (!(heartbeatMs >= 1)) throw invalid('heartbeatMs', heartbeatMs)

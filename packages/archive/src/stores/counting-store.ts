@@ -24,8 +24,15 @@ export interface CountingStore extends ArchiveStore {
 /** Counts each call to a store and the bytes of content; an object store may need several requests for one listing or put. */
 export function countingStore(store: ArchiveStore): CountingStore {
   const counts: StoreCounts = {
-    ...{ put: 0, get: 0, getRange: 0, getStream: 0, status: 0, list: 0, delete: 0 },
-    ...{ putBytes: 0, getBytes: 0 },
+    put: 0,
+    get: 0,
+    getRange: 0,
+    getStream: 0,
+    status: 0,
+    list: 0,
+    delete: 0,
+    putBytes: 0,
+    getBytes: 0,
   }
   async function* counted<T extends Uint8Array>(
     stream: AsyncIterable<T>,
