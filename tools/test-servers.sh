@@ -1,5 +1,5 @@
 #!/usr/bin/env bash
-# Tests that need more than Node: Berkeley DB's own tools, mounted and full file systems, recorded system calls. Debian, as root.
+# Tests that need more than Node: Berkeley DB's own tools, mounted and full file systems, recorded system calls, Ceph's S3. Debian, as root.
 set -euo pipefail
 cd "$(dirname "$0")/.."
 
@@ -10,12 +10,15 @@ need() { # need COMMAND PACKAGE
     exit 1
   fi
   if [ -z "${updated:-}" ]; then apt-get update -qq; updated=1; fi
-  DEBIAN_FRONTEND=noninteractive apt-get install -y -qq "$2" >/dev/null
+  DEBIAN_FRONTEND=noninteractive apt-get install -y -qq --no-install-recommends "$2" >/dev/null
 }
 
 need db5.3_hotbackup db5.3-util
 need mount mount
 need mkfs.ext4 e2fsprogs
 need strace strace
+need ceph-mon ceph-mon
+need ceph-osd ceph-osd
+need radosgw radosgw
 
 exec npx -y pnpm@10 exec vitest run --project servers "$@"
