@@ -17,6 +17,14 @@ export type CheckpointEvent =
   | { readonly type: 'checkpoint.hashFailed'; readonly error: unknown }
   | { readonly type: 'log.pruned'; readonly names: readonly string[] }
   | { readonly type: 'log.pruneFailed'; readonly error: unknown }
+  /** The log comes near its limit because `archives` do not confirm; at the limit the policy acts. */
+  | {
+      readonly type: 'log.filling'
+      readonly logBytes: number
+      readonly logBytesMax: number
+      readonly logFullPolicy: 'stall' | 'release'
+      readonly archives: readonly string[]
+    }
   /** Commits wait: the log has reached its limit, and `archives` do not confirm, or somebody holds it. */
   | {
       readonly type: 'log.stalled'
@@ -27,4 +35,4 @@ export type CheckpointEvent =
     }
   | { readonly type: 'log.resumed'; readonly logBytes: number }
   /** These segments were removed though `archives` do not hold them: their history has a hole from now on. */
-  | { readonly type: 'log.dropped'; readonly names: readonly string[]; readonly archives: readonly string[] }
+  | { readonly type: 'log.released'; readonly names: readonly string[]; readonly archives: readonly string[] }

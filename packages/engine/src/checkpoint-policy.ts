@@ -11,11 +11,11 @@ export interface CheckpointPolicy {
   /** The log folder may grow to this; default 16 GiB; 0: without limit. */
   readonly logBytesMax: number
   /**
-   * What happens at that limit, when an archive does not confirm: `stall` lets commits wait until it does, `drop` removes
-   * segments that no archive has, and says so by an event. Segments under a live hold, and those needed to go on from the
+   * What happens at that limit, when an archive does not confirm: `stall` lets commits wait until it does, `release`
+   * removes segments that a late archive lacks, and says so by an event; either is announced at four fifths of the limit. Segments under a live hold, and those needed to go on from the
    * newest checkpoint, stay in any case.
    */
-  readonly logFullPolicy: 'stall' | 'drop'
+  readonly logFullPolicy: 'stall' | 'release'
 }
 
 const MIB = 1024 * 1024
@@ -38,7 +38,7 @@ export function completePolicy(given: Partial<CheckpointPolicy> = {}): Checkpoin
   for (const name of ['checkpointBytes', 'checkpointAgeMs', 'logBytesMax'] as const) {
     if (!Number.isSafeInteger(policy[name]) || policy[name] < 0) throw refused(name, policy[name])
   }
-  if (policy.logFullPolicy !== 'stall' && policy.logFullPolicy !== 'drop') {
+  if (policy.logFullPolicy !== 'stall' && policy.logFullPolicy !== 'release') {
     throw refused('logFullPolicy', policy.logFullPolicy)
   }
   return policy

@@ -15,6 +15,9 @@ export interface LogPrunerOptions {
   readonly onEvent: (event: CheckpointEvent) => void
 }
 
+/** The part of the log's limit at which its filling is announced. */
+const FILLING_SHARE = 0.8
+
 /**
  * Removes log segments that are below the checkpoint, confirmed by every configured archive and held by nobody; and acts
  * when the log reaches its limit all the same.
@@ -24,6 +27,7 @@ export class LogPruner {
   logBytes = 0
   readonly #options: LogPrunerOptions
   #oldestSegment = 0
+  #isAnnounced = false
   #gate: { readonly promise: Promise<void>; readonly open: () => void } | undefined
 
   constructor(options: LogPrunerOptions) {
@@ -64,16 +68,17 @@ export class LogPruner {
     const names = await log.removeSegmentsBelow(removableBelow(checkpoint, confirmations))
     if (names.length > 0) onEvent({ type: 'log.pruned', names })
     await this.measure()
+    const archives = archivesBehind(checkpoint, confirmations)
+    this.#announce(archives)
     if (!this.isOver) {
       this.#resume()
       return names
     }
-    const archives = archivesBehind(checkpoint, confirmations)
-    if (policy.logFullPolicy === 'drop' && archives.length > 0) {
-      const dropped = await log.removeSegmentsBelow(checkpoint.segmentNumber)
-      if (dropped.length > 0) onEvent({ type: 'log.dropped', names: dropped, archives })
+    if (policy.logFullPolicy === 'release' && archives.length > 0) {
+      const released = await log.removeSegmentsBelow(checkpoint.segmentNumber)
+      if (released.length > 0) onEvent({ type: 'log.released', names: released, archives })
       await this.measure()
-      return [...names, ...dropped]
+      return [...names, ...released]
     }
     if (policy.logFullPolicy === 'stall') await this.#stall(archives)
     return names
@@ -92,6 +97,17 @@ export class LogPruner {
     }
     this.logBytes = bytes
     this.#oldestSegment = oldest
+  }
+
+  /** Told once each time that the log comes near its limit: early enough to mend the archive before the policy acts. */
+  #announce(archives: readonly string[]): void {
+    const { onEvent, policy } = this.#options
+    const { logBytesMax, logFullPolicy } = policy
+    const isNear = logBytesMax > 0 && this.logBytes > logBytesMax * FILLING_SHARE && archives.length > 0
+    if (isNear && !this.#isAnnounced) {
+      onEvent({ type: 'log.filling', logBytes: this.logBytes, logBytesMax, logFullPolicy, archives })
+    }
+    this.#isAnnounced = isNear
   }
 
   async #stall(archives: readonly string[]): Promise<void> {

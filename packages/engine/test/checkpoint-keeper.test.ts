@@ -167,13 +167,47 @@ describe('the checkpoint keeper', () => {
     await kept.close()
   })
 
-  test('drops what no archive has at the limit, where that is the policy, and names it', async () => {
-    const kept = await Kept.open({ logBytesMax: 60_000, logFullPolicy: 'drop' })
+  test('tells once that the log comes near its limit, before the policy acts, and again the next time', async () => {
+    const kept = await Kept.open({ logBytesMax: 60_000, logFullPolicy: 'release' })
+    const { logDirectory } = kept.fixture.layout
+    const filling = (): number => kept.types().filter((type) => type === 'log.filling').length
+    const confirm = (segmentNumber: number): Promise<void> =>
+      writeConfirmation(logDirectory, 'offsite', { segmentNumber, lsn: 0, timeline: 1 })
+    await confirm(0)
+    // From here on the first segment is kept for the archive alone.
+    await kept.commit(5)
+    await kept.keeper.take()
+    const grow = async (bytes: number): Promise<void> => {
+      while (kept.keeper.status().logBytes < bytes) await kept.commit(1)
+      await kept.keeper.prune()
+    }
+    await grow(40_000)
+    expect(filling()).toBe(0)
+    await grow(50_000)
+    expect(filling()).toBe(1)
+    expect(kept.events.find(({ type }) => type === 'log.filling')).toMatchObject({
+      archives: ['offsite'],
+      logBytesMax: 60_000,
+      logFullPolicy: 'release',
+    })
+    await grow(54_000)
+    expect(filling()).toBe(1)
+    expect(kept.types()).not.toContain('log.released')
+    await confirm(9)
+    await kept.keeper.prune()
+    await confirm(0)
+    await kept.keeper.prune()
+    expect(filling()).toBe(2)
+    await kept.close()
+  })
+
+  test('releases what no archive has at the limit, where that is the policy, and names it', async () => {
+    const kept = await Kept.open({ logBytesMax: 60_000, logFullPolicy: 'release' })
     const { logDirectory } = kept.fixture.layout
     await writeConfirmation(logDirectory, 'offsite', { segmentNumber: 0, lsn: 0, timeline: 1 })
     await kept.commit(300)
-    await until(() => kept.types().includes('log.dropped'))
-    expect(kept.events.find(({ type }) => type === 'log.dropped')).toMatchObject({
+    await until(() => kept.types().includes('log.released'))
+    expect(kept.events.find(({ type }) => type === 'log.released')).toMatchObject({
       names: ['log.0000000001'],
       archives: ['offsite'],
     })
