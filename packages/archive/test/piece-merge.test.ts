@@ -1,6 +1,6 @@
 /*
  * Merging of pieces. Fault model: power fails at any operation of log, shipper or store while pieces are merged, or another
- * shipper takes the archive over before any request to the store. Held: every shipped record is in the catalogue's pieces at
+ * shipper takes the archive over before or after any put or removal of a piece. Held: every shipped record is in the catalogue's pieces at
  * each moment, and a restarted shipper leaves no covered piece over.
  */
 import { crashAt, FaultFileSystem } from '@timberline/wal/testing'
@@ -149,6 +149,44 @@ describe('merging', () => {
     await Promise.all(Array.from({ length: 24 }, worker))
     expect(crashes).toBeGreaterThan(count * 0.8)
   }, 120_000)
+
+  it('loses nothing to a shipper that takes over at any moment of it', async () => {
+    let fenced = 0
+    let isOver = false
+    for (let moment = 1; !isOver; moment++) {
+      const disk = new CrashFileSystem()
+      const plain = memoryStore()
+      let steps = 0
+      const step = async (): Promise<void> => {
+        if (++steps !== moment) return
+        const newer = ship(disk, await archiveOn(plain), { name: 'newer', intervalMs: 1000 })
+        await newer.shipper.flush()
+        await newer.stop()
+      }
+      const store: ArchiveStore = {
+        ...plain,
+        async put(name, content) {
+          if (!name.startsWith('piece/')) return plain.put(name, content)
+          await step()
+          const outcome = await plain.put(name, content)
+          await step()
+          return outcome
+        },
+        async delete(name) {
+          await step()
+          await plain.delete(name)
+        },
+      }
+      let shipped = 0
+      await story(disk, { store, shipped: (lsn) => (shipped = lsn) }).catch(() => fenced++)
+      isOver = steps < moment
+      const records = await archivedRecords(await archiveOn(plain))
+      expect(records.length).toBeGreaterThanOrEqual(shipped)
+      expect(records.every(({ lsn }, at) => lsn === at + 1)).toBe(true)
+      for await (const finding of verifyArchive(await archiveOn(plain))) expect(finding).toBeUndefined()
+    }
+    expect(fenced).toBeGreaterThan(15)
+  }, 60_000)
 
   it('lets a reader whose catalogue is older read on', async () => {
     const disk = new CrashFileSystem()
