@@ -141,13 +141,14 @@ describe('merging', () => {
       for await (const finding of verifyArchive(archive, { strays: true })) expect(finding).toBeUndefined()
       await log.close()
     }
-    // Most of each story is waiting, so many go side by side.
-    const moments = Array.from({ length: count }, (_, at) => at + 1)
+    // Most of each story is waiting, so many go side by side. Every third operation, to keep the default tests short: the same
+    // operations come again with each piece.
+    const moments = Array.from({ length: Math.ceil(count / 3) }, (_, at) => 3 * at + 1)
     const worker = async (): Promise<void> => {
       for (let one = moments.shift(); one !== undefined; one = moments.shift()) await crashed(one)
     }
     await Promise.all(Array.from({ length: 24 }, worker))
-    expect(crashes).toBeGreaterThan(count * 0.8)
+    expect(crashes).toBeGreaterThan((count / 3) * 0.8)
   }, 120_000)
 
   it('loses nothing to a shipper that takes over at any moment of it', async () => {
