@@ -1,5 +1,6 @@
 #!/usr/bin/env bash
-# Tests that need more than Node: Berkeley DB's own tools, mounted and full file systems, recorded system calls, Ceph's S3. Debian, as root.
+# Tests that need more than Node: Berkeley DB's own tools, mounted and full file systems, recorded system calls, Ceph's S3,
+# PostgreSQL. Debian, as root.
 set -euo pipefail
 cd "$(dirname "$0")/.."
 
@@ -20,5 +21,7 @@ need strace strace
 need ceph-mon ceph-mon
 need ceph-osd ceph-osd
 need radosgw radosgw
+# The package also makes a cluster of its own, main, which the tests leave alone.
+need /usr/lib/postgresql/15/bin/postgres postgresql-15
 
 exec npx -y pnpm@10 exec vitest run --project servers "$@"

@@ -19,7 +19,11 @@ const byKind = {
 /** What each exit code means; scripts may rely on it. */
 export const exitTable: readonly ExitRow[] = [
   { code: 0, meaning: 'done, and nothing found amiss' },
-  { code: 1, meaning: 'done, and something was found: damage by verify, a failed drill, a difference' },
+  {
+    code: 1,
+    meaning:
+      'done, and something was found: damage by verify, a failed drill, a difference; or not found: a file by archive get',
+  },
   { code: 2, meaning: 'the command line was not understood; nothing was done' },
   { code: byKind.corruption, meaning: 'corruption: stop; verify, then repair from the archive or restore' },
   { code: byKind.gap, meaning: 'gap: a needed piece of log or backup is missing; choose another target' },

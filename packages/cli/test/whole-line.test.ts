@@ -195,27 +195,6 @@ describe('archive', () => {
     }
     expect(await readdir(folder)).not.toContain('typo')
   })
-
-  test('other systems’ files go in and come out', async () => {
-    await writeFile(at('segment'), 'wal of another system')
-    const name = '000000010000000000000001'
-    expect(await outcome(['archive', 'push', '-a', at('files'), at('segment'), name])).toMatchObject({
-      outcome: 'created',
-    })
-    expect(await outcome(['archive', 'push', '-a', at('files'), at('segment'), name])).toMatchObject({
-      outcome: 'exists-same',
-    })
-    await writeFile(at('other'), 'something else')
-    expect(await timberline(['archive', 'push', '-a', at('files'), at('other'), name])).toMatchObject({
-      code: 7,
-    })
-    await outcome(['archive', 'get', '-a', at('files'), name, at('again')])
-    expect(await readFile(at('again'), 'utf8')).toBe('wal of another system')
-    expect(await timberline(['archive', 'get', '-a', at('files'), 'absent', at('absent')])).toMatchObject({
-      code: 4,
-    })
-    expect(await readdir(folder)).not.toContain('absent')
-  })
 })
 
 describe('looking in', () => {

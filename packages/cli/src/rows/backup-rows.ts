@@ -170,7 +170,10 @@ export const backupRows: readonly CommandRow[] = [
     summary: 'get a pushed file back, for use as another system’s restore_command',
     operands: '<name> <file>',
     options: [archiveOption],
-    notes: ['The file appears whole or not at all.'],
+    notes: [
+      'The file appears whole or not at all. When it is there already, the same content is fine and other content refused.',
+      'Exit code 1 says that the archive has no such file, and nothing else does.',
+    ],
     example: 'timberline archive get -a /backups/pg %f %p',
     load: async () => (await import('../commands/archive-file.ts')).archiveGetCommand,
   },
