@@ -7,7 +7,7 @@ import { openStore, storeConformance } from '@timberline/archive'
 import { afterAll, beforeAll, describe, expect, it, vi } from 'vitest'
 import { CephCluster, hasCeph } from './ceph-cluster.ts'
 
-describe.skipIf(!hasCeph())('the S3 store on Ceph', () => {
+describe.skipIf(!hasCeph())('the S3 store on Ceph (needs its Debian packages)', () => {
   let cluster: CephCluster
   let number = 0
   const openFresh = (bucket: string): ReturnType<typeof openStore> =>

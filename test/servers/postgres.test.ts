@@ -12,7 +12,7 @@ import { hasPostgres, PostgresCluster } from './postgres-cluster.ts'
 const BATCHES = 6
 const ARCHIVED_MS_MAX = 60_000
 
-describe.skipIf(!hasPostgres())('PostgreSQL 15', () => {
+describe.skipIf(!hasPostgres())('PostgreSQL 15 (needs its Debian package)', () => {
   let cluster: PostgresCluster
   let folder = ''
   /** Before and after what must not come back. */

@@ -12,8 +12,8 @@ export interface CheckpointPolicy {
   readonly logBytesMax: number
   /**
    * What happens at that limit, when an archive does not confirm: `stall` lets commits wait until it does, `release`
-   * removes segments that a late archive lacks, and says so by an event; either is announced at four fifths of the limit. Segments under a live hold, and those needed to go on from the
-   * newest checkpoint, stay in any case.
+   * removes segments that a late archive lacks, and says so by an event; either is announced at four fifths of the limit.
+   * Segments under a live hold, and those needed to go on from the newest checkpoint, stay in any case.
    */
   readonly logFullPolicy: 'stall' | 'release'
 }

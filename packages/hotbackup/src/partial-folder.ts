@@ -3,7 +3,8 @@
  * process; while an older backup is exchanged it is `<target>.old-<pid>`, whole, until the new one stands.
  *
  * A crash leaves one of: the old target and a partial folder; the old backup under its `.old-` name and a complete
- * partial folder; the new target and an old folder, which may be half removed. `settleLeftovers` brings each back to one whole backup or none.
+ * partial folder; the new target and an old folder, which may be half removed. `settleLeftovers` brings each back to one
+ * whole backup or none.
  */
 import { basename, dirname, join } from 'node:path'
 import { BACKUP_LABEL } from '@timberline/engine'
