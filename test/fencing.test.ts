@@ -12,6 +12,7 @@ import {
   openArchive,
   openStore,
   runShipper,
+  type Shipper,
   verifyArchive,
 } from '@timberline/archive'
 import { homeLayout, readHomeIdentity, TimberLevel } from '@timberline/engine'
@@ -45,29 +46,19 @@ async function write(home: string, prefix: string, count: number): Promise<void>
   await db.close()
 }
 
-async function shipping(
-  scene: Scene,
-  home: string,
-): Promise<{ archive: Archive; stop: AbortController } & ReturnType<typeof begun>> {
-  const archive = await openArchive(openStore(scene.url))
-  const stop = new AbortController()
-  return { archive, stop, ...begun(archive, home, { identity: await readHomeIdentity(home), stop }) }
+interface Shipping {
+  readonly archive: Archive
+  readonly shipper: Shipper
+  readonly stop: AbortController
 }
 
-function begun(
-  archive: Archive,
-  home: string,
-  run: { identity: Awaited<ReturnType<typeof readHomeIdentity>>; stop: AbortController },
-) {
+async function shipping(scene: Scene, home: string): Promise<Shipping> {
+  const archive = await openArchive(openStore(scene.url))
+  const identity = await readHomeIdentity(home)
+  const stop = new AbortController()
   const { logDirectory } = homeLayout(home)
-  const shipper = runShipper({
-    archive,
-    logDirectory,
-    name: 'a',
-    identity: run.identity,
-    signal: run.stop.signal,
-  })
-  return { shipper }
+  const shipper = runShipper({ archive, logDirectory, name: 'a', identity, signal: stop.signal })
+  return { archive, shipper, stop }
 }
 
 /** Ships all that a home has, once. */

@@ -21,7 +21,7 @@ import { nativeGzip } from './objects/native-gzip.ts'
 import type { ObjectSource } from './objects/object-codec.ts'
 import { ObjectShelf, type PutObjectOptions, type PutObjectResult } from './objects/object-shelf.ts'
 import { addBackup, type Fork, forkEvent, readBackup } from './catalogue/archive-entries.ts'
-import { continuousPieces, rangeOf } from './shipping/segment-content.ts'
+import { continuousPieces, isWithin, rangeOf } from './shipping/segment-content.ts'
 import { environmentIdSchema, timeSchema } from './catalogue/schemas.ts'
 
 /** Choices for working with an archive; none of them changes what is stored where. */
@@ -234,11 +234,6 @@ export class Archive {
   async [Symbol.asyncDispose](): Promise<void> {
     await this.close()
   }
-}
-
-function isWithin(piece: PieceRef, longer: PieceRef): boolean {
-  if (piece.segmentNumber !== longer.segmentNumber) return false
-  return longer.position <= piece.position && piece.endPosition <= longer.endPosition
 }
 
 const identitySchema = v.object({

@@ -1,6 +1,8 @@
 // Fault model: any request to the service may be refused, cut before it took effect, or take effect and lose its answer.
+import { Readable } from 'node:stream'
 import { afterAll, afterEach, beforeAll, describe, expect, it, vi } from 'vitest'
 import { openStore, storeConformance, verifyArchive } from '../src/index.ts'
+import { bodyChunks } from '../src/stores/s3-requests.ts'
 import { gather, S3_PUT_BYTES_MAX, uploadChunks } from '../src/stores/s3-upload.ts'
 import {
   appendRecords,
@@ -245,3 +247,11 @@ async function all<T>(items: AsyncIterable<T>): Promise<T[]> {
 async function* cutInto(content: Buffer, bytes: number): AsyncGenerator<Uint8Array> {
   for (let at = 0; at < content.length; at += bytes) yield content.subarray(at, at + bytes)
 }
+
+it.each([9, 11])(
+  'an answer of %i bytes that said 10 is refused, though its connection ended well',
+  async (length) => {
+    const stream = Readable.from([Buffer.alloc(length)], { objectMode: false })
+    await expect(all(bodyChunks({ bytes: 10, stream }))).rejects.toThrow('another length')
+  },
+)

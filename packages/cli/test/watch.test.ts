@@ -169,6 +169,8 @@ describe('figures', () => {
     expect(text).toContain('timberline_errors_total{archive="nas",code="ARCHIVE_STORE_FAILED"} 1')
     expect(text.endsWith('# EOF\n')).toBe(true)
     expect((await fetch(new URL('/other', watch.url))).status).toBe(404)
+    await watch.close()
+    await expect(fetch(watch.url ?? '')).rejects.toThrow('fetch failed')
   })
 
   test('are in the file whole, also at the end', async () => {

@@ -2,6 +2,7 @@
 // objects, and a few dozen merged. A piece belongs to the slot of its last commit, and slots nest; so merged pieces nest too,
 // whichever shipper made them, and rule 4 of FORMAT.md never drops one that reaches further than the one it prefers.
 import type { PieceRef } from '../catalogue/catalogue.ts'
+import { isWithin } from './segment-content.ts'
 
 /** Lengths of the slots of each level, longest first, in microseconds of commit time; each is a multiple of the next. */
 export const LEVEL_SLOTS_US: readonly number[] = [3_600_000_000, 300_000_000, 30_000_000]
@@ -32,12 +33,7 @@ export function coveredPieces(
   listed: readonly PieceRef[],
   counted: readonly PieceRef[],
 ): readonly PieceRef[] {
-  return listed.filter((piece) =>
-    counted.some(
-      (one) =>
-        one.name !== piece.name && one.position <= piece.position && piece.endPosition <= one.endPosition,
-    ),
-  )
+  return listed.filter((piece) => counted.some((one) => one.name !== piece.name && isWithin(piece, one)))
 }
 
 function finishedSlot(atUs: number, newestAtUs: number): string | undefined {

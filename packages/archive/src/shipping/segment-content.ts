@@ -2,6 +2,12 @@ import type { ByteSource } from '@timberline/wal'
 import type { PieceRef } from '../catalogue/catalogue.ts'
 import { archiveError } from '../errors.ts'
 
+/** Whether all bytes of a piece are in another one of the same timeline. */
+export function isWithin(piece: PieceRef, other: PieceRef): boolean {
+  if (piece.segmentNumber !== other.segmentNumber) return false
+  return other.position <= piece.position && piece.endPosition <= other.endPosition
+}
+
 /** The part of a stream between two positions. */
 export async function* rangeOf(
   content: AsyncIterable<Buffer>,

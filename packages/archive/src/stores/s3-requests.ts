@@ -6,6 +6,7 @@ import type { S3Address } from './s3-address.ts'
 import { isS3Missing } from './s3-failure.ts'
 import { type S3Upload, uploadChunks } from './s3-upload.ts'
 
+const CHUNK_BYTES = 1024 * 1024
 const CONNECT_MS_MAX = 10_000
 const IDLE_MS_MAX = 60_000
 
@@ -131,6 +132,19 @@ function bodyOf({ Body, ContentLength, ContentRange }: GetObjectCommandOutput): 
   }
   const position = Number(/^bytes (\d+)-/.exec(ContentRange ?? '')?.[1] ?? 0)
   return { bytes: ContentLength, position, stream: Body }
+}
+
+/** A body in chunks of at most 1 MiB. A connection that ends early is an error, not the end of the object. */
+export async function* bodyChunks({
+  bytes,
+  stream,
+}: Pick<S3Body, 'bytes' | 'stream'>): AsyncGenerator<Buffer> {
+  let count = 0
+  for await (const piece of stream as AsyncIterable<Buffer>) {
+    count += piece.length
+    for (let at = 0; at < piece.length; at += CHUNK_BYTES) yield piece.subarray(at, at + CHUNK_BYTES)
+  }
+  if (count !== bytes) throw new Error('the answer has another length than it said')
 }
 
 function ignored(): void {

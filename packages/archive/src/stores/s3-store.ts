@@ -13,10 +13,9 @@ import {
 import { archiveError } from '../errors.ts'
 import type { S3Address } from './s3-address.ts'
 import { asking, isS3Missing, s3Failure, s3StatusOf, type S3Site } from './s3-failure.ts'
-import { type S3Body, S3Requests } from './s3-requests.ts'
+import { bodyChunks, type S3Body, S3Requests } from './s3-requests.ts'
 import { gather, type S3Upload } from './s3-upload.ts'
 
-const CHUNK_BYTES = 1024 * 1024
 const PAGE_COUNT_MAX = 1000
 /** Begins with a dot, as no object's name does: listings pass over it. */
 const PROBE = '.probe'
@@ -68,7 +67,7 @@ export function s3Store(address: S3Address): ArchiveStore {
     async *getStream(name) {
       const body = await asking(site(name), () => requests.get(keyOf(name)))
       try {
-        for await (const chunk of chunks(body)) yield chunk
+        for await (const chunk of bodyChunks(body)) yield chunk
       } catch (error) {
         throw s3Failure(error, site(name))
       }
@@ -149,7 +148,7 @@ class Bucket {
         return false
       }
       let position = 0
-      for await (const chunk of chunks(body)) {
+      for await (const chunk of bodyChunks(body)) {
         if (!chunk.equals(await upload.read(position, chunk.length))) return false
         position += chunk.length
       }
@@ -195,16 +194,6 @@ function isOpen(status: number | undefined): boolean {
 
 async function whole(body: S3Body): Promise<Buffer> {
   const parts: Buffer[] = []
-  for await (const chunk of chunks(body)) parts.push(chunk)
+  for await (const chunk of bodyChunks(body)) parts.push(chunk)
   return Buffer.concat(parts)
-}
-
-/** A body in chunks of at most 1 MiB. A connection that ends early is an error, not the end of the object. */
-async function* chunks({ bytes, stream }: S3Body): AsyncGenerator<Buffer> {
-  let count = 0
-  for await (const piece of stream as AsyncIterable<Buffer>) {
-    count += piece.length
-    for (let at = 0; at < piece.length; at += CHUNK_BYTES) yield piece.subarray(at, at + CHUNK_BYTES)
-  }
-  if (count !== bytes) throw new Error('the answer ended early')
 }

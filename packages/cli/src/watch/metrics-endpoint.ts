@@ -38,9 +38,11 @@ export async function serveMetrics(metrics: ShipperMetrics, port: number): Promi
   return {
     url: `http://127.0.0.1:${String(bound)}/metrics`,
     close: async () => {
-      server.closeAllConnections()
+      if (!server.listening) return
+      const closed = once(server, 'close')
       server.close()
-      if (server.listening) await once(server, 'close')
+      server.closeAllConnections()
+      await closed
     },
   }
 }
