@@ -57,9 +57,8 @@ async function withoutCovered(
   const { survey, fold, listed } = found
   const { pieced } = survey
   if (pieced === undefined || listed[0]?.segmentNumber !== pieced.segmentNumber) return listed
-  // Only what was compared with the log may stand for others.
-  const held = fold.countedPieces(listed).filter((piece) => piece.endPosition <= pieced.endPosition)
-  const covered = new Set(coveredPieces(listed, held))
+  // Of this segment only what was compared with the log was adopted, and nothing else counts any more.
+  const covered = new Set(coveredPieces(listed, fold.countedPieces(listed)))
   await removePieces(shipment, [...covered])
   return listed.filter((piece) => !covered.has(piece))
 }
