@@ -13,7 +13,11 @@ import {
   type StoreCounts,
   verifyArchive,
 } from '../src/index.ts'
+import { pieceName } from '../src/catalogue/layout.ts'
 import { mergeableRuns } from '../src/shipping/piece-levels.ts'
+import { isWithin } from '../src/shipping/segment-content.ts'
+import type { Voyage } from '../src/shipping/ship-begin.ts'
+import { runsToMerge } from '../src/shipping/ship-merge.ts'
 import {
   archivedRecords,
   archiveOn,
@@ -91,7 +95,65 @@ describe('runs of pieces to merge', () => {
   })
 })
 
+/** The story of a process that dies between a merged piece and the removal of those in it. */
+async function untilRemoval(plain: ArchiveStore, disk: CrashFileSystem): Promise<void> {
+  const store: ArchiveStore = { ...plain, delete: () => Promise.reject(new Error('the process is gone')) }
+  await expect(story(disk, { store })).rejects.toThrow('the process is gone')
+}
+
 describe('merging', () => {
+  it('is decided by pieces that stand, not by one that is under way', () => {
+    const names = [0, 1, 2].map((at) => {
+      const place = { timeline: 1, segmentNumber: 1, position: at * 10, endPosition: at * 10 + 10, epoch: 1 }
+      return pieceName({
+        ...place,
+        firstLsn: at + 1,
+        lastLsn: at + 1,
+        lastCommittedAtUs: BEGIN_US + at * 40_000_000,
+      })
+    })
+    const fold = { countedPieces: (pieces: readonly PieceRef[]) => pieces }
+    const run = (names: readonly string[], standing: number): number => {
+      const parts = {
+        backlog: { piecedPosition: () => standing },
+        pieces: new Map([[1, names.map((name) => ({ name }))]]),
+        shipment: { archive: { journal: { fold } } },
+      }
+      return runsToMerge(parts as unknown as Voyage, 1).flat().length
+    }
+    const [first = '', second = '', third = ''] = names
+    const near = second.replace(String(BEGIN_US + 40_000_000), String(BEGIN_US + 1))
+    expect(run([first, near, third], 30)).toBe(2)
+    // The third piece, whose slot ends that of the others, is under way.
+    expect(run([first, near, third], 20)).toBe(0)
+  })
+
+  it('removes nothing for a longer piece that is damaged', async () => {
+    const plain = memoryStore()
+    const disk = new CrashFileSystem()
+    await untilRemoval(plain, disk)
+    const archive = await archiveOn(plain)
+    const before = await archive.listPieces()
+    const longest = before.reduce((a, b) => (b.endPosition - b.position > a.endPosition - a.position ? b : a))
+    const inside = before.filter((one) => one.name !== longest.name && isWithin(one, longest))
+    expect(inside.length).toBeGreaterThan(1)
+    const bytes = await plain.get(longest.name)
+    bytes.writeUInt8(bytes.readUInt8(80) ^ 1, 80)
+    await plain.delete(longest.name)
+    await plain.put(longest.name, bytes)
+    const removed: string[] = []
+    const watched: ArchiveStore = {
+      ...plain,
+      put: (name, content) =>
+        name.startsWith('piece/') ? Promise.reject(new Error('no more room')) : plain.put(name, content),
+      delete: async (name) => void removed.push(name),
+    }
+    const { shipper, stop } = ship(disk, await archiveOn(watched), { intervalMs: 1000 })
+    await shipper.flush().catch(() => undefined)
+    await stop().catch(() => undefined)
+    expect(removed).toEqual([])
+  })
+
   it('holds every record at each moment of a merge, and leaves nothing over after a crash', async () => {
     const plain = memoryStore()
     let heldLsn = 0
@@ -153,11 +215,13 @@ describe('merging', () => {
 
   it('loses nothing to a shipper that takes over at any moment of it', async () => {
     let fenced = 0
+    const removedLate: string[] = []
     let isOver = false
     for (let moment = 1; !isOver; moment++) {
       const disk = new CrashFileSystem()
       const plain = memoryStore()
       let steps = 0
+      let isTakenAtPut = false
       const step = async (): Promise<void> => {
         if (++steps !== moment) return
         const newer = ship(disk, await archiveOn(plain), { name: 'newer', intervalMs: 1000 })
@@ -171,9 +235,12 @@ describe('merging', () => {
           await step()
           const outcome = await plain.put(name, content)
           await step()
+          isTakenAtPut ||= steps >= moment
           return outcome
         },
         async delete(name) {
+          // An owner that lost the archive before its longer piece counted removes nothing for it.
+          if (isTakenAtPut) removedLate.push(name)
           await step()
           await plain.delete(name)
         },
@@ -186,6 +253,7 @@ describe('merging', () => {
       expect(records.every(({ lsn }, at) => lsn === at + 1)).toBe(true)
       for await (const finding of verifyArchive(await archiveOn(plain))) expect(finding).toBeUndefined()
     }
+    expect(removedLate).toEqual([])
     expect(fenced).toBeGreaterThan(15)
   }, 60_000)
 

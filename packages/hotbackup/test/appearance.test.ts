@@ -123,11 +123,14 @@ it('an older backup whose removal was cut off anywhere is never taken for one ag
   const counting = new Stepwise(await diskWith('old'))
   await makeSet('new', counting)
   let halves = 0
-  for (let index = 1; index <= counting.operations.length; index += 1) {
+  const moments = Array.from({ length: counting.operations.length }, (_, at) => at + 1)
+  for (const [index, seed] of moments.flatMap((at) =>
+    [1, 2, 3, 4].map((drawn) => [at, 4 * at + drawn] as const),
+  )) {
     const disk = await diskWith('old')
     await makeSet('new', new Stepwise(disk, crashAt(index))).catch(() => undefined)
-    // The process is gone, the disk is as it left it, and the user has moved the backup that stands away.
-    const found = disk.crash(1)
+    // The power is gone, the disk kept what it kept, and the user has moved the backup that stands away.
+    const found = disk.crash(seed)
     const label = await standing(found)
     if (label !== undefined) await found.removeTree(target)
     const left = await found.list('/backups')
