@@ -9,7 +9,7 @@ import { outcome, timberline } from './terminal.ts'
 
 function facts(timeline: number, parent?: number): TimelineFacts {
   const fork = parent === undefined ? {} : { parent, forkLsn: 5 }
-  return { timeline, ...fork, begunAtUs: 0, backupCount: 0, isWritten: false }
+  return { timeline, ...fork, begunAtUs: 0, backupCount: 0, isShippedLast: false }
 }
 
 function shape(timelines: readonly TimelineFacts[]): readonly string[] {
@@ -49,12 +49,12 @@ test('an abandoned line is shown, and reached by its number; what no line has is
 
   const { out } = await timberline(['timeline', ...archive])
   expect(out).toMatch(
-    /^timeline 1: .* 1 backup\n {2}timeline 2 \(being written\): .*left timeline 1 after LSN 6; .* 1 backup\n$/,
+    /^timeline 1: .* 1 backup\n {2}timeline 2 \(shipped last\): .*left timeline 1 after LSN 6; .* 1 backup\n$/,
   )
   const { timelines } = await outcome(['timeline', ...archive])
   expect(timelines).toMatchObject([
-    { timeline: 1, isWritten: false },
-    { timeline: 2, parent: 1, forkLsn: 6, isWritten: true },
+    { timeline: 1, isShippedLast: false },
+    { timeline: 2, parent: 1, forkLsn: 6, isShippedLast: true },
   ])
   await outcome(['recover', '--from', at('archive'), '-h', at('third'), '--timeline', '1'])
   const dump = (await timberline(['dump', '-h', at('third')])).out

@@ -13,8 +13,8 @@ export interface TimelineFacts {
   readonly firstLsn?: number | undefined
   readonly lastLsn?: number | undefined
   readonly backupCount: number
-  /** The shipper that owns the archive writes this one. */
-  readonly isWritten: boolean
+  /** The newest shipper shipped this one; whether it still runs, an archive cannot tell. */
+  readonly isShippedLast: boolean
 }
 
 /** `timeline`: the tree of histories in an archive. */
@@ -46,7 +46,7 @@ function factsOf(info: TimelineInfo, { segments, pieces, backups, owner }: Catal
       held.length === 0 ? undefined : held.reduce((least, part) => Math.min(least, part.firstLsn), Infinity),
     lastLsn: held.length === 0 ? undefined : held.reduce((most, part) => Math.max(most, part.lastLsn), 0),
     backupCount: backups.filter((backup) => backup.timeline === timeline).length,
-    isWritten: owner?.timeline === timeline,
+    isShippedLast: owner?.timeline === timeline,
   }
 }
 
@@ -70,11 +70,11 @@ export function treeOf(timelines: readonly TimelineFacts[]): readonly string[] {
 }
 
 function lineOf(facts: TimelineFacts): string {
-  const { timeline, parent, forkLsn, begunAtUs, firstLsn, lastLsn, backupCount, isWritten } = facts
+  const { timeline, parent, forkLsn, begunAtUs, firstLsn, lastLsn, backupCount, isShippedLast } = facts
   const from =
     parent === undefined ? '' : `, left timeline ${String(parent)} after LSN ${String(forkLsn ?? 0)}`
   const held = firstLsn === undefined ? 'no log' : `log of LSN ${String(firstLsn)} to ${String(lastLsn)}`
   const backups = `${String(backupCount)} ${backupCount === 1 ? 'backup' : 'backups'}`
-  const written = isWritten ? ' (being written)' : ''
-  return `timeline ${String(timeline)}${written}: begun ${formatInstant(begunAtUs)}${from}; ${held}, ${backups}`
+  const shipped = isShippedLast ? ' (shipped last)' : ''
+  return `timeline ${String(timeline)}${shipped}: begun ${formatInstant(begunAtUs)}${from}; ${held}, ${backups}`
 }
