@@ -25,6 +25,8 @@ import {
   journalName,
   parseJournalName,
   parsePieceName,
+  parseSegmentObjectName,
+  segmentObjectName,
   pieceName,
 } from '../../packages/archive/src/catalogue/layout.ts'
 import { decodeObject, encodeObject } from '../../packages/archive/src/objects/object-codec.ts'
@@ -120,8 +122,31 @@ const EVENTS: readonly CatalogueEvent[] = [
   { type: 'mark.noted', epoch: 1, mark: { timeline: 1, name: 'soon', lsn: 25, committedAtUs: TIME_US + 25 } },
   { type: 'owner.adopted', epoch: 1, segmentNumber: 3, endPosition: 0 },
   { type: 'timeline.begun', timeline: 2, parent: 1, forkLsn: 15 },
-  { type: 'segment.removed', timeline: 1, segmentNumber: 1 },
-  { type: 'backup.removed', label: 'full-0' },
+  { type: 'promise.made', promise: { instantsUs: 1000, bases: [{ everyUs: 10, spanUs: 100 }] } },
+  {
+    type: 'retention.decided',
+    decision: {
+      backups: ['full-1'],
+      segments: [{ timeline: 1, fromSegment: 1, throughSegment: 1 }],
+      timelines: [2],
+    },
+  },
+  { type: 'retention.finished', throughSequence: 10 },
+  {
+    type: 'recovery.proved',
+    proof: {
+      timeline: 1,
+      lsn: 20,
+      committedAtUs: TIME_US + 20,
+      provedAtUs: TIME_US + 30,
+      totalUs: 12_500,
+      restoreUs: 5000,
+      replayUs: 2500,
+      baseBytes: 500,
+      logBytes: 4096,
+      records: 12,
+    },
+  },
 ]
 
 const TARGETS: readonly Target[] = [
@@ -316,6 +341,16 @@ export const archiveDecoders: readonly Decoder[] = [
     seeds: () => [Buffer.from(pieceName(PIECE))],
     decode: (input) => orRefused(parsePieceName({ name: input.toString(), bytes: 10 })),
     encode: (value: typeof PIECE) => Buffer.from(pieceName(value)),
+  },
+  {
+    name: 'segment-object-name',
+    covers: ['archive/catalogue/layout.ts#parseSegmentObjectName'],
+    codes: [],
+    shape: 'text',
+    seeds: () => [
+      Buffer.from(segmentObjectName({ timeline: 1, segmentNumber: 17, sha256: 'ab'.repeat(32) })),
+    ],
+    decode: (input) => orRefused(parseSegmentObjectName(input.toString())),
   },
   {
     name: 'journal-name',

@@ -2,7 +2,7 @@ import { listSegments, nodeFileSystem, readLog, type FileSystem, type SegmentSum
 import type { Archive } from './archive.ts'
 import type { Catalogue, OwnerRef, PieceRef, SegmentRef } from './catalogue/catalogue.ts'
 import { archiveError } from './errors.ts'
-import { segmentObjectPrefix, segmentTimelinePrefix } from './catalogue/layout.ts'
+import { parseSegmentObjectName, segmentObjectPrefix, segmentTimelinePrefix } from './catalogue/layout.ts'
 import { holesBetween, type LsnRun, uncovered, uniteRuns } from './catalogue/lsn-runs.ts'
 
 /**
@@ -131,8 +131,8 @@ async function uploadedSegments(archive: Archive, scene: Scene): Promise<Readonl
   if (waiting === undefined) return uploaded
   const startAfter = segmentObjectPrefix(scene.timeline, waiting.header.segmentNumber)
   for await (const { name } of archive.store.list(segmentTimelinePrefix(scene.timeline), { startAfter })) {
-    const number = /\/(\d{10})-[0-9a-f]{16}$/.exec(name)?.[1]
-    if (number !== undefined) uploaded.add(Number(number))
+    const number = parseSegmentObjectName(name)
+    if (number !== undefined) uploaded.add(number)
   }
   return uploaded
 }

@@ -21,6 +21,8 @@ export type ArchiveErrorCode =
   | 'ARCHIVE_BACKUP_EXISTS'
   | 'ARCHIVE_BACKUP_UNKNOWN'
   | 'ARCHIVE_UPLOAD_DAMAGED'
+  | 'ARCHIVE_PROMISE_MISSING'
+  | 'ARCHIVE_PROMISE_BROKEN'
   | 'ARCHIVE_STORE_FAILED'
   | 'ARCHIVE_STORE_UNSAFE'
   | 'ARCHIVE_LOG_MISSING'
@@ -103,6 +105,16 @@ export const archiveError: ErrorMaker = errorsFrom<ArchiveErrorCode>({
   ARCHIVE_BACKUP_UNKNOWN: { kind: 'invalid', hint: 'List the backups of the archive.' },
   // What the store gave back after an upload is not what was uploaded; the object was not entered in the catalogue.
   ARCHIVE_UPLOAD_DAMAGED: { kind: 'corruption', hint: 'Check the storage device or the path to it.' },
+  // Retention was asked to let things go, and nobody said what is to be kept.
+  ARCHIVE_PROMISE_MISSING: {
+    kind: 'invalid',
+    hint: 'Say what to keep: `timberline archive promise --instants 7d --bases 1w/8w`.',
+  },
+  // What was asked would make something unreachable that the archive promises.
+  ARCHIVE_PROMISE_BROKEN: {
+    kind: 'conflict',
+    hint: 'Nothing was let go. Keep more, or add --force to break the promise knowingly.',
+  },
   // The store refused or could not be reached; the cause says why.
   ARCHIVE_STORE_FAILED: {
     kind: 'unavailable',

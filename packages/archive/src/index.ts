@@ -41,6 +41,15 @@ export type { ShipperEvent, ShipperWork } from './shipping/events.ts'
 export { runShipper, Shipper } from './shipping/shipper.ts'
 export type { RunShipperOptions, ShippedIdentity } from './shipping/shipper-options.ts'
 export type { ShipperStatus } from './shipping/shipper-gauge.ts'
+export { decideRetention, finishRetention } from './retention.ts'
+export type { RetentionOutcome, UndeletedObject } from './retention.ts'
+export type {
+  PromisedBases,
+  RecoveryProof,
+  RetentionDecision,
+  RetentionPromise,
+  SegmentRange,
+} from './catalogue/retention-record.ts'
 export { archiveStatus } from './archive-status.ts'
 export type { ArchiveStatus, ArchiveStatusOptions, SegmentState, SegmentStatus } from './archive-status.ts'
 export type { LsnRun } from './catalogue/lsn-runs.ts'

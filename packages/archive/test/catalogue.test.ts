@@ -363,7 +363,15 @@ describe('the fold', () => {
       fc
         .tuple(fc.nat(4), fc.nat(3))
         .map(([n, epoch]): CatalogueEvent => ({ type: 'segment.archived', epoch, segment: segment(n + 1) })),
-      fc.nat(4).map((n): CatalogueEvent => ({ type: 'backup.removed', label: String(n) })),
+      fc.nat(4).map((n): CatalogueEvent => ({
+        type: 'retention.decided',
+        decision: {
+          backups: n === 0 ? ['full'] : [],
+          segments: [{ timeline: 1, fromSegment: n, throughSegment: n + 1 }],
+          timelines: n === 4 ? [2] : [],
+        },
+      })),
+      fc.nat(4).map((n): CatalogueEvent => ({ type: 'retention.finished', throughSequence: n })),
     )
     fc.assert(
       fc.property(fc.array(event), (events) => {

@@ -4,6 +4,14 @@ import type { BackupRef, MarkRef, SegmentRef } from './catalogue.ts'
 import { decodeCheckedJson, encodeCheckedJson } from '../objects/checked-json.ts'
 import { archiveError } from '../errors.ts'
 import {
+  decisionSchema,
+  promiseSchema,
+  proofSchema,
+  type RecoveryProof,
+  type RetentionDecision,
+  type RetentionPromise,
+} from './retention-record.ts'
+import {
   byteCountSchema,
   environmentIdSchema,
   epochSchema,
@@ -58,11 +66,6 @@ const eventSchema = v.variant('type', [
     }),
   }),
   v.object({
-    type: v.literal('segment.removed'),
-    timeline: timelineSchema,
-    segmentNumber: segmentNumberSchema,
-  }),
-  v.object({
     type: v.literal('mark.noted'),
     epoch: epochSchema,
     mark: v.object({ timeline: timelineSchema, name: markName, lsn: lsnSchema, committedAtUs: timeSchema }),
@@ -83,7 +86,13 @@ const eventSchema = v.variant('type', [
       manifestSha256: sha256Schema,
     }),
   }),
-  v.object({ type: v.literal('backup.removed'), label }),
+  v.object({ type: v.literal('promise.made'), promise: promiseSchema }),
+  v.object({ type: v.literal('retention.decided'), decision: decisionSchema }),
+  v.object({
+    type: v.literal('retention.finished'),
+    throughSequence: v.pipe(v.number(), v.safeInteger(), v.minValue(1)),
+  }),
+  v.object({ type: v.literal('recovery.proved'), proof: proofSchema }),
 ])
 
 const entrySchema = v.object({
@@ -117,10 +126,12 @@ export type CatalogueEvent =
       readonly endPosition: number
     }
   | { readonly type: 'segment.archived'; readonly epoch: number; readonly segment: SegmentRef }
-  | { readonly type: 'segment.removed'; readonly timeline: number; readonly segmentNumber: number }
   | { readonly type: 'mark.noted'; readonly epoch: number; readonly mark: MarkRef }
   | { readonly type: 'backup.added'; readonly backup: BackupRef }
-  | { readonly type: 'backup.removed'; readonly label: string }
+  | { readonly type: 'promise.made'; readonly promise: RetentionPromise }
+  | { readonly type: 'retention.decided'; readonly decision: RetentionDecision }
+  | { readonly type: 'retention.finished'; readonly throughSequence: number }
+  | { readonly type: 'recovery.proved'; readonly proof: RecoveryProof }
 
 /** One object of the journal. */
 export interface JournalEntry {

@@ -11,6 +11,8 @@ import type {
 } from './catalogue.ts'
 import type { CatalogueEvent, JournalEntry } from './catalogue-event.ts'
 import { archiveError } from '../errors.ts'
+import type { RecoveryProof, RetentionDecision, RetentionPromise, SegmentRange } from './retention-record.ts'
+import { Retired } from './retired.ts'
 
 /** The state that events fold into; kept apart from pieces, which are listed and not told by events. */
 export class CatalogueFold {
@@ -20,6 +22,9 @@ export class CatalogueFold {
   readonly #backups = new Map<string, BackupRef>()
   readonly #marks: MarkRef[] = []
   readonly #owners: OwnerRef[] = []
+  readonly #retired = new Retired()
+  #promise: RetentionPromise | undefined
+  #proof: RecoveryProof | undefined
 
   /** The last event folded. */
   get sequence(): number {
@@ -53,6 +58,11 @@ export class CatalogueFold {
     return this.#backups.get(label)
   }
 
+  /** What retention has let go. */
+  get retired(): Pick<Retired, 'hasSegment' | 'newestSegment' | 'unfinished'> {
+    return this.#retired
+  }
+
   hasMark(mark: MarkRef): boolean {
     return this.#marks.some((known) => known.timeline === mark.timeline && known.lsn === mark.lsn)
   }
@@ -64,6 +74,7 @@ export class CatalogueFold {
         return this.#timelines.has(event.timeline) ? 'a timeline began twice' : undefined
       case 'owner.claimed':
         if (!this.#timelines.has(event.timeline)) return 'a claim on an unknown timeline'
+        if (this.#retired.hasTimeline(event.timeline)) return 'a claim on a timeline that retention let go'
         return event.epoch === (this.owner?.epoch ?? 0) + 1 ? undefined : 'an owner took no new epoch'
       case 'owner.adopted':
       case 'mark.noted':
@@ -72,9 +83,17 @@ export class CatalogueFold {
         if (this.isFenced(event)) return 'an owner that lost the archive went on'
         return this.#segmentProblem(event.segment)
       case 'backup.added':
-        return this.#backups.has(event.backup.label) ? 'a backup was added twice' : undefined
-      case 'segment.removed':
-      case 'backup.removed':
+        return this.#backups.has(event.backup.label) || this.#retired.hasBackup(event.backup.label)
+          ? 'a backup was added twice'
+          : undefined
+      case 'retention.decided':
+        return this.#decisionProblem(event.decision)
+      case 'retention.finished':
+        return event.throughSequence <= this.#sequence
+          ? undefined
+          : 'retention finished what is still to come'
+      case 'promise.made':
+      case 'recovery.proved':
         return undefined
     }
   }
@@ -109,17 +128,23 @@ export class CatalogueFold {
       case 'segment.archived':
         this.#segments.set(keyOf(event.segment.timeline, event.segment.segmentNumber), event.segment)
         break
-      case 'segment.removed':
-        this.#segments.delete(keyOf(event.timeline, event.segmentNumber))
-        break
       case 'mark.noted':
         this.#marks.push(event.mark)
         break
       case 'backup.added':
         this.#backups.set(event.backup.label, event.backup)
         break
-      case 'backup.removed':
-        this.#backups.delete(event.label)
+      case 'promise.made':
+        this.#promise = event.promise
+        break
+      case 'retention.decided':
+        this.#letGo(event.decision, sequence)
+        break
+      case 'retention.finished':
+        this.#retired.finish(event.throughSequence)
+        break
+      case 'recovery.proved':
+        this.#proof = event.proof
         break
     }
     this.#sequence = sequence
@@ -129,7 +154,9 @@ export class CatalogueFold {
   catalogue(identity: ArchiveIdentity, listed: readonly PieceRef[]): Catalogue {
     const segments = [...this.#segments.values()].toSorted(bySegment)
     const pieces = this.countedPieces(listed).filter(
-      (piece) => this.segment(piece.timeline, piece.segmentNumber) === undefined,
+      ({ timeline, segmentNumber }) =>
+        this.segment(timeline, segmentNumber) === undefined &&
+        !this.#retired.hasSegment(timeline, segmentNumber),
     )
     return {
       identity,
@@ -140,6 +167,9 @@ export class CatalogueFold {
       backups: [...this.#backups.values()].toSorted((a, b) => (a.label < b.label ? -1 : 1)),
       marks: this.#reachableMarks(segments, pieces),
       ...(this.owner === undefined ? {} : { owner: this.owner }),
+      ...(this.#promise === undefined ? {} : { promise: this.#promise }),
+      ...(this.#proof === undefined ? {} : { proof: this.#proof }),
+      ...(this.#retired.timelines.length === 0 ? {} : { retiredTimelines: this.#retired.timelines }),
     }
   }
 
@@ -173,8 +203,34 @@ export class CatalogueFold {
     }
   }
 
+  #letGo(decision: RetentionDecision, sequence: number): void {
+    this.#retired.decide(decision, sequence)
+    for (const label of decision.backups) this.#backups.delete(label)
+    for (const [key, { timeline, segmentNumber }] of this.#segments) {
+      if (this.#retired.hasSegment(timeline, segmentNumber)) this.#segments.delete(key)
+    }
+  }
+
+  /** Nobody may let go what the shipper at work builds on. */
+  #decisionProblem({ backups, segments, timelines }: RetentionDecision): string | undefined {
+    if (backups.some((label) => !this.#backups.has(label))) return 'retention let an unknown backup go'
+    if (timelines.some((timeline) => !this.#timelines.has(timeline))) {
+      return 'retention let an unknown timeline go'
+    }
+    if (this.owner !== undefined && timelines.includes(this.owner.timeline)) {
+      return 'retention let the timeline go that is shipped'
+    }
+    const isArchived = ({ timeline, fromSegment, throughSegment }: SegmentRange): boolean =>
+      this.segment(timeline, fromSegment) !== undefined &&
+      this.segment(timeline, throughSegment) !== undefined
+    return segments.every(isArchived) ? undefined : 'retention let a segment go that is not archived'
+  }
+
   #segmentProblem(segment: SegmentRef): string | undefined {
     if (!this.#timelines.has(segment.timeline)) return 'a segment of an unknown timeline'
+    if (this.#retired.hasSegment(segment.timeline, segment.segmentNumber)) {
+      return 'a segment came back that retention let go'
+    }
     const known = this.segment(segment.timeline, segment.segmentNumber)
     return known === undefined || known.sha256 === segment.sha256 ? undefined : 'a segment has two contents'
   }

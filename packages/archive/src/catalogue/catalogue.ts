@@ -1,3 +1,5 @@
+import type { RecoveryProof, RetentionPromise } from './retention-record.ts'
+
 /** Who an archive belongs to. */
 export interface ArchiveIdentity {
   readonly format: 1
@@ -110,4 +112,10 @@ export interface Catalogue {
   readonly marks: readonly MarkRef[]
   /** The shipper that may archive; absent when none ever did. */
   readonly owner?: OwnerRef | undefined
+  /** What retention keeps; absent when nothing was promised. */
+  readonly promise?: RetentionPromise | undefined
+  /** The newest rehearsed recovery; absent when none was told of. */
+  readonly proof?: RecoveryProof | undefined
+  /** Timelines that retention let go as a whole, ascending; they remain as parents of others. */
+  readonly retiredTimelines?: readonly number[] | undefined
 }

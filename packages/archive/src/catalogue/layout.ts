@@ -40,6 +40,12 @@ export function segmentObjectPrefix(timeline: number, segmentNumber: number): st
   return `${segmentTimelinePrefix(timeline)}${pad(segmentNumber, WIDTHS.segment)}-`
 }
 
+/** The segment number in the name of a segment's object; `undefined` for any other name. */
+export function parseSegmentObjectName(name: string): number | undefined {
+  const digits = /^segment\/\d{8}\/(\d{10})-/.exec(name)?.[1]
+  return digits === undefined ? undefined : Number(digits)
+}
+
 /** What the names of all pieces begin with, or of those of one timeline. */
 export function piecePrefix(timeline?: number): string {
   return timeline === undefined ? PIECE_PREFIX : `${PIECE_PREFIX}${pad(timeline, WIDTHS.timeline)}/`

@@ -66,19 +66,30 @@ export async function surveyShipment(shipment: Shipment, compared: Set<string>):
   compareSegments(local, archived)
   const counted = fold.countedPieces(listed).filter((piece) => !archived.has(piece.segmentNumber))
   const pieced = await comparePieces(shipment, { local, counted, compared })
-  return { ...placeOf(local, archived, counted), pieced, pieces: bySegment(listed) }
+  const { timeline } = identity
+  const held: Held = {
+    hasSegment: (number) => archived.has(number) || fold.retired.hasSegment(timeline, number),
+    numbers: [...archived.keys(), fold.retired.newestSegment(timeline)],
+  }
+  return { ...placeOf(local, held, counted), pieced, pieces: bySegment(listed) }
+}
+
+/** Segments that need no shipping: archived, or archived once and let go by retention. */
+interface Held {
+  hasSegment(segmentNumber: number): boolean
+  readonly numbers: readonly number[]
 }
 
 function placeOf(
   local: readonly SegmentSummary[],
-  archived: ReadonlyMap<number, SegmentRef>,
+  held: Held,
   counted: readonly PieceRef[],
 ): Pick<Survey, 'nextSegment' | 'nextLsnBefore' | 'archivedSegment' | 'lost'> {
-  const next = local.find((segment) => !archived.has(segment.header.segmentNumber))
+  const next = local.find((segment) => !held.hasSegment(segment.header.segmentNumber))
   const last = local.at(-1)
   const nextSegment = next?.header.segmentNumber ?? (last?.header.segmentNumber ?? 0) + 1
   const nextLsnBefore = next === undefined ? (last?.lastLsn ?? 0) : next.firstLsn - 1
-  const numbers = [...archived.keys()].filter((number) => number < nextSegment)
+  const numbers = held.numbers.filter((number) => number < nextSegment)
   const archivedSegment = Math.max(0, ...numbers)
   const pieced = counted.map((piece) => piece.segmentNumber).filter((number) => number < nextSegment)
   const known = Math.max(archivedSegment, ...pieced)

@@ -1,0 +1,98 @@
+// Lets objects go, in three steps that may each be the last one before a crash: the decision is one event, after which no
+// catalogue names the objects; then they are deleted; then an event says so. Whoever comes next deletes what is left.
+import { TimberlineError } from '@timberline/wal'
+import type { Archive } from './archive.ts'
+import type { Catalogue } from './catalogue/catalogue.ts'
+import type { CatalogueFold } from './catalogue/catalogue-fold.ts'
+import {
+  BACKUP_PREFIX,
+  parsePieceName,
+  parseSegmentObjectName,
+  piecePrefix,
+  segmentTimelinePrefix,
+} from './catalogue/layout.ts'
+import type { RetentionDecision } from './catalogue/retention-record.ts'
+
+/** An object that the store would not delete. */
+export interface UndeletedObject {
+  readonly name: string
+  readonly error: TimberlineError
+}
+
+/** What `finishRetention` did. */
+export interface RetentionOutcome {
+  readonly deleted: number
+  /** As stored. */
+  readonly deletedBytes: number
+  /** Locked or refused: in no catalogue any more, and tried again by the next call. */
+  readonly undeleted: readonly UndeletedObject[]
+}
+
+/**
+ * Enters a decision in the journal. `decide` sees the newest state, and is asked again when somebody was faster: a backup,
+ * timeline or owner that came meanwhile is never overlooked. `undefined` decides nothing.
+ *
+ * @throws ARCHIVE_CONFLICT when it lets go what is not there, or the timeline that is shipped
+ */
+export async function decideRetention(
+  archive: Archive,
+  decide: (catalogue: Catalogue) => RetentionDecision | undefined,
+): Promise<void> {
+  // Pieces before events: as in `catalogue`.
+  const listed = await archive.listPieces()
+  await archive.journal.append((fold) => {
+    const decision = decide(fold.catalogue(archive.identity, listed))
+    return decision === undefined ? undefined : { type: 'retention.decided', decision }
+  })
+}
+
+/** Deletes what was decided, also by a process that died meanwhile. An object that the store keeps does not stop the others. */
+export async function finishRetention(archive: Archive): Promise<RetentionOutcome> {
+  const fold = await archive.journal.refresh()
+  const { unfinished } = fold.retired
+  const throughSequence = fold.sequence
+  let deleted = 0
+  let deletedBytes = 0
+  const undeleted: UndeletedObject[] = []
+  for await (const { name, bytes } of retiredObjects(archive, fold)) {
+    try {
+      await archive.store.delete(name)
+      deleted++
+      deletedBytes += bytes
+    } catch (error) {
+      if (!(error instanceof TimberlineError) || error.kind !== 'unavailable') throw error
+      undeleted.push({ name, error })
+    }
+  }
+  if (unfinished.length > 0 && undeleted.length === 0) {
+    await archive.appendEvent({ type: 'retention.finished', throughSequence })
+  }
+  return { deleted, deletedBytes, undeleted }
+}
+
+/** Objects of unfinished decisions that are still there. Names of retired things are never used again, so all go. */
+async function* retiredObjects(
+  { store }: Archive,
+  fold: CatalogueFold,
+): AsyncGenerator<{ readonly name: string; readonly bytes: number }> {
+  const { unfinished } = fold.retired
+  const labels = new Set(unfinished.flatMap(({ backups }) => backups))
+  if (labels.size > 0) {
+    for await (const object of store.list(BACKUP_PREFIX)) {
+      const label = object.name.slice(BACKUP_PREFIX.length).split('/', 1)[0] ?? ''
+      if (labels.has(label)) yield object
+    }
+  }
+  const ranges = unfinished.flatMap(({ segments }) => segments)
+  const timelines = unfinished.flatMap((decision) => decision.timelines)
+  for (const timeline of new Set([...ranges.map((range) => range.timeline), ...timelines])) {
+    for await (const object of store.list(segmentTimelinePrefix(timeline))) {
+      const number = parseSegmentObjectName(object.name)
+      if (number !== undefined && fold.retired.hasSegment(timeline, number)) yield object
+    }
+    for await (const object of store.list(piecePrefix(timeline))) {
+      const piece = parsePieceName(object)
+      if (piece !== undefined && fold.retired.hasSegment(timeline, piece.segmentNumber)) yield object
+    }
+  }
+}
