@@ -1,11 +1,14 @@
 // What people and scripts hand to the command: its words, times, dumps, conditions, and what it prints of a log.
 import { encodeNote, encodeTransaction } from '@timberline/engine'
 import { decodeLine, encodeEntry } from '../../packages/cli/src/dump-format.ts'
+import { exitCodeOf } from '../../packages/cli/src/exit-code.ts'
 import { formatInstant, parseBerkeleyInstant, parseInstant } from '../../packages/cli/src/instant.ts'
 import { readRecord, recordDocument, recordLines } from '../../packages/cli/src/log-record.ts'
 import { parseMetaCondition, selectionOf, selectRecord } from '../../packages/cli/src/log-selection.ts'
 import { parseCommandLine } from '../../packages/cli/src/parser.ts'
 import { jsonText } from '../../packages/cli/src/readable.ts'
+import { decodeOutcome, errorTold } from '../../packages/cli/src/spool/outcome-marker.ts'
+import { decodeWorker } from '../../packages/cli/src/spool/worker-lock.ts'
 import type { Decoder } from './decoder.ts'
 
 const json = (value: unknown): Buffer => Buffer.from(JSON.stringify(value))
@@ -125,6 +128,28 @@ export const cliDecoders: readonly Decoder[] = [
       const kind = KINDS[(input[0] ?? 0) % KINDS.length] ?? 'entry'
       const record = readRecord({ lsn: 1, committedAtUs: 1, kind, payload: input.subarray(1) })
       return [recordLines(record, 60), jsonText(recordDocument(record), 2)]
+    },
+  },
+  {
+    name: 'spool-files',
+    takesAnything: true,
+    covers: ['cli/spool/outcome-marker.ts#decodeOutcome', 'cli/spool/worker-lock.ts#decodeWorker'],
+    codes: [],
+    shape: 'json',
+    seeds: () => [
+      json({ archive: '/backups/pg', bytes: 16_777_216, sha256: 'ab'.repeat(32) }),
+      json({
+        archive: 's3://b/p',
+        error: { code: 'ARCHIVE_CONFLICT', kind: 'conflict', hint: '', message: 'x' },
+      }),
+      json({ pid: 17, startedAt: '4711', bootId: 'c0ffee' }),
+    ],
+    // Whatever lies in a spool, an error told from it can be thrown and ends with an exit code.
+    decode: (input) => {
+      const told = decodeOutcome('error', input)
+      const code = told?.type === 'error' ? exitCodeOf(errorTold(told.error)) : 0
+      if (!Number.isInteger(code)) throw new Error(`the exit code became ${String(code)}`)
+      return [told, decodeOutcome('ok', input), decodeWorker(input)]
     },
   },
 ]

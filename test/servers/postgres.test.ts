@@ -30,6 +30,7 @@ describe.skipIf(!hasPostgres())('PostgreSQL 15 (needs its Debian package)', () =
     await writeFile(at('timberline'), program(), { mode: 0o755 })
     cluster = await PostgresCluster.create(folder, commands('archive'))
     await cluster.makeFolder('archive')
+    await cluster.makeFolder('spool')
     await cluster.start()
   })
 
@@ -61,10 +62,15 @@ describe.skipIf(!hasPostgres())('PostgreSQL 15 (needs its Debian package)', () =
     expect(await cluster.log()).toContain('recovery stopping before commit of transaction')
   })
 
-  test('archives its new timeline, and recovers along it', async () => {
+  test('archives its new timeline by a worker that goes ahead, and recovers along it', async () => {
+    await archiveBy('/bin/false')
     await write(4)
     const afterwards = await content()
+    await archiveBy(
+      `${at('timberline')} archive push -a ${at('archive')} --async --spool ${at('spool')} %p %f`,
+    )
     await archived()
+    expect((await cluster.log()).match(/^[0-9A-F]{24}: .* pushed ahead$/gm)?.length).toBeGreaterThan(2)
     expect(await readdir(at('archive/file'))).toContain('00000002.history')
     await cluster.replaceBy('backup', commands('archive'), {})
     await cluster.start()
@@ -95,6 +101,11 @@ describe.skipIf(!hasPostgres())('PostgreSQL 15 (needs its Debian package)', () =
       )
       if (batch % 3 === 2) await cluster.query('SELECT pg_switch_wal()')
     }
+  }
+
+  async function archiveBy(command: string): Promise<void> {
+    await cluster.query(`ALTER SYSTEM SET archive_command = '${command}'`)
+    await cluster.query('SELECT pg_reload_conf()')
   }
 
   function content(): Promise<string> {

@@ -38,3 +38,8 @@ export const exitTable: readonly ExitRow[] = [
 export function exitCodeOf(error: TimberlineError): number {
   return error.code === 'CLI_USAGE' ? 2 : byKind[error.kind]
 }
+
+/** Whether a value from outside is a kind of error. */
+export function isErrorKind(value: unknown): value is ErrorKind {
+  return typeof value === 'string' && Object.hasOwn(byKind, value)
+}
