@@ -202,6 +202,15 @@ describe('a call', () => {
     expect(await archived(name)).toBe(`wal ${name}`)
   })
 
+  test('pushes in the foreground, and warns, when the spool is no folder', async () => {
+    const name = await ready(segment(1))
+    await rm(at('spool'), { recursive: true })
+    await writeFile(at('spool'), 'in the way')
+    const { code, err } = await timberline(push(name))
+    expect({ code, err }).toMatchObject({ code: 0, err: expect.stringContaining('the spool is no use') })
+    expect(await archived(name)).toBe(`wal ${name}`)
+  })
+
   test('refuses options and names that do not go together', async () => {
     const name = await ready(segment(1))
     const words = ['archive', 'push', '-a', at('files'), at(`wal/${name}`)]
@@ -318,6 +327,39 @@ describe('the worker', () => {
     const name = await ready(segment(1))
     await leaveFailure(errand(name), Object.assign(new Error('no room'), { code: 'ENOSPC' }))
     expect(await timberline(push(name))).toMatchObject({ code: 5, err: expect.stringContaining('no room') })
+  })
+
+  test('whose spool takes no outcome ends when all that it began has ended', async () => {
+    for (const number of [1, 2, 3, 4]) await ready(segment(number))
+    const store = memoryStore()
+    let open = 0
+    const archive = await archiveOf({
+      ...store,
+      put: async (name, content) => {
+        open++
+        if (name.endsWith(segment(1))) await rm(at('spool'), { recursive: true })
+        // Longer than the refusal of an outcome takes; how long does not matter when all are waited for.
+        else if (name.startsWith('file/')) await new Promise((resolve) => setTimeout(resolve, 100))
+        const put = await store.put(name, content)
+        open--
+        return put
+      },
+    })
+    await expect(pushAhead(archive, errand(segment(1)))).rejects.toMatchObject({ code: 'ENOENT' })
+    expect(open).toBe(0)
+  })
+
+  test('removes what a killed one left half-written, and not the lock of another', async () => {
+    const left = `.${segment(1)}.ok.2147483647.0123456789ab.tmp`
+    await writeFile(at(`spool/${left}`), '')
+    const resign = await becomeWorker(at('spool'))
+    expect(await readdir(at('spool'))).toEqual(['worker.json'])
+    await writeFile(
+      at('spool/worker.json'),
+      JSON.stringify({ ...processIdentity(process.pid), pid: process.ppid }),
+    )
+    await resign?.()
+    expect(await readdir(at('spool'))).toEqual(['worker.json'])
   })
 
   test('is one for each spool, as long as it lives', async () => {

@@ -21,7 +21,7 @@ export interface PushErrand {
 /** Files on their way at the same time: enough to hide the answers of a store, few enough for two cores. */
 export const PUSHES_MAX = 4
 
-/** Archives until nothing waits that has no outcome. Never rejects because of a file. */
+/** Archives until nothing waits that has no outcome. Never rejects because of a file, but when the spool takes no outcomes. */
 export async function pushAhead(archive: Archive, errand: PushErrand): Promise<void> {
   await clearOutcomes(errand)
   const claimed = new Set<string>()
@@ -35,7 +35,9 @@ export async function pushAhead(archive: Archive, errand: PushErrand): Promise<v
       if (outcome.type === 'error') claimed.delete(name)
     }
   }
-  await Promise.all(Array.from({ length: PUSHES_MAX }, lane))
+  const ends = await Promise.allSettled(Array.from({ length: PUSHES_MAX }, lane))
+  // Told when all have ended: a lane that outlived this function would work without the lock of the spool.
+  for (const end of ends) if (end.status === 'rejected') throw end.reason
 }
 
 /** The outcome for a file that nobody could even try: the archive does not open. */

@@ -10,6 +10,7 @@ import {
   processIdentity,
   readFileWhole,
   removeIfPresent,
+  removeStaleTemporaries,
   systemCode,
   writeFileAtomic,
 } from '@timberline/wal'
@@ -27,13 +28,17 @@ export async function hasWorker(spool: string): Promise<boolean> {
 /** Makes this process the worker of the spool; resolves with the way to end that, or `undefined` when another one lives. */
 export async function becomeWorker(spool: string): Promise<(() => Promise<void>) | undefined> {
   const path = join(spool, NAME)
+  const identity = processIdentity(process.pid)
   const own = join(spool, `worker-${String(process.pid)}.json`)
-  await writeFileAtomic(own, Buffer.from(`${JSON.stringify(processIdentity(process.pid))}\n`))
+  await writeFileAtomic(own, Buffer.from(`${JSON.stringify(identity)}\n`))
   try {
     for (let tries = 0; tries < TRIES_MAX; tries++) {
       if (await linked(own, path)) {
+        // Killed workers leave half-written markers, one each: nobody else removes them.
+        await removeStaleTemporaries(spool)
         return async () => {
-          await removeIfPresent(path)
+          // Of two that replaced a dead one together, the second has put its name here.
+          if ((await holderOf(spool))?.pid === identity.pid) await removeIfPresent(path)
         }
       }
       if (await hasWorker(spool)) return undefined
