@@ -19,11 +19,14 @@ import {
   type CatalogueEvent,
 } from '../../packages/archive/src/catalogue/catalogue-event.ts'
 import { CatalogueFold } from '../../packages/archive/src/catalogue/catalogue-fold.ts'
+import { decodeJournalPage, type JournalPage } from '../../packages/archive/src/catalogue/journal-pages.ts'
 import { decodeCheckedJson, encodeCheckedJson } from '../../packages/archive/src/objects/checked-json.ts'
 import { checkedName } from '../../packages/archive/src/stores/archive-store.ts'
 import {
   journalName,
+  pageName,
   parseJournalName,
+  parsePageName,
   parsePieceName,
   parseSegmentObjectName,
   segmentObjectName,
@@ -262,6 +265,18 @@ export const archiveDecoders: readonly Decoder[] = [
     encode: encodeJournalEntry,
   },
   {
+    name: 'journal-page',
+    covers: [
+      'archive/catalogue/journal-pages.ts#decodeJournalPage',
+      'archive/catalogue/journal-pages.ts#entriesAfter',
+    ],
+    codes: ['ARCHIVE_JOURNAL_DAMAGED'],
+    seeds: () => [Buffer.concat(JOURNAL.slice(0, 3).map(encodeJournalEntry))],
+    decode: (input) =>
+      decodeJournalPage(input, { fromSequence: 1, throughSequence: 3, environmentId: ENVIRONMENT_ID }),
+    encode: (entries: readonly JournalEntry[]) => Buffer.concat(entries.map(encodeJournalEntry)),
+  },
+  {
     name: 'catalogue',
     covers: ['archive/catalogue/catalogue-fold.ts#apply', 'recovery/catalogue-history.ts#planRecovery'],
     codes: ['ARCHIVE_JOURNAL_DAMAGED'],
@@ -361,6 +376,15 @@ export const archiveDecoders: readonly Decoder[] = [
     // Sixteen digits may be more than a safe integer; the journal takes it for a hole, because it is not the next number.
     anyNumber: true,
     decode: (input) => orRefused(parseJournalName(input.toString())),
+  },
+  {
+    name: 'page-name',
+    covers: ['archive/catalogue/layout.ts#parsePageName'],
+    codes: [],
+    shape: 'text',
+    seeds: () => [Buffer.from(pageName(1, 128))],
+    decode: (input) => orRefused(parsePageName(input.toString())),
+    encode: (page: JournalPage) => Buffer.from(pageName(page.fromSequence, page.throughSequence)),
   },
   {
     name: 'object-name',

@@ -90,7 +90,13 @@ export class Archive {
     this.#index = index
     this.#shelf = new ObjectShelf(store, options.gzip ?? nativeGzip())
     const { environmentId } = identity
-    this.journal = new Journal({ store, environmentId, now: options.now ?? nowUs, index })
+    this.journal = new Journal({
+      store,
+      shelf: this.#shelf,
+      environmentId,
+      now: options.now ?? nowUs,
+      index,
+    })
   }
 
   /** What the archive holds now. */

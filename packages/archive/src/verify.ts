@@ -5,6 +5,7 @@ import type { Archive } from './archive.ts'
 import type { BackupRef, Catalogue, PieceRef, SegmentRef } from './catalogue/catalogue.ts'
 import { CatalogueFold } from './catalogue/catalogue-fold.ts'
 import { FILE_PREFIX, IDENTITY_NAME, JOURNAL_PREFIX, journalName } from './catalogue/layout.ts'
+import { PageAudit } from './catalogue/page-audit.ts'
 import { continuousPieces, streamSource } from './shipping/segment-content.ts'
 
 /** What is wrong with an object, or missing. */
@@ -32,16 +33,21 @@ export async function* verifyArchive(
   options: VerifyArchiveOptions = {},
 ): AsyncGenerator<ArchiveFinding> {
   const listed = await archive.listPieces()
+  const pages = await PageAudit.begin(archive.journal.pages)
   const fold = new CatalogueFold()
   try {
-    for await (const entry of archive.journal.entries()) fold.apply(entry)
+    for await (const entry of archive.journal.entries()) {
+      fold.apply(entry)
+      await pages.see(entry)
+    }
   } catch (error) {
     // Without the journal nothing can be said of the rest.
     yield findingOf(journalName(fold.sequence + 1), error)
     return
   }
   const catalogue = fold.catalogue(archive.identity, listed)
-  const known = new Set([IDENTITY_NAME, ...catalogue.segments.map(({ name }) => name)])
+  for (const { name, error } of pages.problems()) yield findingOf(name, error)
+  const known = new Set([IDENTITY_NAME, ...pages.names, ...catalogue.segments.map(({ name }) => name)])
   for (const { timeline } of catalogue.timelines) {
     yield* verifyTimeline(archive, { catalogue, timeline }, options.signal)
   }

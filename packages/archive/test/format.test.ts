@@ -4,7 +4,7 @@ import { fileURLToPath } from 'node:url'
 import { crc32, gunzipSync } from 'node:zlib'
 import { createHash } from 'node:crypto'
 import { describe, expect, it } from 'vitest'
-import { decodeBackupManifest, memoryStore, openArchive } from '../src/index.ts'
+import { type ArchiveStore, decodeBackupManifest, memoryStore, openArchive } from '../src/index.ts'
 import { decodeEnvelope, encodeEnvelope } from '../src/objects/object-envelope.ts'
 import { parsePieceName, pieceName } from '../src/catalogue/layout.ts'
 import { archiveOn, archivedRecords } from './support/archive-scene.ts'
@@ -57,13 +57,18 @@ describe('the format', () => {
     expect(() => decodeEnvelope('n', header)).toThrow(expect.objectContaining({ code: 'ARCHIVE_FORMAT' }))
   })
 
+  it('reads the golden page of version 1 as the journal that it repeats', async () => {
+    const archive = await openArchive(await goldenStore())
+    const pages = await archive.journal.pages.list()
+    expect(pages.map(({ name }) => name)).toEqual(['page/0000000000000001-0000000000000007'])
+    const journal: unknown[] = []
+    for await (const entry of archive.journal.entries()) journal.push(entry)
+    expect(journal).toHaveLength(7)
+    for (const page of pages) expect(await archive.journal.pages.entries(page)).toEqual(journal)
+  })
+
   it('reads the golden archive of version 1', async () => {
-    const store = memoryStore()
-    for (const entry of await readdir(GOLDEN, { recursive: true, withFileTypes: true })) {
-      if (!entry.isFile()) continue
-      const path = join(entry.parentPath, entry.name)
-      await store.put(relative(fileURLToPath(GOLDEN), path), await readFile(path))
-    }
+    const store = await goldenStore()
     const archive = await openArchive(store)
     const { segments, pieces, backups, marks } = await archive.catalogue()
     expect([segments.length, pieces.length, backups.length]).toEqual([2, 2, 1])
@@ -80,3 +85,13 @@ describe('the format', () => {
     expect(Buffer.concat(chunks).toString()).toBe('a table')
   })
 })
+
+async function goldenStore(): Promise<ArchiveStore> {
+  const store = memoryStore()
+  for (const entry of await readdir(GOLDEN, { recursive: true, withFileTypes: true })) {
+    if (!entry.isFile()) continue
+    const path = join(entry.parentPath, entry.name)
+    await store.put(relative(fileURLToPath(GOLDEN), path), await readFile(path))
+  }
+  return store
+}

@@ -10,7 +10,9 @@ import {
 } from './catalogue-event.ts'
 import type { CatalogueIndex } from './catalogue-index.ts'
 import { archiveError, hasCode } from '../errors.ts'
+import { JournalPages } from './journal-pages.ts'
 import { JOURNAL_PREFIX, journalName, parseJournalName } from './layout.ts'
+import type { ObjectShelf } from '../objects/object-shelf.ts'
 
 /** Entries fetched at the same time. */
 const FETCH_COUNT_MAX = 8
@@ -20,6 +22,8 @@ const ENTRY_BYTES_MAX = 64 * 1024 * 1024
 
 export interface JournalOptions {
   readonly store: ArchiveStore
+  /** Keeps the pages. */
+  readonly shelf: ObjectShelf
   readonly environmentId: string
   readonly now: () => number
   /** A local copy of the entries; events never change, so only new ones are fetched. */
@@ -32,6 +36,8 @@ export type Decide = (fold: CatalogueFold) => CatalogueEvent | undefined
 /** The journal of one archive, with the fold of all that was read so far. */
 export class Journal {
   readonly fold: CatalogueFold = new CatalogueFold()
+  /** What is told again, so that opening needs few requests. */
+  readonly pages: JournalPages
   readonly #options: JournalOptions
   readonly #writerId = randomBytes(16).toString('hex')
   #turn: Promise<unknown> = Promise.resolve()
@@ -39,6 +45,7 @@ export class Journal {
 
   constructor(options: JournalOptions) {
     this.#options = options
+    this.pages = new JournalPages(options)
   }
 
   /** Folds what others have appended. */
@@ -67,10 +74,13 @@ export class Journal {
           atUs: now(),
           event,
         }
+        const content = encodeJournalEntry(entry)
         try {
-          await store.put(journalName(entry.sequence), encodeJournalEntry(entry))
+          await store.put(journalName(sequence), content)
+          this.pages.remember(sequence, content)
           await this.#take([entry])
-          return entry.sequence
+          await this.pages.extend(sequence)
+          return sequence
         } catch (error) {
           if (!hasCode(error, 'ARCHIVE_CONFLICT')) throw error
         }
@@ -98,7 +108,11 @@ export class Journal {
 
   async #refresh(): Promise<CatalogueFold> {
     if (!this.#isLoaded) {
-      for await (const entry of this.#options.index?.entries() ?? []) this.fold.apply(entry)
+      for await (const entry of this.#options.index?.entries() ?? []) this.#applyNew(entry)
+      for await (const entries of this.pages.entriesAfter(this.fold.sequence)) {
+        await this.#fetchThrough((entries[0]?.sequence ?? 1) - 1)
+        await this.#take(entries)
+      }
       // The listing also proves that no entry between is missing.
       await this.#fetchThrough(await this.#lastSequence(this.fold.sequence))
       this.#isLoaded = true
@@ -144,13 +158,19 @@ export class Journal {
 
   async #fetch(sequence: number): Promise<JournalEntry> {
     const { environmentId, store } = this.#options
-    const content = await store.get(journalName(sequence), { bytesMax: ENTRY_BYTES_MAX })
+    const content = await store.get(journalName(sequence), { bytesMax: ENTRY_BYTES_MAX }).catch(missing)
+    this.pages.remember(sequence, content)
     return decodeJournalEntry(content, { sequence, environmentId })
   }
 
   async #take(entries: readonly JournalEntry[]): Promise<void> {
-    for (const entry of entries) this.fold.apply(entry)
+    for (const entry of entries) this.#applyNew(entry)
     await this.#options.index?.add(entries)
+  }
+
+  /** A page may begin before what is known, and a loading that failed half way begins anew. */
+  #applyNew(entry: JournalEntry): void {
+    if (entry.sequence > this.fold.sequence) this.fold.apply(entry)
   }
 
   /** One at a time: the fold and the next number belong together. */
@@ -159,4 +179,13 @@ export class Journal {
     this.#turn = result.catch(() => undefined)
     return result
   }
+}
+
+/** An entry is asked for when later ones are known: that there is no such object is a hole. */
+function missing(error: unknown): never {
+  if (!hasCode(error, 'ARCHIVE_OBJECT_MISSING')) throw error
+  throw archiveError('ARCHIVE_JOURNAL_DAMAGED', 'an event is missing', {
+    details: error.details,
+    cause: error,
+  })
 }

@@ -1,13 +1,17 @@
 // Every object name and its meaning: FORMAT.md#layout. Numbers have fixed widths, so that order by name is order by number.
 import type { PieceRef } from './catalogue.ts'
+import type { JournalPage } from './journal-pages.ts'
 
 export const IDENTITY_NAME = 'archive.json'
 export const JOURNAL_PREFIX = 'journal/'
+export const PAGE_PREFIX = 'page/'
 export const SEGMENT_PREFIX = 'segment/'
 export const PIECE_PREFIX = 'piece/'
 export const BACKUP_PREFIX = 'backup/'
 export const FILE_PREFIX = 'file/'
 
+/** So that nobody is led to expect a page that no memory would hold. */
+const PAGE_ENTRY_COUNT_MAX = 65_536
 const WIDTHS = { sequence: 16, timeline: 8, segment: 10, position: 12, lsn: 16, epoch: 6, time: 16 } as const
 
 /** The object of the journal entry with this sequence number. */
@@ -19,6 +23,20 @@ export function journalName(sequence: number): string {
 export function parseJournalName(name: string): number | undefined {
   const digits = /^journal\/(\d{16})\.json$/.exec(name)?.[1]
   return digits === undefined ? undefined : Number(digits)
+}
+
+/** The object of a page of the journal, by its first and last entry. */
+export function pageName(fromSequence: number, throughSequence: number): string {
+  return `${PAGE_PREFIX}${pad(fromSequence, WIDTHS.sequence)}-${pad(throughSequence, WIDTHS.sequence)}`
+}
+
+/** The page of this name; `undefined` when the name is not a page's. */
+export function parsePageName(name: string): JournalPage | undefined {
+  const [fromSequence = 0, throughSequence = 0] =
+    /^page\/(\d{16})-(\d{16})$/.exec(name)?.slice(1).map(Number) ?? []
+  if (fromSequence < 1 || !Number.isSafeInteger(throughSequence)) return undefined
+  const count = throughSequence - fromSequence + 1
+  return count >= 1 && count <= PAGE_ENTRY_COUNT_MAX ? { fromSequence, throughSequence, name } : undefined
 }
 
 /** Part of the content's checksum is in the name: a writer that lost its right cannot occupy another's name. */
