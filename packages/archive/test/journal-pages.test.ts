@@ -116,9 +116,12 @@ describe('an archive is what its journal says', () => {
   it.each([FIRST, SECOND, THIRD])('without the page %s, which the next appends write again', async (name) => {
     const store = await storeWith(count)
     await store.delete(name)
-    const archive = await openArchive(store)
+    const counting = countingStore(store)
+    const archive = await openArchive(counting)
     expect(await archive.catalogue()).toEqual(await truth(store))
     for (let tries = 0; tries < 3; tries++) await append(archive, 1)
+    // Three events and the page; those that are there are not put again.
+    expect(counting.counts.put).toBe(4)
     expect(await pagesOf(store)).toEqual([FIRST, SECOND, THIRD])
     expect(await findings(store)).toEqual([])
   })
