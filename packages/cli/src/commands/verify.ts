@@ -1,11 +1,13 @@
-import { verifyArchive } from '@timberline/archive'
+import { type ArchiveFinding, verifyArchive, type VerifyProgress } from '@timberline/archive'
 import { readHomeIdentity } from '@timberline/engine'
 import { verifyBackup } from '@timberline/hotbackup'
 import { verifyAgainst, type VerifyAgainstReport } from '@timberline/recovery'
 import type { Arguments } from '../arguments.ts'
 import type { Command, Outcome, Surroundings } from '../command.ts'
-import { type Finding, findingsOutcome } from '../finding.ts'
-import { columns, formatCount, formatMs } from '../quantity.ts'
+import { damageOf, lossLines } from '../archive-loss.ts'
+import { findingsOutcome } from '../finding.ts'
+import { columns, formatBytes, formatCount, formatMs } from '../quantity.ts'
+import { sampleFrom } from '../sample.ts'
 import { existingArchive } from './archive-access.ts'
 import { verifyHome } from './home-verification.ts'
 import { recoveryMeter } from './recovery-meter.ts'
@@ -16,9 +18,7 @@ export const verifyCommand: Command = async (args, surroundings) => {
   if (backup !== undefined) return verifyBackupFolder(backup, surroundings)
   const url = args.text('archive')
   if (url === undefined) return verifyHomeFolder(args.required('home'), surroundings)
-  return args.has('against')
-    ? compare(url, args, surroundings)
-    : verifyWholeArchive(url, args.flag('strays'), surroundings)
+  return args.has('against') ? compare(url, args, surroundings) : verifyWholeArchive(url, args, surroundings)
 }
 
 async function verifyBackupFolder(backup: string, surroundings: Surroundings): Promise<Outcome> {
@@ -42,17 +42,40 @@ async function verifyHomeFolder(home: string, { signal, tell }: Surroundings): P
 
 async function verifyWholeArchive(
   url: string,
-  strays: boolean,
+  args: Arguments,
   surroundings: Surroundings,
 ): Promise<Outcome> {
   const archive = await existingArchive(url)
-  const findings: Finding[] = []
-  const { signal } = surroundings
-  for await (const finding of verifyArchive(archive, { signal, strays })) {
-    surroundings.tell(`${finding.code} ${finding.name}`)
-    findings.push(finding)
+  const findings: ArchiveFinding[] = []
+  const sample = sampleFrom(args)
+  const progress = surroundings.progress('verifying', 'bytes')
+  let seen: VerifyProgress | undefined
+  const onProgress = (now: VerifyProgress): void => {
+    seen = now
+    progress.update(now.bytesRead, now.bytesToRead)
   }
-  return findingsOutcome(archive.store.url, findings)
+  try {
+    const strays = args.flag('strays')
+    const { signal } = surroundings
+    for await (const finding of verifyArchive(archive, { signal, strays, sample, onProgress })) {
+      surroundings.tell(`${finding.code} ${finding.name}`)
+      findings.push(finding)
+    }
+  } finally {
+    progress.end()
+  }
+  const { damage, unreachable } = await damageOf(archive, findings)
+  const { objectsKnown: known = 0, objectsRead: read = 0, bytesRead = 0 } = seen ?? {}
+  const facts = {
+    unreachable,
+    objects: { known, read },
+    bytesRead,
+    ...(sample === undefined ? {} : { sample }),
+  }
+  const { lines = [], ...outcome } = findingsOutcome(archive.store.url, damage, facts)
+  const part = sample === undefined ? '' : `; sample ${args.required('sample')}, seed ${sample.seed}`
+  const amount = `${formatCount(read)} of ${formatCount(known)} objects read, ${formatBytes(bytesRead)}${part}`
+  return { ...outcome, lines: [...lines, ...damage.flatMap(lossLines), amount] }
 }
 
 async function compare(url: string, args: Arguments, surroundings: Surroundings): Promise<Outcome> {

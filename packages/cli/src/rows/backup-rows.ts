@@ -1,6 +1,7 @@
 import { basename } from 'node:path'
 import { type Arguments, type OptionRow, positiveNumber, wholeNumber } from '../arguments.ts'
 import type { CommandRow } from '../command.ts'
+import { checkedSample } from '../sample.ts'
 import { archiveIfAnyOption, archiveOption, homeIfAnyOption, homeOption } from './shared-options.ts'
 
 const archiveNameOption: OptionRow = {
@@ -165,8 +166,23 @@ export const backupRows: readonly CommandRow[] = [
   },
   {
     name: 'archive verify',
-    summary: 'read everything in an archive and check it',
-    options: [archiveOption, straysOption],
+    summary: 'read everything in an archive, or a sample of it, and check it',
+    options: [
+      archiveOption,
+      straysOption,
+      {
+        name: 'sample',
+        value: 'PART',
+        help: 'read only a part of the objects, chosen by chance: 5%, or 100 of them',
+        parse: checkedSample,
+      },
+      { name: 'seed', value: 'TEXT', help: 'read the sample that this seed chooses (a new one, printed)' },
+    ],
+    notes: [
+      'Journal, manifests, gaps, and by listing the presence and length of all objects are checked with any sample.',
+      'Each finding comes with the points in time that cannot be recovered for want of the object. Exit code 1 when anything is found.',
+    ],
+    check: (args) => (args.has('seed') && !args.has('sample') ? '--seed goes with --sample' : undefined),
     example: 'timberline archive verify -a /backups/app',
     load: async () => (await import('../commands/verify.ts')).verifyCommand,
   },
