@@ -9,6 +9,7 @@ import {
   parsePieceName,
   parseSegmentObjectName,
   piecePrefix,
+  SEGMENT_PREFIX,
   segmentTimelinePrefix,
 } from './catalogue/layout.ts'
 import type { RetentionDecision } from './catalogue/retention-record.ts'
@@ -68,6 +69,21 @@ export async function finishRetention(archive: Archive): Promise<RetentionOutcom
     await archive.appendEvent({ type: 'retention.finished', throughSequence })
   }
   return { deleted, deletedBytes, undeleted }
+}
+
+/**
+ * Segments and manifests that a catalogue names and the store does not list. Whether what is there is whole, only reading it
+ * tells.
+ */
+export async function absentObjects(
+  { store }: Archive,
+  { segments, backups }: Catalogue,
+): Promise<readonly string[]> {
+  const absent = new Set([...segments, ...backups].map(({ name }) => name))
+  for (const prefix of [SEGMENT_PREFIX, BACKUP_PREFIX]) {
+    for await (const { name } of store.list(prefix)) absent.delete(name)
+  }
+  return [...absent]
 }
 
 /** Objects of unfinished decisions that are still there. Names of retired things are never used again, so all go. */

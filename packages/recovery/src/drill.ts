@@ -47,6 +47,8 @@ export interface DrillReport {
   readonly check?: CheckResult
   /** Why the drill did not pass. */
   readonly failure?: { readonly code: string; readonly message: string; readonly hint: string }
+  /** Why the archive could not be told that a recovery was right, which proves it all the same. */
+  readonly unrecorded?: string
   /** Where the recovered home was left, if it was kept. */
   readonly keptAt?: string
 }
@@ -64,7 +66,8 @@ export async function drill(options: DrillOptions): Promise<DrillReport> {
   const scratch = await makeScratch(options.scratch)
   const kept = options.keep === true ? { keptAt: scratch.home } : {}
   try {
-    return { ...begun, ...(await rehearse(options, scratch, begun.startedAtUs)), ...kept }
+    const report = { ...begun, ...(await rehearse(options, scratch, begun.startedAtUs)), ...kept }
+    return { ...report, ...(await record(options.archive, report)) }
   } catch (error) {
     if (!(error instanceof TimberlineError) || error.kind === 'aborted') throw error
     const { code, message, hint } = error
@@ -76,7 +79,7 @@ export async function drill(options: DrillOptions): Promise<DrillReport> {
 
 /** The report in words, one fact a line. */
 export function formatDrill(report: DrillReport): readonly string[] {
-  const { recovery, rpo, check, failure, rtoMs, keptAt } = report
+  const { recovery, rpo, check, failure, rtoMs, keptAt, unrecorded } = report
   return [
     `drill of ${report.archive}: ${report.passed ? 'passed' : 'FAILED'}`,
     ...(failure === undefined
@@ -94,6 +97,7 @@ export function formatDrill(report: DrillReport): readonly string[] {
     ...(check === undefined
       ? []
       : [`check: exit code ${check.exitCode ?? check.endedBy ?? 'none'}, ${check.command}`]),
+    ...(unrecorded === undefined ? [] : [`not recorded in the archive: ${unrecorded}`]),
     ...(keptAt === undefined ? [] : [`kept: ${keptAt}`]),
   ]
 }
@@ -122,6 +126,34 @@ async function rehearse(
   const timeoutMs = options.checkTimeoutMs ?? checkTimeoutMs
   const check = await runCheck(command, { home, lsn: recovery.lsn, timeoutMs, signal })
   return { ...done, check, passed: check.exitCode === 0 }
+}
+
+/** Tells the archive's ledger; a rehearsal is also possible with the right to read alone. */
+async function record(archive: Archive, report: DrillReport): Promise<{ readonly unrecorded?: string }> {
+  const { passed, recovery, rtoMs } = report
+  if (!passed || recovery === undefined || rtoMs === undefined) return {}
+  const { parent, lsn, committedAtUs, durationsMs, baseBytes, logBytes, records } = recovery
+  try {
+    await archive.appendEvent({
+      type: 'recovery.proved',
+      proof: {
+        timeline: parent.timeline,
+        lsn,
+        committedAtUs,
+        provedAtUs: Date.now() * 1000,
+        totalUs: Math.round(rtoMs * 1000),
+        restoreUs: Math.round(durationsMs.restore * 1000),
+        replayUs: Math.round(durationsMs.replay * 1000),
+        baseBytes,
+        logBytes,
+        records,
+      },
+    })
+    return {}
+  } catch (error) {
+    if (!(error instanceof TimberlineError)) throw error
+    return { unrecorded: `${error.code} ${error.message}` }
+  }
 }
 
 async function liveEnd(home: string): Promise<{ lsn: Lsn } | undefined> {

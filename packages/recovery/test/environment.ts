@@ -298,7 +298,7 @@ export async function ship(
         await archive.appendEvent({ type: 'mark.noted', epoch, mark: { timeline, ...mark } })
       continue
     }
-    const name = `segment/${timeline}/${segmentNumber}-${sha256(content).slice(0, 16)}`
+    const name = `segment/${pad(timeline, 8)}/${pad(segmentNumber, 10)}-${sha256(content).slice(0, 16)}`
     const { storedBytes } = { storedBytes: content.length }
     await archive.putObject(name, content)
     const segment: SegmentRef = {
@@ -348,7 +348,6 @@ async function shipPieces(
   let position = 0
   let firstLsn = summary.firstLsn
   for (const cut of middle.position < end.position ? [middle, end] : [end]) {
-    const pad = (value: number, width: number): string => String(value).padStart(width, '0')
     const name = `piece/${pad(timeline, 8)}/${[
       pad(summary.header.segmentNumber, 10),
       pad(position, 12),
@@ -362,6 +361,10 @@ async function shipPieces(
     position = cut.position
     firstLsn = cut.lsn + 1
   }
+}
+
+function pad(value: number, width: number): string {
+  return String(value).padStart(width, '0')
 }
 
 /** Ends of the group frames, read from the frame headers by their documented offsets. */
