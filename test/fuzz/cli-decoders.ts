@@ -3,6 +3,7 @@ import { encodeNote, encodeTransaction } from '@timberline/engine'
 import { decodeLine, encodeEntry } from '../../packages/cli/src/dump-format.ts'
 import { exitCodeOf } from '../../packages/cli/src/exit-code.ts'
 import { formatInstant, parseBerkeleyInstant, parseInstant } from '../../packages/cli/src/instant.ts'
+import { formatSpan, parseSpan } from '../../packages/cli/src/span.ts'
 import { readRecord, recordDocument, recordLines } from '../../packages/cli/src/log-record.ts'
 import { parseMetaCondition, selectionOf, selectRecord } from '../../packages/cli/src/log-selection.ts'
 import { parseCommandLine } from '../../packages/cli/src/parser.ts'
@@ -59,6 +60,18 @@ export const cliDecoders: readonly Decoder[] = [
       if (Math.abs(got - Number(asked)) > 1)
         throw new Error(`the year ${String(asked)} became ${String(got)}`)
       return { atUs }
+    },
+  },
+  {
+    name: 'span',
+    covers: ['cli/span.ts#parseSpan'],
+    codes: ['CLI_USAGE'],
+    shape: 'text',
+    seeds: () => ['7d', '8w', '36h', '90min', '30s'].map((text) => Buffer.from(text)),
+    decode: (input) => {
+      const us = parseSpan(input.toString())
+      if (parseSpan(formatSpan(us).replace(' ', '')) !== us) throw new Error('told otherwise than read')
+      return { us }
     },
   },
   {

@@ -41,7 +41,7 @@ export type { ShipperEvent, ShipperWork } from './shipping/events.ts'
 export { runShipper, Shipper } from './shipping/shipper.ts'
 export type { RunShipperOptions, ShippedIdentity } from './shipping/shipper-options.ts'
 export type { ShipperStatus } from './shipping/shipper-gauge.ts'
-export { absentObjects, decideRetention, finishRetention } from './retention.ts'
+export { absentObjects, decideRetention, finishRetention, makePromise } from './retention.ts'
 export type { RetentionOutcome, UndeletedObject } from './retention.ts'
 export type {
   PromisedBases,

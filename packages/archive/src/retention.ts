@@ -2,6 +2,7 @@
 // catalogue names the objects; then they are deleted; then an event says so. Whoever comes next deletes what is left.
 import { TimberlineError } from '@timberline/wal'
 import type { Archive } from './archive.ts'
+import { archiveError } from './errors.ts'
 import type { Catalogue } from './catalogue/catalogue.ts'
 import type { CatalogueFold } from './catalogue/catalogue-fold.ts'
 import {
@@ -12,7 +13,7 @@ import {
   SEGMENT_PREFIX,
   segmentTimelinePrefix,
 } from './catalogue/layout.ts'
-import type { RetentionDecision } from './catalogue/retention-record.ts'
+import type { PromisedBases, RetentionDecision, RetentionPromise } from './catalogue/retention-record.ts'
 
 /** An object that the store would not delete. */
 export interface UndeletedObject {
@@ -27,6 +28,33 @@ export interface RetentionOutcome {
   readonly deletedBytes: number
   /** Locked or refused: in no catalogue any more, and tried again by the next call. */
   readonly undeleted: readonly UndeletedObject[]
+}
+
+/**
+ * Says what is to be kept from now on; nothing goes by that.
+ *
+ * @throws ARCHIVE_PROMISE_BROKEN when it is less than what was promised before, unless `force`d
+ */
+export async function makePromise(
+  archive: Archive,
+  promise: RetentionPromise,
+  { force = false }: { readonly force?: boolean } = {},
+): Promise<void> {
+  await archive.journal.append((fold) => {
+    if (fold.promise !== undefined && !force && !covers(promise, fold.promise)) {
+      throw archiveError('ARCHIVE_PROMISE_BROKEN', 'more was promised before', {
+        details: { promised: JSON.stringify(fold.promise), asked: JSON.stringify(promise) },
+      })
+    }
+    return { type: 'promise.made', promise }
+  })
+}
+
+/** Of each promised row of backups there must be one at least as dense and as long. */
+function covers(promise: RetentionPromise, before: RetentionPromise): boolean {
+  const isKept = ({ everyUs, spanUs }: PromisedBases): boolean =>
+    promise.bases.some((bases) => bases.everyUs <= everyUs && bases.spanUs >= spanUs)
+  return promise.instantsUs >= before.instantsUs && before.bases.every(isKept)
 }
 
 /**

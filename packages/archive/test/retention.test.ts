@@ -8,6 +8,7 @@ import {
   backupFileName,
   decideRetention,
   finishRetention,
+  makePromise,
   memoryStore,
   type RetentionDecision,
   verifyArchive,
@@ -247,6 +248,40 @@ describe('what retention let go', () => {
     await expect(decide({ timelines: [1] })).rejects.toMatchObject(refused)
     const active = { timeline: 1, fromSegment: 5, throughSegment: 6 }
     await expect(decide({ segments: [active] })).rejects.toMatchObject(refused)
+  })
+})
+
+describe('a promise', () => {
+  const promise = { instantsUs: 100, bases: [{ everyUs: 7, spanUs: 56 }] }
+
+  it('is what the last event says', async () => {
+    const archive = await archiveOn(memoryStore())
+    expect((await archive.catalogue()).promise).toBeUndefined()
+    await makePromise(archive, promise)
+    expect((await archive.catalogue()).promise).toEqual(promise)
+    const more = {
+      instantsUs: 101,
+      bases: [
+        { everyUs: 6, spanUs: 56 },
+        { everyUs: 30, spanUs: 365 },
+      ],
+    }
+    await makePromise(archive, more)
+    expect((await archive.catalogue()).promise).toEqual(more)
+  })
+
+  it.each([
+    ['fewer instants', { ...promise, instantsUs: 99 }],
+    ['no backups', { ...promise, bases: [] }],
+    ['rarer backups', { ...promise, bases: [{ everyUs: 8, spanUs: 56 }] }],
+    ['shorter backups', { ...promise, bases: [{ everyUs: 7, spanUs: 55 }] }],
+  ])('is not lessened to %s but by force', async (_, less) => {
+    const archive = await archiveOn(memoryStore())
+    await makePromise(archive, promise)
+    await expect(makePromise(archive, less)).rejects.toMatchObject({ code: 'ARCHIVE_PROMISE_BROKEN' })
+    expect((await archive.catalogue()).promise).toEqual(promise)
+    await makePromise(archive, less, { force: true })
+    expect((await archive.catalogue()).promise).toEqual(less)
   })
 })
 

@@ -2,15 +2,19 @@ import type { CommandRow } from './command.ts'
 import { backupRows } from './rows/backup-rows.ts'
 import { homeRows } from './rows/home-rows.ts'
 import { recoveryRows } from './rows/recovery-rows.ts'
+import { retentionRows } from './rows/retention-rows.ts'
 import { everywhere } from './rows/shared-options.ts'
 
 /** Every command; help, the README's reference and the parser are made from these rows. */
-export const commandTable: readonly CommandRow[] = [...backupRows, ...recoveryRows, ...homeRows].map(
-  (row) => ({
-    ...row,
-    options: [...row.options, ...everywhere],
-  }),
-)
+export const commandTable: readonly CommandRow[] = [
+  ...backupRows,
+  ...retentionRows,
+  ...recoveryRows,
+  ...homeRows,
+].map((row) => ({
+  ...row,
+  options: [...row.options, ...everywhere],
+}))
 
 /** What a group of commands is for. */
 export const groupSummaries: ReadonlyMap<string, string> = new Map([

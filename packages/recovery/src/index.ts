@@ -9,7 +9,7 @@ export type { Base, Branch, History, Mark, Point, Span, SpanOrigin, Stretch } fr
 export type { PathSpan } from './coverage.ts'
 export { lostBy } from './loss.ts'
 export type { Loss, LossReport, LostRange } from './loss.ts'
-export { restorability } from './restorability.ts'
+export { restorability, withoutObjects } from './restorability.ts'
 export type { Restorability, RestorabilityHole, RestorableRange, StateRun } from './restorability.ts'
 export { planRetention } from './retention-plan.ts'
 export type { KeptFor, PromisedLoss, RetentionPlan } from './retention-plan.ts'

@@ -39,6 +39,17 @@ export function restorability(catalogue: Catalogue): Restorability {
   return restorabilityOf(historyOf(catalogue))
 }
 
+/** A catalogue without the objects of these names: what is left when they are lost. */
+export function withoutObjects(catalogue: Catalogue, names: ReadonlySet<string>): Catalogue {
+  const isThere = ({ name }: { readonly name: string }): boolean => !names.has(name)
+  return {
+    ...catalogue,
+    segments: catalogue.segments.filter(isThere),
+    pieces: catalogue.pieces.filter(isThere),
+    backups: catalogue.backups.filter(isThere),
+  }
+}
+
 /** The same of any history. */
 export function restorabilityOf(history: History): Restorability {
   const parts = pathsOf(history).map(({ timeline, coverage }) => timelinePart(timeline, coverage))

@@ -120,13 +120,11 @@ export function promiseGaps(
   promise: RetentionPromise,
   nowUs: number,
 ): readonly PromisedLoss[] {
-  return promisedStates(catalogue, promise, nowUs).flatMap(({ timeline, coverage, fromLsn, throughLsn }) =>
-    minus({ fromLsn, throughLsn }, reachableRuns(coverage)).map((run): PromisedLoss => ({
-      type: 'states',
-      timeline,
-      ...run,
-    })),
-  )
+  return promisedStates(catalogue, promise, nowUs).flatMap((promised): PromisedLoss[] => {
+    const { timeline, coverage, fromLsn, throughLsn } = promised
+    const gaps = minus({ fromLsn, throughLsn }, reachableRuns(coverage))
+    return gaps.map((run) => ({ type: 'states', timeline, ...run }))
+  })
 }
 
 /** For each timeline that was written within the promise: from a state not after its oldest instant to the last one known. */

@@ -58,6 +58,10 @@ export class CatalogueFold {
     return this.#backups.get(label)
   }
 
+  get promise(): RetentionPromise | undefined {
+    return this.#promise
+  }
+
   /** What retention has let go. */
   get retired(): Pick<Retired, 'hasSegment' | 'newestSegment' | 'unfinished'> {
     return this.#retired
