@@ -5,7 +5,6 @@ import { closeSync, mkdirSync, openSync, rmSync, writeFileSync } from 'node:fs'
 import { join } from 'node:path'
 import { promisify } from 'node:util'
 
-const MONITOR = 'v2:127.0.0.1:17300'
 const START_MS_MAX = 60_000
 const run = promisify(execFile)
 
@@ -19,19 +18,31 @@ export function hasCeph(): boolean {
   }
 }
 
+/** How to start a cluster. */
+export interface CephOptions {
+  readonly accessKey: string
+  readonly secretKey: string
+  /** The first of 200 ports that it may use: clusters of tests that run at the same time need different ones. */
+  readonly firstPort: number
+}
+
 export class CephCluster {
-  readonly endpoint = 'http://127.0.0.1:17480'
+  readonly endpoint: string
   readonly #folder: string
   readonly #conf: string
+  readonly #firstPort: number
   readonly #processes: ChildProcess[] = []
+  #gateway: ChildProcess | undefined
 
-  private constructor(folder: string) {
+  private constructor(folder: string, firstPort: number) {
     this.#folder = folder
     this.#conf = join(folder, 'ceph.conf')
+    this.#firstPort = firstPort
+    this.endpoint = `http://127.0.0.1:${String(firstPort + 180)}`
   }
 
-  static async start(folder: string, user: { accessKey: string; secretKey: string }): Promise<CephCluster> {
-    const cluster = new CephCluster(folder)
+  static async start(folder: string, user: CephOptions): Promise<CephCluster> {
+    const cluster = new CephCluster(folder, user.firstPort)
     try {
       await cluster.#start(user)
       return cluster
@@ -43,20 +54,27 @@ export class CephCluster {
 
   /** Ends it at once: nobody wants what it holds. */
   async destroy(): Promise<void> {
-    for (const child of this.#processes) {
-      if (child.exitCode !== null || child.signalCode !== null) continue
-      const ended = new Promise((resolve) => child.once('exit', resolve))
-      child.kill('SIGKILL')
-      await ended
-    }
+    for (const child of this.#processes) await killed(child)
     rmSync(this.#folder, { recursive: true, force: true })
   }
 
-  async #start({ accessKey, secretKey }: { accessKey: string; secretKey: string }): Promise<void> {
+  /** Ends the S3 gateway at once, whatever it is doing; the disk behind it goes on. */
+  async killGateway(): Promise<void> {
+    if (this.#gateway !== undefined) await killed(this.#gateway)
+  }
+
+  /** Starts the gateway; it answers when this resolves. */
+  async startGateway(): Promise<void> {
+    this.#gateway = this.#spawn('radosgw', ['-f', '-n', 'client.rgw.a'])
+    await this.#answers()
+  }
+
+  async #start({ accessKey, secretKey }: CephOptions): Promise<void> {
+    const monitor = `v2:127.0.0.1:${String(this.#firstPort)}`
     const [cluster, disk] = [randomUUID(), randomUUID()]
     for (const name of ['mon', 'osd', 'run', 'log', 'crash'])
       mkdirSync(join(this.#folder, name), { recursive: true })
-    writeFileSync(this.#conf, configuration(this.#folder, cluster))
+    writeFileSync(this.#conf, configuration({ folder: this.#folder, cluster, firstPort: this.#firstPort }))
     const keyring = join(this.#folder, 'keyring')
     const map = join(this.#folder, 'monmap')
     const all = ['--cap', 'mon', 'allow *', '--cap', 'osd', 'allow *', '--cap', 'mgr', 'allow *']
@@ -70,7 +88,7 @@ export class CephCluster {
     for (const [name = '', ...caps] of keys) {
       await run('ceph-authtool', [keyring, '--gen-key', '-n', name, ...caps])
     }
-    await run('monmaptool', ['--create', '--fsid', cluster, '--addv', 'a', `[${MONITOR}]`, map])
+    await run('monmaptool', ['--create', '--fsid', cluster, '--addv', 'a', `[${monitor}]`, map])
     await run('ceph-mon', ['--mkfs', '-i', 'a', '--monmap', map, '--keyring', keyring, '-c', this.#conf])
     this.#spawn('ceph-mon', ['-f', '-i', 'a'])
     await Promise.all([
@@ -78,8 +96,7 @@ export class CephCluster {
       run('ceph', ['-c', this.#conf, '--connect-timeout', '30', 'osd', 'new', disk]),
     ])
     this.#spawn('ceph-osd', ['-f', '-i', '0'])
-    this.#spawn('radosgw', ['-f', '-n', 'client.rgw.a'])
-    await this.#answers()
+    await this.startGateway()
     const names = [
       '--uid=test',
       '--display-name=test',
@@ -89,10 +106,12 @@ export class CephCluster {
     await run('radosgw-admin', ['-c', this.#conf, 'user', 'create', ...names])
   }
 
-  #spawn(program: string, parameters: readonly string[]): void {
+  #spawn(program: string, parameters: readonly string[]): ChildProcess {
     const log = openSync(join(this.#folder, 'log', `${program}.out`), 'a')
-    this.#processes.push(spawn(program, [...parameters, '-c', this.#conf], { stdio: ['ignore', log, log] }))
+    const child = spawn(program, [...parameters, '-c', this.#conf], { stdio: ['ignore', log, log] })
+    this.#processes.push(child)
     closeSync(log)
+    return child
   }
 
   async #answers(): Promise<void> {
@@ -109,18 +128,31 @@ export class CephCluster {
   }
 }
 
+async function killed(child: ChildProcess): Promise<void> {
+  if (child.exitCode !== null || child.signalCode !== null) return
+  const ended = new Promise((resolve) => child.once('exit', resolve))
+  child.kill('SIGKILL')
+  await ended
+}
+
+interface Place {
+  readonly folder: string
+  readonly cluster: string
+  readonly firstPort: number
+}
+
 /** Small, without a copy of anything, and with all of its files in the folder. */
-function configuration(folder: string, cluster: string): string {
+function configuration({ folder, cluster, firstPort }: Place): string {
   return `[global]
 fsid = ${cluster}
-mon_host = ${MONITOR}
+mon_host = v2:127.0.0.1:${String(firstPort)}
 mon_initial_members = a
 public_addr = 127.0.0.1
 cluster_addr = 127.0.0.1
 ms_bind_msgr1 = false
 ms_bind_ipv6 = false
-ms_bind_port_min = 17310
-ms_bind_port_max = 17390
+ms_bind_port_min = ${String(firstPort + 10)}
+ms_bind_port_max = ${String(firstPort + 90)}
 auth_cluster_required = cephx
 auth_service_required = cephx
 auth_client_required = cephx
@@ -154,7 +186,7 @@ bluestore_cache_autotune = false
 bluestore_cache_size = 268435456
 osd_memory_target = 1073741824
 [client.rgw.a]
-rgw_frontends = beast endpoint=127.0.0.1:17480 tcp_nodelay=1
+rgw_frontends = beast endpoint=127.0.0.1:${String(firstPort + 180)} tcp_nodelay=1
 rgw_dns_name = localhost
 rgw_enable_usage_log = false
 rgw_run_sync_thread = false

@@ -16,7 +16,7 @@ describe.skipIf(!hasCeph())('the S3 store on Ceph (needs its Debian packages)', 
   beforeAll(async () => {
     vi.stubEnv('AWS_ACCESS_KEY_ID', 'key-of-test')
     vi.stubEnv('AWS_SECRET_ACCESS_KEY', 'secret-of-test')
-    const user = { accessKey: 'key-of-test', secretKey: 'secret-of-test' }
+    const user = { accessKey: 'key-of-test', secretKey: 'secret-of-test', firstPort: 17_300 }
     cluster = await CephCluster.start(mkdtempSync(join(tmpdir(), 'timberline-ceph-')), user)
     const client = new S3Client({ endpoint: cluster.endpoint, region: 'us-east-1', forcePathStyle: true })
     for (const Bucket of ['plain', 'versioned']) await client.send(new CreateBucketCommand({ Bucket }))
