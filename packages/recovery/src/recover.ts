@@ -4,11 +4,12 @@ import { join, resolve } from 'node:path'
 import { buildHome } from './build-home.ts'
 import { atBoundary, recoveryError } from './errors.ts'
 import { openSource, type RecoveryFrom } from './open-source.ts'
+import type { Point } from './history.ts'
 import { planHistory, type RecoveryGap, type RecoveryPlan } from './plan.ts'
 import type { RecoveryProgress } from './progress.ts'
 import { decodeReport, type RecoveryReport } from './report.ts'
 import type { RecoverySource } from './source.ts'
-import { checkedTarget, formatTarget, type Target } from './target.ts'
+import { checkedTarget, formatTarget, formatTimeUs, type Target } from './target.ts'
 import { throwIfAborted } from './transfer.ts'
 import { openWorkplace, type Workplace } from './workplace.ts'
 
@@ -94,7 +95,8 @@ export async function planFor(
 /** The error that a gap is thrown as. */
 export function gapError(gap: RecoveryGap): Error {
   const { target, missing, before, after, known, timeline } = gap
-  return recoveryError(gap.code, gap.message, {
+  const nearest = [pointInWords('before', before), pointInWords('after', after)]
+  return recoveryError(gap.code, [gap.message, ...nearest].filter((part) => part !== '').join('; '), {
     details: {
       target: formatTarget(target),
       timeline,
@@ -108,6 +110,12 @@ export function gapError(gap: RecoveryGap): Error {
       known,
     },
   })
+}
+
+function pointInWords(side: string, point: Point | undefined): string {
+  if (point === undefined) return ''
+  const { lsn, committedAtUs } = point
+  return `nearest ${side}: lsn ${lsn}${committedAtUs === undefined ? '' : ` of ${formatTimeUs(committedAtUs)}`}`
 }
 
 async function planFrom(
