@@ -25,6 +25,14 @@ export function isTransient(error: unknown): error is TimberlineError {
   return error instanceof TimberlineError && error.kind === 'unavailable'
 }
 
+/** The pause after so many failed tries, in milliseconds: doubled from the first up to the most. */
+export function retryDelayMs(
+  tries: number,
+  { first, max }: { readonly first: number; readonly max: number },
+): number {
+  return Math.min(max, first * 2 ** Math.min(tries - 1, 20))
+}
+
 /** Whether an error only says that the caller asked to stop. */
 export function isAborted(error: unknown): boolean {
   return error instanceof Error && error.name === 'AbortError'

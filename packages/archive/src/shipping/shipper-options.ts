@@ -45,14 +45,13 @@ const GATHER_SHARE = 1 / 20
 const GATHER_MS_MAX = 50
 const HEARTBEAT_MS = 60_000
 
+/** Delay before the second try, and the most that it grows to, in milliseconds. */
+export const RETRY_MS: { readonly first: number; readonly max: number } = { first: 250, max: 30_000 }
+
 /** @throws ARCHIVE_OPTION_INVALID, ARCHIVE_FOREIGN_ENVIRONMENT */
 export function completeShipperOptions(options: RunShipperOptions): ShipperSettings {
   const { logDirectory, archive, name, identity, intervalMs = 1000 } = options
-  const {
-    retryMs = { first: 250, max: 30_000 },
-    fileSystem = nodeFileSystem,
-    heartbeatMs = HEARTBEAT_MS,
-  } = options
+  const { retryMs = RETRY_MS, fileSystem = nodeFileSystem, heartbeatMs = HEARTBEAT_MS } = options
   if (!/^[A-Za-z0-9][A-Za-z0-9_-]{0,63}$/.test(name)) throw invalid('name', name)
   if (!(intervalMs >= 10 && intervalMs <= 3_600_000)) throw invalid('intervalMs', intervalMs)
   if (!(heartbeatMs >= 1)) throw invalid('heartbeatMs', heartbeatMs)

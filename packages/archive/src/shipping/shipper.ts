@@ -39,7 +39,7 @@ import { nameOfTail, shipPiece } from './ship-piece.ts'
 import { mergePieces, runsToMerge } from './ship-merge.ts'
 import { archiveSegment, removePieces } from './ship-segment.ts'
 import { ShipperGauge, type ShipperStatus } from './shipper-gauge.ts'
-import { asShipperError, isAborted, isTransient } from './ship-failure.ts'
+import { asShipperError, isAborted, isTransient, retryDelayMs } from './ship-failure.ts'
 import { completeShipperOptions, type RunShipperOptions, type ShipperSettings } from './shipper-options.ts'
 import { durableEnd } from './ship-survey.ts'
 import { type Claimant, newClaimant } from './reign.ts'
@@ -213,9 +213,8 @@ export class Shipper {
     // Told to stop, it does not wait for better times; what is not held is found again.
     if (this.#stop.signal.aborted && (isAborted(error) || isTransient(error))) return EMPTY
     if (!isTransient(error)) return throwError(() => error)
-    const { first, max } = this.#settings.retryMs
     const tries = this.#gauge.failing(work, error)
-    const delayMs = Math.min(max, first * 2 ** Math.min(tries - 1, 20))
+    const delayMs = retryDelayMs(tries, this.#settings.retryMs)
     this.#events.next({ type: 'ship.retried', work, tries, delayMs, error })
     // Completing without a value ends the work quietly.
     return timer(delayMs).pipe(takeUntil(this.#stopped))
