@@ -25,8 +25,8 @@ export interface Outcome {
   readonly document?: unknown
   /** Printed without `--json`. */
   readonly lines?: readonly string[]
-  /** 0 unless something was found. */
-  readonly exitCode?: 0 | 1
+  /** 0 unless something was found (1), or a part of the work failed: what its error ends with. */
+  readonly exitCode?: number
 }
 
 /** The work of one command. */

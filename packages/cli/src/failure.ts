@@ -19,7 +19,7 @@ export function describeFailure(error: TimberlineError, debug: boolean = false):
 }
 
 /** The same for machines. */
-export function failureDocument(error: TimberlineError): unknown {
+export function failureDocument(error: TimberlineError): { readonly error: unknown } {
   const { code, kind, message, hint, details } = error
   return {
     error: { code, kind, message, hint, details, causes: causesOf(error).map((cause) => cause.message) },

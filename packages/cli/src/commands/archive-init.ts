@@ -1,6 +1,8 @@
-import { readHomeIdentity, writeHomeIdentity } from '@timberline/engine'
+import { holdLogFor } from '@timberline/archive'
+import { homeLayout, readHomeIdentity, writeHomeIdentity } from '@timberline/engine'
+import { archiveNameOf } from '../archive-targets.ts'
 import type { Command } from '../command.ts'
-import { archiveFor, archiveNameOf, holdLogFor } from './archive-access.ts'
+import { archiveFor } from './archive-access.ts'
 
 /** `timberline archive init` */
 export const archiveInitCommand: Command = async (args) => {
@@ -8,7 +10,7 @@ export const archiveInitCommand: Command = async (args) => {
   const identity = await readHomeIdentity(home)
   const { archive, isNew } = await archiveFor(args.required('archive'), identity)
   const name = archiveNameOf(args)
-  await holdLogFor(name, home, identity)
+  await holdLogFor({ logDirectory: homeLayout(home).logDirectory, name, timeline: identity.timeline })
   const wasOff = identity.archiving === false
   if (wasOff) await writeHomeIdentity(home, { ...identity, archiving: true })
   const { environmentId, timeline } = identity

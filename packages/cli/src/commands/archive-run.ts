@@ -1,11 +1,23 @@
-import { runShipper, type ShipperEvent } from '@timberline/archive'
-import { homeLayout, readHomeIdentity } from '@timberline/engine'
+// Ships a log until stopped, into one archive or several. What goes wrong with one is told at once, and the others go on.
+import { type Archive, type FleetMember, runShippers, type ShipperEvent } from '@timberline/archive'
+import { type HomeIdentity, homeLayout, readHomeIdentity } from '@timberline/engine'
+import type { TimberlineError } from '@timberline/wal'
+import { archiveTargets } from '../archive-targets.ts'
 import type { Arguments } from '../arguments.ts'
-import type { Command, Surroundings } from '../command.ts'
-import { cliError } from '../errors.ts'
+import type { Command, Outcome, Surroundings } from '../command.ts'
+import { asTimberlineError, cliError } from '../errors.ts'
+import { exitCodeOf } from '../exit-code.ts'
+import { describeFailure, failureDocument } from '../failure.ts'
 import { formatBytes, formatMs } from '../quantity.ts'
 import { watchShippers, type WatchOptions } from '../watch/shipper-watch.ts'
-import { archiveFor, archiveNameOf, holdLogFor } from './archive-access.ts'
+import { archiveFor } from './archive-access.ts'
+
+/** What became of one archive. */
+interface Shipped {
+  readonly member: FleetMember
+  readonly storedBytes: number
+  readonly error: TimberlineError | undefined
+}
 
 /** `timberline archive run` */
 export const archiveRunCommand: Command = async (args, surroundings) => {
@@ -16,49 +28,113 @@ export const archiveRunCommand: Command = async (args, surroundings) => {
       details: { home },
     })
   }
-  const { archive, isNew } = await archiveFor(args.required('archive'), identity)
-  if (isNew) surroundings.warn(`created an archive at ${archive.store.url}`)
-  const name = archiveNameOf(args)
-  await holdLogFor(name, home, identity)
+  const targets = archiveTargets(args)
+  const addresses = new Map(targets.map(({ name, url }) => [name, url]))
   const stop = new AbortController()
   const end = (): void => stop.abort()
   surroundings.signal.addEventListener('abort', end, { once: true })
   if (surroundings.signal.aborted) end()
-  const shipper = runShipper({
+  const isOnce = args.flag('once')
+  const fleet = runShippers({
     logDirectory: homeLayout(home).logDirectory,
-    archive,
-    name,
     identity,
+    targets: targets.map(({ name, url }) => ({
+      name,
+      open: async () => {
+        const archive = await openTarget(url, identity, surroundings)
+        addresses.set(name, archive.store.url)
+        return archive
+      },
+    })),
     intervalMs: args.number('interval-ms') ?? 1000,
     signal: stop.signal,
+    // Who runs once wants to hear that the archive is away, and has a try of its own in mind.
+    ...(isOnce ? { openTriesMax: 1 } : {}),
   })
-  let storedBytes = 0
-  const subscription = shipper.events$.subscribe((event) => {
-    if ('storedBytes' in event) storedBytes += event.storedBytes
-    tellEvent(event, surroundings)
-  })
-  const watch = await watchShippers(new Map([[name, shipper]]), watchOptions(args, surroundings)).catch(
-    async (error: unknown) => {
-      end()
-      await shipper.done.catch(() => undefined)
-      throw error
-    },
-  )
-  if (watch.url !== undefined) surroundings.tell(`metrics at ${watch.url}`)
+  const isAlone = targets.length === 1
+  const voyages = fleet.members.map((member) => watchOver({ member, isOnce, isAlone }, surroundings))
   try {
-    if (args.flag('once')) await Promise.race([shipper.flushWhole().finally(end), shipper.done])
-    await shipper.done
+    const watch = await watchShippers(
+      new Map(fleet.members.map((member) => [member.name, member])),
+      watchOptions(args, surroundings),
+    )
+    if (watch.url !== undefined) surroundings.tell(`metrics at ${watch.url}`)
+    try {
+      return outcomeOf(await Promise.all(voyages), addresses)
+    } finally {
+      await watch.close()
+    }
   } finally {
-    subscription.unsubscribe()
-    await watch.close()
+    end()
+    await fleet.done
     surroundings.signal.removeEventListener('abort', end)
-    await archive.close()
   }
-  const { shippedLsn, archivedSegment, lagTransactions } = shipper.status()
+}
+
+async function openTarget(
+  url: string,
+  identity: HomeIdentity,
+  { warn }: Pick<Surroundings, 'warn'>,
+): Promise<Archive> {
+  const { archive, isNew } = await archiveFor(url, identity)
+  if (isNew) warn(`created an archive at ${archive.store.url}`)
+  return archive
+}
+
+/** Tells what one archive's shipper does, and resolves when that has ended. */
+async function watchOver(
+  run: Omit<Shipped, 'storedBytes' | 'error'> & { readonly isOnce: boolean; readonly isAlone: boolean },
+  { tell, warn }: Surroundings,
+): Promise<Shipped> {
+  const { member, isOnce, isAlone } = run
+  const named = (line: string): string => (isAlone ? line : `${member.name}: ${line}`)
+  let storedBytes = 0
+  member.events$.subscribe((event) => {
+    if ('storedBytes' in event) storedBytes += event.storedBytes
+    tellEvent(event, { tell: (line) => tell(named(line)), warn: (line) => warn(named(line)) })
+  })
+  try {
+    if (isOnce) await Promise.race([member.flushWhole().finally(() => member.stop()), member.done])
+    await member.done
+    return { member, storedBytes, error: undefined }
+  } catch (thrown) {
+    const error = asTimberlineError(thrown)
+    // Of one archive alone it ends the command, which tells it then.
+    if (!isAlone) for (const line of describeFailure(error)) warn(named(line.replace('timberline: ', '')))
+    return { member, storedBytes, error }
+  }
+}
+
+function outcomeOf(all: readonly Shipped[], addresses: ReadonlyMap<string, string>): Outcome {
+  const errors = all.flatMap(({ error }) => (error === undefined ? [] : [error]))
+  const [first] = errors
+  if (first !== undefined && errors.length === all.length) throw first
+  const documents = all.map((shipped) => documentOf(shipped, addresses.get(shipped.member.name)))
+  const lines = all.map((shipped) => (all.length === 1 ? '' : `${shipped.member.name}: `) + lineOf(shipped))
   return {
-    document: { archive: archive.store.url, shippedLsn, archivedSegment, lagTransactions, storedBytes },
-    lines: [`archived through LSN ${String(shippedLsn)}, ${formatBytes(storedBytes)} stored by this run`],
+    document: documents.length === 1 ? documents[0] : { archives: documents },
+    lines,
+    ...(first === undefined ? {} : { exitCode: exitCodeOf(first) }),
   }
+}
+
+function documentOf({ member, storedBytes, error }: Shipped, archive: string | undefined) {
+  const { shippedLsn, archivedSegment, lagTransactions } = member.status()
+  return {
+    name: member.name,
+    archive,
+    shippedLsn,
+    archivedSegment,
+    lagTransactions,
+    storedBytes,
+    ...(error === undefined ? {} : failureDocument(error)),
+  }
+}
+
+function lineOf({ member, storedBytes, error }: Shipped): string {
+  if (error !== undefined) return `failed with ${error.code}`
+  const { shippedLsn } = member.status()
+  return `archived through LSN ${String(shippedLsn)}, ${formatBytes(storedBytes)} stored by this run`
 }
 
 function watchOptions(args: Arguments, { warn }: Surroundings): WatchOptions {
@@ -71,7 +147,7 @@ function watchOptions(args: Arguments, { warn }: Surroundings): WatchOptions {
   }
 }
 
-function tellEvent(event: ShipperEvent, { tell, warn }: Surroundings): void {
+function tellEvent(event: ShipperEvent, { tell, warn }: Pick<Surroundings, 'tell' | 'warn'>): void {
   switch (event.type) {
     case 'ship.began':
       return tell(`shipping timeline ${String(event.timeline)} from LSN ${String(event.lsn)}`)

@@ -1,4 +1,5 @@
 import { basename } from 'node:path'
+import { targetsComplaint } from '../archive-targets.ts'
 import { type Arguments, type OptionRow, positiveNumber, wholeNumber } from '../arguments.ts'
 import type { CommandRow } from '../command.ts'
 import { checkedSample } from '../sample.ts'
@@ -113,10 +114,14 @@ export const backupRows: readonly CommandRow[] = [
   },
   {
     name: 'archive run',
-    summary: 'ship the log, once a second, until stopped',
+    summary: 'ship the log into one archive or several, once a second, until stopped',
     options: [
       homeOption,
-      archiveOption,
+      {
+        ...archiveOption,
+        repeats: true,
+        help: `${archiveOption.help}; or NAME=ADDRESS, once for each of several`,
+      },
       archiveNameOption,
       {
         name: 'interval-ms',
@@ -129,8 +134,10 @@ export const backupRows: readonly CommandRow[] = [
     ],
     notes: [
       'The archive is created when nothing is at its address yet. The application need not be running.',
+      'Of several archives each is tried again, judged and given up alone. The exit code at the end is that of the first that failed.',
     ],
-    example: 'timberline archive run -h ./home -a /backups/app',
+    example: 'timberline archive run -h ./home -a nas=/backups/app -a s3=s3://backups/app',
+    check: targetsComplaint,
     load: async () => (await import('../commands/archive-run.ts')).archiveRunCommand,
   },
   {
