@@ -14,6 +14,7 @@ import type { CatalogueEvent } from './catalogue/catalogue-event.ts'
 import { type CatalogueIndex, openCatalogueIndex } from './catalogue/catalogue-index.ts'
 import { decodeCheckedJson, encodeCheckedJson } from './objects/checked-json.ts'
 import { archiveError, hasCode } from './errors.ts'
+import { checkedRecipients, Keyring } from './objects/keyring.ts'
 import type { GzipCodec } from './objects/gzip-codec.ts'
 import { Journal } from './catalogue/journal.ts'
 import { IDENTITY_NAME, parsePieceName, piecePrefix } from './catalogue/layout.ts'
@@ -32,6 +33,10 @@ export interface ArchiveOptions {
   readonly indexDirectory?: string | undefined
   /** Clock for events, microseconds since the epoch. */
   readonly now?: (() => number) | undefined
+  /** Identities of age (`AGE-SECRET-KEY-1…`) that open what is encrypted; also those from before a rotation. Default: none. */
+  readonly identities?: readonly string[] | undefined
+  /** Opens identities that the archive keeps under a passphrase. */
+  readonly passphrase?: string | undefined
 }
 
 /** Makes a new archive for an environment, or opens the one that is there. @throws ARCHIVE_FOREIGN_ENVIRONMENT */
@@ -74,6 +79,7 @@ export class Archive {
   readonly store: ArchiveStore
   /** Shared by all who append through this object; shippers refer to it. */
   readonly journal: Journal
+  readonly #keyring: Keyring
   readonly #shelf: ObjectShelf
   readonly #index: CatalogueIndex | undefined
 
@@ -88,15 +94,23 @@ export class Archive {
     this.store = store
     this.identity = identity
     this.#index = index
-    this.#shelf = new ObjectShelf(store, options.gzip ?? nativeGzip())
     const { environmentId } = identity
-    this.journal = new Journal({
+    const { gzip = nativeGzip() } = options
+    // Who may read an object is in the journal, so that its own pages are in the clear as it is.
+    const journal = new Journal({
       store,
-      shelf: this.#shelf,
+      shelf: new ObjectShelf(store, gzip),
       environmentId,
       now: options.now ?? nowUs,
       index,
     })
+    this.journal = journal
+    const book = {
+      current: async () => (await journal.loaded()).recipients,
+      all: async () => (await journal.refresh()).recipientSets,
+    }
+    this.#keyring = new Keyring(store, book, options)
+    this.#shelf = new ObjectShelf(store, gzip, this.#keyring)
   }
 
   /** What the archive holds now. */
@@ -192,6 +206,31 @@ export class Archive {
    */
   async *fetchPieces(pieces: readonly PieceRef[]): AsyncGenerator<Buffer> {
     for (const piece of continuousPieces(pieces)) yield* this.fetchPiece(piece)
+  }
+
+  /** Stores checked JSON that holds names of the user's, encrypted where the archive is. @throws ARCHIVE_CONFLICT */
+  putBare(name: string, content: Buffer): Promise<void> {
+    return this.#shelf.putBare(name, content)
+  }
+
+  /** What `putBare` stored. @throws ARCHIVE_OBJECT_MISSING, ARCHIVE_KEY_MISSING, ARCHIVE_KEY_WRONG */
+  getBare(name: string): Promise<Buffer> {
+    return this.#shelf.getBare(name)
+  }
+
+  /**
+   * From now on every new object is encrypted to these recipients of age (`age1…`), 1 to 32; what is there stays as it is.
+   * An archive that is encrypted cannot be made a clear one again.
+   *
+   * @throws ARCHIVE_KEY_INVALID
+   */
+  async setRecipients(recipients: readonly string[]): Promise<void> {
+    await this.appendEvent({ type: 'recipients.set', recipients: checkedRecipients(recipients) })
+  }
+
+  /** Keeps a new identity in the archive, under a passphrase; resolves with its recipient, for `setRecipients`. */
+  addProtectedIdentity(passphrase: string): Promise<string> {
+    return this.#keyring.addProtectedIdentity(passphrase)
   }
 
   /** Enters a backup whose files are stored; it is one from the moment that this resolves, and nothing before. */

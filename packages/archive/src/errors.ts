@@ -29,6 +29,9 @@ export type ArchiveErrorCode =
   | 'ARCHIVE_LOG_EMPTY'
   | 'ARCHIVE_LOG_FOREIGN'
   | 'ARCHIVE_LOG_FAILED'
+  | 'ARCHIVE_KEY_MISSING'
+  | 'ARCHIVE_KEY_WRONG'
+  | 'ARCHIVE_KEY_INVALID'
   | 'ARCHIVE_OPTION_INVALID'
   | 'ARCHIVE_ABORTED'
 
@@ -141,6 +144,21 @@ export const archiveError: ErrorMaker = errorsFrom<ArchiveErrorCode>({
   ARCHIVE_LOG_FAILED: {
     kind: 'unavailable',
     hint: 'Mend what the cause names; a shipper tries again by itself.',
+  },
+  // What was asked for is encrypted, and neither an identity nor a passphrase was given.
+  ARCHIVE_KEY_MISSING: {
+    kind: 'invalid',
+    hint: 'Give an identity of one of its recipients: --identity FILE or TIMBERLINE_IDENTITY, or the passphrase in TIMBERLINE_PASSPHRASE.',
+  },
+  // None of the identities opens it, or the passphrase opens nothing here.
+  ARCHIVE_KEY_WRONG: {
+    kind: 'invalid',
+    hint: 'Give the identity that its recipients name; after a rotation keep the older identities in the file too.',
+  },
+  // A recipient or an identity is not one of age, or a file of identities holds something else.
+  ARCHIVE_KEY_INVALID: {
+    kind: 'invalid',
+    hint: 'Use recipients age1… and identities AGE-SECRET-KEY-1… as age-keygen makes them.',
   },
   // An argument outside its documented bounds.
   ARCHIVE_OPTION_INVALID: { kind: 'invalid', hint: 'Mend the argument named in the message.' },

@@ -4,7 +4,7 @@ import { verifySegment, type SegmentSummary } from '@timberline/wal'
 import type { Archive } from './archive.ts'
 import type { Catalogue, PieceRef, SegmentRef } from './catalogue/catalogue.ts'
 import { CatalogueFold } from './catalogue/catalogue-fold.ts'
-import { IDENTITY_NAME, JOURNAL_PREFIX, journalName } from './catalogue/layout.ts'
+import { IDENTITY_NAME, JOURNAL_PREFIX, journalName, KEY_PREFIX } from './catalogue/layout.ts'
 import { PageAudit } from './catalogue/page-audit.ts'
 import { type ArchiveFinding, findingOf } from './checking/finding.ts'
 import { type InventoryItem, isStillNamed, takeInventory } from './checking/inventory.ts'
@@ -290,7 +290,7 @@ async function* counted({ count }: Walk, content: AsyncIterable<Buffer>): AsyncG
 
 async function* straysOf(archive: Archive, known: ReadonlySet<string>): AsyncGenerator<ArchiveFinding> {
   for await (const { name } of archive.store.list('')) {
-    if (known.has(name) || name.startsWith(JOURNAL_PREFIX)) continue
+    if (known.has(name) || name.startsWith(JOURNAL_PREFIX) || name.startsWith(KEY_PREFIX)) continue
     yield { code: 'ARCHIVE_STRAY', name, message: 'nothing in the catalogue names this object' }
   }
 }

@@ -4,7 +4,13 @@ import { fileURLToPath } from 'node:url'
 import { crc32, gunzipSync } from 'node:zlib'
 import { createHash } from 'node:crypto'
 import { describe, expect, it } from 'vitest'
-import { type ArchiveStore, decodeBackupManifest, memoryStore, openArchive } from '../src/index.ts'
+import {
+  type ArchiveStore,
+  decodeBackupManifest,
+  memoryStore,
+  openArchive,
+  parseIdentityFile,
+} from '../src/index.ts'
 import { decodeEnvelope, encodeEnvelope } from '../src/objects/object-envelope.ts'
 import { parsePieceName, pieceName } from '../src/catalogue/layout.ts'
 import { archiveOn, archivedRecords } from './support/archive-scene.ts'
@@ -65,6 +71,17 @@ describe('the format', () => {
     for await (const entry of archive.journal.entries()) journal.push(entry)
     expect(journal).toHaveLength(7)
     for (const page of pages) expect(await archive.journal.pages.entries(page)).toEqual(journal)
+  })
+
+  it('reads the golden object that the age program encrypted', async () => {
+    const golden = (name: string): Promise<Buffer> =>
+      readFile(new URL(`golden/v1-encrypted/${name}`, import.meta.url))
+    const store = memoryStore()
+    await archiveOn(store)
+    await store.put('file/greeting', await golden('file/greeting'))
+    const identities = parseIdentityFile((await golden('identity.txt')).toString())
+    const archive = await openArchive(store, { identities })
+    expect((await archive.getObject('file/greeting')).toString()).toBe('hello, whoever holds the key\n')
   })
 
   it('reads the golden archive of version 1', async () => {

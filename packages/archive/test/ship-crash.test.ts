@@ -16,8 +16,10 @@ import {
 } from '@timberline/wal'
 import { crashAt, FaultFileSystem } from '@timberline/wal/testing'
 import { describe, expect, it } from 'vitest'
-import { verifyArchive } from '../src/index.ts'
+import { generateX25519Identity, identityToRecipient } from 'age-encryption'
+import { type Archive, directoryStore, openArchive, verifyArchive } from '../src/index.ts'
 import {
+  ARCHIVE,
   archivedRecords,
   CrashFileSystem,
   LOG,
@@ -29,6 +31,8 @@ import {
 } from './support/archive-scene.ts'
 
 const SEGMENTS = 2
+
+type OpenArchive = (disk: CrashFileSystem) => Promise<Archive>
 
 /** Writes, rolls and ships; reports every record whose commit resolved. */
 async function story(fileSystem: FaultFileSystem, acknowledged: (lsn: number) => void): Promise<void> {
@@ -92,20 +96,24 @@ async function localRecords(disk: CrashFileSystem): Promise<Map<number, string>>
 }
 
 /** Opens log and shipper again, catches up, and holds the promises. */
-async function checkAfter(disk: CrashFileSystem, acknowledged: number): Promise<void> {
+async function checkAfter(
+  disk: CrashFileSystem,
+  acknowledged: number,
+  openReader: OpenArchive = openTestArchive,
+): Promise<void> {
   const told = await confirmed(disk)
-  const held = told.lsn === 0 ? { lsn: 0, segmentNumber: 0 } : await heldBy(disk)
+  const held = told.lsn === 0 ? { lsn: 0, segmentNumber: 0 } : await heldBy(await openReader(disk))
   expect(held.lsn).toBeGreaterThanOrEqual(told.lsn)
   expect(held.segmentNumber).toBeGreaterThanOrEqual(told.segmentNumber)
   const log = await openTestLog(disk, { now: clock() })
   expect(log.durableLsn).toBeGreaterThanOrEqual(acknowledged)
-  const archive = await openTestArchive(disk)
-  const { shipper, stop } = ship(disk, archive, { intervalMs: 1000 })
+  const { shipper, stop } = ship(disk, await openTestArchive(disk), { intervalMs: 1000 })
   await log.commit(payload(log.nextLsn))
   await shipper.flush()
   await settled(shipper, log.activeSegment - 1)
   await stop()
   const local = await localRecords(disk)
+  const archive = await openReader(disk)
   const records = await archivedRecords(archive)
   expect(records.map(({ lsn }) => lsn)).toEqual([...local.keys()])
   for (const { lsn, payload: bytes } of records) expect(bytes.toString()).toBe(local.get(lsn))
@@ -116,8 +124,7 @@ async function checkAfter(disk: CrashFileSystem, acknowledged: number): Promise<
 }
 
 /** How far the archive reaches without a hole. */
-async function heldBy(disk: CrashFileSystem): Promise<{ lsn: number; segmentNumber: number }> {
-  const archive = await openTestArchive(disk)
+async function heldBy(archive: Archive): Promise<{ lsn: number; segmentNumber: number }> {
   const records = await archivedRecords(archive)
   const hole = records.findIndex(({ lsn }, index) => lsn !== index + 1)
   const { segments } = await archive.catalogue()
@@ -155,6 +162,33 @@ describe('a shipper that loses its power', () => {
       console.log(`${model}: ${crashes} crashes at ${count} operations`)
     }, 300_000)
   }
+
+  it('at any operation and holds no key of its encrypted archive goes on all the same', async () => {
+    const identity = await generateX25519Identity()
+    const recipient = await identityToRecipient(identity)
+    const openReader: OpenArchive = (disk) =>
+      openArchive(directoryStore(ARCHIVE, disk), { identities: [identity] })
+    const encryptedDisk = async (seed: number): Promise<CrashFileSystem> => {
+      const disk = new CrashFileSystem({ seed })
+      await (await openTestArchive(disk)).setRecipients([recipient])
+      return disk
+    }
+    const clean = new FaultFileSystem(await encryptedDisk(0))
+    await story(clean, () => undefined)
+    const count = clean.operations.length
+    let crashes = 0
+    const moments = Array.from({ length: Math.ceil(count / 2) }, (_, at) => 1 + at * 2)
+    await atOnce(moments, async (index) => {
+      const disk = await encryptedDisk(index)
+      const faulty = new FaultFileSystem(disk, crashAt(index))
+      let acknowledged = 0
+      await story(faulty, (lsn) => (acknowledged = lsn)).catch(() => undefined)
+      crashes += faulty.isCrashed ? 1 : 0
+      await checkAfter(disk.crash(index), acknowledged, openReader)
+    })
+    expect(crashes).toBeGreaterThan(moments.length * 0.9)
+    console.log(`encrypted: ${crashes} crashes at ${count} operations`)
+  }, 300_000)
 
   it('again while it begins anew goes on all the same', async () => {
     const clean = new FaultFileSystem(new CrashFileSystem())

@@ -66,7 +66,7 @@ export async function addBackup(archive: Archive, manifest: BackupManifest): Pro
     })
   }
   if (isThere(await archive.journal.refresh())) return
-  await archive.store.put(backup.name, content)
+  await archive.putBare(backup.name, content)
   await archive.journal.append((fold) => (isThere(fold) ? undefined : { type: 'backup.added', backup }))
 }
 
@@ -76,7 +76,7 @@ export async function readBackup(archive: Archive, label: string): Promise<Backu
   if (backup === undefined) {
     throw archiveError('ARCHIVE_BACKUP_UNKNOWN', 'no backup has this label', { details: { label } })
   }
-  const content = await archive.store.get(backup.name)
+  const content = await archive.getBare(backup.name)
   if (sha256Of(content) !== backup.manifestSha256) {
     throw archiveError('ARCHIVE_MANIFEST_DAMAGED', 'the manifest is not the one that the journal names', {
       details: { label, name: backup.name },

@@ -24,6 +24,9 @@ import {
 
 const checksum = v.pipe(v.number(), v.safeInteger(), v.minValue(0), v.maxValue(0xffffffff))
 const label = v.pipe(v.string(), v.maxLength(64))
+/** The most that one archive can be encrypted to: each costs about 100 bytes in each object. */
+export const RECIPIENTS_COUNT_MAX = 32
+const recipient = v.pipe(v.string(), v.regex(/^age1[02-9ac-hj-np-z]{58}$/))
 const markName = v.pipe(v.string(), v.maxLength(65_536))
 
 const eventSchema = v.variant('type', [
@@ -93,6 +96,11 @@ const eventSchema = v.variant('type', [
     throughSequence: v.pipe(v.number(), v.safeInteger(), v.minValue(1)),
   }),
   v.object({ type: v.literal('recovery.proved'), proof: proofSchema }),
+  v.object({
+    type: v.literal('recipients.set'),
+    // Never none: an archive that is encrypted does not become a clear one.
+    recipients: v.pipe(v.array(recipient), v.minLength(1), v.maxLength(RECIPIENTS_COUNT_MAX)),
+  }),
 ])
 
 const entrySchema = v.object({
@@ -132,6 +140,7 @@ export type CatalogueEvent =
   | { readonly type: 'retention.decided'; readonly decision: RetentionDecision }
   | { readonly type: 'retention.finished'; readonly throughSequence: number }
   | { readonly type: 'recovery.proved'; readonly proof: RecoveryProof }
+  | { readonly type: 'recipients.set'; readonly recipients: readonly string[] }
 
 /** One object of the journal. */
 export interface JournalEntry {

@@ -25,6 +25,7 @@ export class CatalogueFold {
   readonly #retired = new Retired()
   #promise: RetentionPromise | undefined
   #proof: RecoveryProof | undefined
+  readonly #recipientSets: (readonly string[])[] = []
 
   /** The last event folded. */
   get sequence(): number {
@@ -34,6 +35,16 @@ export class CatalogueFold {
   /** The shipper that may archive. */
   get owner(): OwnerRef | undefined {
     return this.#owners.at(-1)
+  }
+
+  /** Whom new objects are encrypted to; nobody in a clear archive. */
+  get recipients(): readonly string[] {
+    return this.#recipientSets.at(-1) ?? []
+  }
+
+  /** All that `recipients` ever was: each encrypted object was written to one of these. */
+  get recipientSets(): readonly (readonly string[])[] {
+    return this.#recipientSets
   }
 
   timeline(number: number): TimelineInfo | undefined {
@@ -98,6 +109,7 @@ export class CatalogueFold {
           : 'retention finished what is still to come'
       case 'promise.made':
       case 'recovery.proved':
+      case 'recipients.set':
         return undefined
     }
   }
@@ -150,6 +162,9 @@ export class CatalogueFold {
       case 'recovery.proved':
         this.#proof = event.proof
         break
+      case 'recipients.set':
+        this.#recipientSets.push(event.recipients)
+        break
     }
     this.#sequence = sequence
   }
@@ -174,6 +189,7 @@ export class CatalogueFold {
       ...(this.#promise === undefined ? {} : { promise: this.#promise }),
       ...(this.#proof === undefined ? {} : { proof: this.#proof }),
       ...(this.#retired.timelines.length === 0 ? {} : { retiredTimelines: this.#retired.timelines }),
+      ...(this.recipients.length === 0 ? {} : { recipients: this.recipients }),
     }
   }
 

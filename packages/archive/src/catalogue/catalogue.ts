@@ -118,4 +118,6 @@ export interface Catalogue {
   readonly proof?: RecoveryProof | undefined
   /** Timelines that retention let go as a whole, ascending; they remain as parents of others. */
   readonly retiredTimelines?: readonly number[] | undefined
+  /** Whom new objects are encrypted to; absent when the archive is in the clear. */
+  readonly recipients?: readonly string[] | undefined
 }

@@ -53,6 +53,11 @@ export class Journal {
     return this.#inTurn(() => this.#refresh())
   }
 
+  /** The fold as it was last read; reads the journal when nothing was read yet. */
+  loaded(): Promise<CatalogueFold> {
+    return this.#isLoaded ? Promise.resolve(this.fold) : this.refresh()
+  }
+
   /**
    * Appends the event that `decide` returns on the newest state; it is asked again when another writer was faster, so
    * that a decision never stands on a state that has passed. Resolves with the sequence number, once durable.

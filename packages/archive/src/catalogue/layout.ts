@@ -9,10 +9,12 @@ export const SEGMENT_PREFIX = 'segment/'
 export const PIECE_PREFIX = 'piece/'
 export const BACKUP_PREFIX = 'backup/'
 export const FILE_PREFIX = 'file/'
+export const KEY_PREFIX = 'identity/'
 
 /** So that nobody is led to expect a page that no memory would hold. */
 const PAGE_ENTRY_COUNT_MAX = 65_536
 const WIDTHS = { sequence: 16, timeline: 8, segment: 10, position: 12, lsn: 16, epoch: 6, time: 16 } as const
+const TAIL_LENGTH = 16
 
 /** The object of the journal entry with this sequence number. */
 export function journalName(sequence: number): string {
@@ -39,13 +41,20 @@ export function parsePageName(name: string): JournalPage | undefined {
   return count >= 1 && count <= PAGE_ENTRY_COUNT_MAX ? { fromSequence, throughSequence, name } : undefined
 }
 
-/** Part of the content's checksum is in the name: a writer that lost its right cannot occupy another's name. */
+/**
+ * Part of the content's checksum is in the name: a writer that lost its right cannot occupy another's name. In an encrypted
+ * archive it is the epoch, because a shipper that begins anew cannot tell whether what stands there is its own content.
+ */
 export function segmentObjectName(segment: {
-  timeline: number
-  segmentNumber: number
-  sha256: string
+  readonly timeline: number
+  readonly segmentNumber: number
+  readonly sha256: string
+  /** Given when the object is encrypted. */
+  readonly epoch?: number | undefined
 }): string {
-  return `${segmentObjectPrefix(segment.timeline, segment.segmentNumber)}${segment.sha256.slice(0, 16)}`
+  const { timeline, segmentNumber, sha256, epoch } = segment
+  const tail = epoch === undefined ? sha256.slice(0, TAIL_LENGTH) : pad(epoch, TAIL_LENGTH)
+  return `${segmentObjectPrefix(timeline, segmentNumber)}${tail}`
 }
 
 /** What the names of all segments of a timeline begin with. */
@@ -111,6 +120,11 @@ export function backupManifestName(label: string): string {
 /** The object of one file of a backup. */
 export function backupFileName(label: string, file: string): string {
   return `${BACKUP_PREFIX}${label}/${file}`
+}
+
+/** The object of an identity that a passphrase protects. */
+export function protectedIdentityName(recipient: string): string {
+  return `${KEY_PREFIX}${recipient}.age`
 }
 
 function pad(value: number, width: number): string {

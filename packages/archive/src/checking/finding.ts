@@ -24,10 +24,13 @@ export interface ArchiveFinding {
   readonly subject?: FindingSubject | undefined
 }
 
-/** Damage and absence are findings; a store that does not answer, and a bug, are not. */
+/** Damage and absence are findings; a store that does not answer, a key that does not fit, and a bug are not. */
 export function findingOf(name: string, error: unknown, subject?: FindingSubject): ArchiveFinding {
   const isFinding =
-    error instanceof TimberlineError && ['corruption', 'gap', 'invalid', 'conflict'].includes(error.kind)
+    error instanceof TimberlineError &&
+    ['corruption', 'gap', 'invalid', 'conflict'].includes(error.kind) &&
+    // One clear error: with the key nothing may be wrong at all.
+    !error.code.startsWith('ARCHIVE_KEY_')
   if (!isFinding) throw error
   const { code, message } = error
   return { code, name, message, ...(subject === undefined ? {} : { subject }) }

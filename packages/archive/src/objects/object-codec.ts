@@ -9,6 +9,7 @@ import {
   type Envelope,
   objectDamaged,
 } from './object-envelope.ts'
+import { following, takeHead } from './stream-head.ts'
 
 /** Content to store; `read` begins anew at each call. Content without a known checksum is read twice. */
 export interface ObjectSource {
@@ -64,8 +65,8 @@ export async function* decodeObject(
 ): AsyncGenerator<Buffer> {
   const iterator = stored[Symbol.asyncIterator]()
   try {
-    const { header, rest } = await takeHeader(iterator)
-    const envelope = decodeEnvelope(name, header)
+    const { head, rest } = await takeHead(iterator, ENVELOPE_BYTES)
+    const envelope = decodeEnvelope(name, head)
     options.onEnvelope?.(envelope)
     const body = following(rest, iterator)
     const raw = envelope.codec === 'gzip' ? inflated(name, options.gzip.decompress(body)) : body
@@ -74,25 +75,6 @@ export async function* decodeObject(
     }
   } finally {
     await iterator.return?.()
-  }
-}
-
-async function takeHeader(iterator: AsyncIterator<Uint8Array>): Promise<{ header: Buffer; rest: Buffer }> {
-  let bytes = Buffer.alloc(0)
-  while (bytes.length < ENVELOPE_BYTES) {
-    const next = await iterator.next()
-    if (next.done === true) break
-    bytes = Buffer.concat([bytes, next.value])
-  }
-  return { header: bytes.subarray(0, ENVELOPE_BYTES), rest: bytes.subarray(ENVELOPE_BYTES) }
-}
-
-async function* following(first: Buffer, iterator: AsyncIterator<Uint8Array>): AsyncGenerator<Uint8Array> {
-  if (first.length > 0) yield first
-  for (;;) {
-    const next = await iterator.next()
-    if (next.done === true) return
-    yield next.value
   }
 }
 
@@ -105,7 +87,8 @@ async function* inflated(name: string, content: AsyncIterable<Buffer>): AsyncGen
   }
 }
 
-function isStoreError(error: unknown): boolean {
+/** Whether an error is the store's or the caller's, and says nothing of the bytes. */
+export function isStoreError(error: unknown): boolean {
   return error instanceof Error && (error.name === 'TimberlineError' || error.name === 'AbortError')
 }
 

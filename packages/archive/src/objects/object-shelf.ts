@@ -2,6 +2,7 @@ import { createHash } from 'node:crypto'
 import type { ArchiveStore, PutOutcome } from '../stores/archive-store.ts'
 import { archiveError, hasCode } from '../errors.ts'
 import type { GzipCodec } from './gzip-codec.ts'
+import { clearKeyring, type Keyring } from './keyring.ts'
 import { decodeObject, encodeObject, measure, type ObjectSource } from './object-codec.ts'
 import { type CodecName, type Envelope, objectDamaged } from './object-envelope.ts'
 
@@ -25,14 +26,24 @@ export interface PutObjectResult {
 /** Default bound for content held in memory. */
 const CONTENT_BYTES_MAX = 64 * 1024 * 1024
 
-/** Objects in their envelopes, over a store. */
+/** Fingerprints of encrypted bytes remembered, by which a put of unknown outcome is told from somebody else's. */
+const SENT_COUNT_MAX = 10_000
+
+type Read = () => AsyncIterable<Uint8Array>
+
+/** Objects in their envelopes, encrypted where the archive is, over a store. */
 export class ObjectShelf {
   readonly #store: ArchiveStore
   readonly #gzip: GzipCodec
+  readonly #keyring: Keyring
+  /** Name, content and bytes of what was sent encrypted, oldest first: made anew, the same content has other bytes. */
+  readonly #sentBefore = new Set<string>()
 
-  constructor(store: ArchiveStore, gzip: GzipCodec) {
+  /** Without a keyring everything is in the clear. */
+  constructor(store: ArchiveStore, gzip: GzipCodec, keyring: Keyring = clearKeyring(store)) {
     this.#store = store
     this.#gzip = gzip
+    this.#keyring = keyring
   }
 
   async put(
@@ -45,31 +56,54 @@ export class ObjectShelf {
     const envelope: Envelope = { codec, bytes, sha256 }
     const sent = new Sent()
     try {
-      const read = (): AsyncIterable<Uint8Array> =>
-        sent.watch(encodeObject(name, { envelope, source }, this.#gzip))
+      const read = await this.#sealed(`${name} ${sha256}`, sent, () =>
+        encodeObject(name, { envelope, source }, this.#gzip),
+      )
       const outcome = await this.#store.put(name, { read })
       if (verify) await this.#verify(name, sent, outcome)
       return { outcome, bytes, sha256, storedBytes: sent.bytes }
     } catch (error) {
       if (!hasCode(error, 'ARCHIVE_CONFLICT')) throw error
-      // Another release or codec may have made other bytes of the same content.
-      const storedBytes = await this.#sameContent(name, envelope, error)
+      // Another release or codec may have made other bytes of the same content, and encryption always does.
+      const storedBytes = await this.#sameContent({ name, sha256, conflict: error }, async (stored) => {
+        const onEnvelope = (found: Envelope): void => {
+          if (found.bytes !== bytes || found.sha256 !== sha256) throw error
+        }
+        for await (const chunk of decodeObject(name, stored, { gzip: this.#gzip, onEnvelope })) void chunk
+      })
       return { outcome: 'exists-same', bytes, sha256, storedBytes }
     }
   }
 
+  /** Stores bytes that have no envelope; the same twice is fine. @throws ARCHIVE_CONFLICT */
+  async putBare(name: string, content: Buffer): Promise<void> {
+    const source = sourceOf(content)
+    const { sha256 } = await measure(source)
+    try {
+      const read = await this.#sealed(`${name} ${sha256}`, new Sent(), () => source.read())
+      await this.#store.put(name, { read })
+    } catch (error) {
+      if (!hasCode(error, 'ARCHIVE_CONFLICT')) throw error
+      await this.#sameContent({ name, sha256, conflict: error }, async (stored) => {
+        if (!(await collected(stored)).equals(content)) throw error
+      })
+    }
+  }
+
+  /** Bytes that were stored by `putBare`. */
+  async getBare(name: string): Promise<Buffer> {
+    const stored = await this.#store.get(name)
+    return collected(this.#keyring.open(name, sourceOf(stored).read()))
+  }
+
   async get(name: string, bytesMax: number = CONTENT_BYTES_MAX): Promise<Buffer> {
-    const chunks: Buffer[] = []
     const refuse = ({ bytes }: Envelope): void => {
       if (bytes <= bytesMax) return
       throw archiveError('ARCHIVE_OBJECT_TOO_LARGE', 'an object is too large to hold', {
         details: { name, bytes, bytesMax },
       })
     }
-    const stored = this.#store.getStream(name)
-    for await (const chunk of decodeObject(name, stored, { gzip: this.#gzip, onEnvelope: refuse }))
-      chunks.push(chunk)
-    return Buffer.concat(chunks)
+    return collected(decodeObject(name, this.#open(name), { gzip: this.#gzip, onEnvelope: refuse }))
   }
 
   /** The content; with `expected`, refused when the object holds something else, however whole. */
@@ -82,7 +116,24 @@ export class ObjectShelf {
         throw objectDamaged(name, 'it is not the object that the catalogue names')
       }
     }
-    return decodeObject(name, this.#store.getStream(name), { gzip: this.#gzip, onEnvelope })
+    return decodeObject(name, this.#open(name), { gzip: this.#gzip, onEnvelope })
+  }
+
+  #open(name: string): AsyncIterable<Uint8Array> {
+    return this.#keyring.open(name, this.#store.getStream(name))
+  }
+
+  /** Bytes as they go to the store; what goes there encrypted is remembered with its name and content. */
+  async #sealed(key: string, sent: Sent, read: Read): Promise<Read> {
+    const seal = await this.#keyring.sealer()
+    if (seal === undefined) return () => sent.watch(read())
+    return () => sent.watch(seal(read()), (sha256) => this.#remember(`${key} ${sha256}`))
+  }
+
+  #remember(key: string): void {
+    this.#sentBefore.add(key)
+    const [oldest] = this.#sentBefore
+    if (this.#sentBefore.size > SENT_COUNT_MAX && oldest !== undefined) this.#sentBefore.delete(oldest)
   }
 
   async #verify(name: string, sent: Sent, outcome: PutOutcome): Promise<void> {
@@ -96,14 +147,20 @@ export class ObjectShelf {
     })
   }
 
-  async #sameContent(name: string, envelope: Envelope, conflict: unknown): Promise<number> {
+  /**
+   * Holds that what stands under a name is what was to be put there: bytes that this process sent, or the same content.
+   * Resolves with its length.
+   */
+  async #sameContent(
+    wanted: { readonly name: string; readonly sha256: string; readonly conflict: unknown },
+    compare: (stored: AsyncIterable<Uint8Array>) => Promise<void>,
+  ): Promise<number> {
+    const { name, sha256, conflict } = wanted
     const existing = new Sent()
+    for await (const chunk of existing.watch(this.#store.getStream(name))) void chunk
+    if (this.#sentBefore.has(`${name} ${sha256} ${existing.sha256}`)) return existing.bytes
     try {
-      const stored = existing.watch(this.#store.getStream(name))
-      const onEnvelope = ({ bytes, sha256 }: Envelope): void => {
-        if (bytes !== envelope.bytes || sha256 !== envelope.sha256) throw conflict
-      }
-      for await (const chunk of decodeObject(name, stored, { gzip: this.#gzip, onEnvelope })) void chunk
+      await compare(this.#open(name))
     } catch (error) {
       throw hasCode(error, 'ARCHIVE_OBJECT_DAMAGED') ? conflict : error
     }
@@ -111,12 +168,21 @@ export class ObjectShelf {
   }
 }
 
+async function collected(content: AsyncIterable<Uint8Array>): Promise<Buffer> {
+  const chunks: Uint8Array[] = []
+  for await (const chunk of content) chunks.push(chunk)
+  return Buffer.concat(chunks)
+}
+
 /** Length and checksum of bytes that pass; begun anew with each `watch`. */
 class Sent {
   bytes = 0
   sha256 = ''
 
-  async *watch(stream: AsyncIterable<Uint8Array>): AsyncGenerator<Uint8Array> {
+  async *watch(
+    stream: AsyncIterable<Uint8Array>,
+    onEnd?: (sha256: string) => void,
+  ): AsyncGenerator<Uint8Array> {
     const hash = createHash('sha256')
     this.bytes = 0
     for await (const chunk of stream) {
@@ -125,6 +191,7 @@ class Sent {
       yield chunk
     }
     this.sha256 = hash.digest('hex')
+    onEnd?.(this.sha256)
   }
 }
 

@@ -1,6 +1,7 @@
 import type { LogIdentity } from '@timberline/wal'
 import { Backlog } from './backlog.ts'
 import type { CatalogueFold } from '../catalogue/catalogue-fold.ts'
+import { parseSegmentObjectName, segmentObjectPrefix, segmentTimelinePrefix } from '../catalogue/layout.ts'
 import { archiveError } from '../errors.ts'
 import type { PieceRef } from '../catalogue/catalogue.ts'
 import { claimReign, type Claimant, type Reign } from './reign.ts'
@@ -41,6 +42,7 @@ export async function beginVoyage(
   )
   const pieces = new Map<number, Pick<PieceRef, 'name'>[]>()
   const fold = await reign.check()
+  if (fold.recipients.length > 0) await removeLeftSegments(shipment, fold, survey)
   for (const [segmentNumber, listed] of survey.pieces) {
     // A crash came between the segment's event and the removal of its pieces.
     if (fold.segment(identity.timeline, segmentNumber) !== undefined) await removePieces(shipment, listed)
@@ -61,6 +63,22 @@ async function withoutCovered(
   const covered = new Set(coveredPieces(listed, fold.countedPieces(listed)))
   await removePieces(shipment, [...covered])
   return listed.filter((piece) => !covered.has(piece))
+}
+
+/**
+ * What shippers before this one put and could not enter in the catalogue any more. Its name has their epoch, so that nobody
+ * would ever take it up again; in a clear archive the name has the content's checksum, and it is.
+ */
+async function removeLeftSegments(shipment: Shipment, fold: CatalogueFold, survey: Survey): Promise<void> {
+  const { archive, identity } = shipment
+  const prefix = segmentTimelinePrefix(identity.timeline)
+  const startAfter = segmentObjectPrefix(identity.timeline, survey.nextSegment)
+  for await (const { name } of archive.store.list(prefix, { startAfter })) {
+    const segmentNumber = parseSegmentObjectName(name)
+    if (segmentNumber === undefined) continue
+    if (fold.segment(identity.timeline, segmentNumber)?.name !== name)
+      await removePieces(shipment, [{ name }])
+  }
 }
 
 function adoptedBy({ pieced, nextSegment }: Survey): { segmentNumber: number; endPosition: number } {

@@ -32,7 +32,8 @@ export async function archiveSegment(
   const path = join(logDirectory, segmentName(segmentNumber))
   const { summary, sha256 } = await checkSegment(shipment, path)
   const range = { path, position: 0, endPosition: summary.bytes }
-  const name = segmentObjectName({ timeline: identity.timeline, segmentNumber, sha256 })
+  const epoch = fold.recipients.length === 0 ? undefined : reign.epoch
+  const name = segmentObjectName({ timeline: identity.timeline, segmentNumber, sha256, epoch })
   const read = (): AsyncIterable<Buffer> => readRange(fileSystem, range, signal)
   const { storedBytes } = await archive.putObject(name, { bytes: summary.bytes, sha256, read })
   const segment = refOf(summary, { name, sha256, storedBytes })

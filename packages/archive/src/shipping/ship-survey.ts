@@ -12,6 +12,7 @@ import type { PieceRef, SegmentRef } from '../catalogue/catalogue.ts'
 import type { CatalogueFold } from '../catalogue/catalogue-fold.ts'
 import { archiveError, hasCode } from '../errors.ts'
 import { readRange, refuseAborted } from './file-range.ts'
+import { PieceNames } from './piece-names.ts'
 
 /** The log to ship and the archive it goes to. */
 export interface Shipment {
@@ -173,12 +174,13 @@ async function comparePieces(shipment: Shipment, comparison: PieceComparison): P
   const segment = local.find(({ header }) => header.segmentNumber === segmentNumber)
   // Its log is gone, and the pieces are all that is left of it.
   if (segment === undefined) return undefined
+  const names = new PieceNames(shipment, segment)
   let endPosition = 0
   let lastLsn = segment.firstLsn - 1
   for (const piece of counted.filter((one) => one.segmentNumber === segmentNumber)) {
     if (piece.position !== endPosition) break
     if (piece.endPosition > segment.bytes) throw ahead(segmentNumber)
-    if (!compared.has(piece.name) && !(await isHeld(shipment, piece))) break
+    if (!compared.has(piece.name) && !(await isHeld(shipment, piece, names))) break
     compared.add(piece.name)
     endPosition = piece.endPosition
     lastLsn = piece.lastLsn
@@ -187,7 +189,7 @@ async function comparePieces(shipment: Shipment, comparison: PieceComparison): P
 }
 
 /** Whether a piece is whole; it must then equal the log. @throws ARCHIVE_CONFLICT */
-async function isHeld(shipment: Shipment, piece: PieceRef): Promise<boolean> {
+async function isHeld(shipment: Shipment, piece: PieceRef, names: PieceNames): Promise<boolean> {
   const { archive, logDirectory, fileSystem, signal } = shipment
   refuseAborted(signal)
   const { segmentNumber, position } = piece
@@ -208,6 +210,8 @@ async function isHeld(shipment: Shipment, piece: PieceRef): Promise<boolean> {
     }
   } catch (error) {
     if (hasCode(error, 'ARCHIVE_OBJECT_DAMAGED') || hasCode(error, 'ARCHIVE_OBJECT_MISSING')) return false
+    if (hasCode(error, 'ARCHIVE_KEY_MISSING') && (await names.agree(piece))) return true
+    if (hasCode(error, 'ARCHIVE_KEY_MISSING')) throw conflict(segmentNumber)
     throw error
   }
   if (isSame && at === piece.endPosition) return true

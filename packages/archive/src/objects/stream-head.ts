@@ -1,0 +1,28 @@
+// A decoder that must see the beginning of a stream before it knows how to go on with the rest.
+
+/** The first `bytes` of a stream, fewer only at its end, and what came along with them. */
+export async function takeHead(
+  iterator: AsyncIterator<Uint8Array>,
+  bytes: number,
+): Promise<{ head: Buffer; rest: Buffer }> {
+  let taken = Buffer.alloc(0)
+  while (taken.length < bytes) {
+    const next = await iterator.next()
+    if (next.done === true) break
+    taken = Buffer.concat([taken, next.value])
+  }
+  return { head: taken.subarray(0, bytes), rest: taken.subarray(bytes) }
+}
+
+/** What was taken already, then the rest of the stream. */
+export async function* following(
+  first: Buffer,
+  iterator: AsyncIterator<Uint8Array>,
+): AsyncGenerator<Uint8Array> {
+  if (first.length > 0) yield first
+  for (;;) {
+    const next = await iterator.next()
+    if (next.done === true) return
+    yield next.value
+  }
+}
