@@ -259,7 +259,7 @@ describe('a file of identities', () => {
       '',
       '# nothing',
       recipient,
-      `${identity}\n${identity.slice(0, -1)}X`,
+      `${identity}\n${identity.slice(0, -1)}${identity.endsWith('X') ? 'Y' : 'X'}`,
       identity.toLowerCase(),
     ]) {
       const error: unknown = await Promise.resolve(text)
