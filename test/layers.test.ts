@@ -17,7 +17,10 @@ const layers: Readonly<Record<string, Layer>> = {
     packages: ['wal'],
     libraries: ['abstract-level', 'classic-level', 'memory-level', 'msgpackr', 'rxjs', 'valibot'],
   },
-  archive: { packages: ['wal'], libraries: ['@aws-sdk/client-s3', 'age-encryption', 'fflate', 'level', 'rxjs', 'valibot'] },
+  archive: {
+    packages: ['wal'],
+    libraries: ['@aws-sdk/client-s3', 'age-encryption', 'fflate', 'level', 'rxjs', 'valibot'],
+  },
   hotbackup: { packages: ['archive', 'engine', 'wal'], libraries: [] },
   recovery: { packages: ['archive', 'engine', 'wal'], libraries: [] },
   cli: {
