@@ -5,13 +5,15 @@ import { join } from 'node:path'
 import { CreateBucketCommand, PutBucketVersioningCommand, S3Client } from '@aws-sdk/client-s3'
 import { openStore, storeConformance } from '@timberline/archive'
 import { afterAll, beforeAll, describe, expect, it, vi } from 'vitest'
+import { fencingScenarios } from '../support/fencing-scenarios.ts'
 import { CephCluster, hasCeph } from './ceph-cluster.ts'
 
 describe.skipIf(!hasCeph())('the S3 store on Ceph (needs its Debian packages)', () => {
   let cluster: CephCluster
   let number = 0
-  const openFresh = (bucket: string): ReturnType<typeof openStore> =>
-    openStore(`s3://${bucket}/archive-${String(++number)}?endpoint=${cluster.endpoint}`)
+  const freshUrl = (bucket: string): string =>
+    `s3://${bucket}/archive-${String(++number)}?endpoint=${cluster.endpoint}`
+  const openFresh = (bucket: string): ReturnType<typeof openStore> => openStore(freshUrl(bucket))
 
   beforeAll(async () => {
     vi.stubEnv('AWS_ACCESS_KEY_ID', 'key-of-test')
@@ -50,5 +52,9 @@ describe.skipIf(!hasCeph())('the S3 store on Ceph (needs its Debian packages)', 
   it('is refused a bucket with versioning, where Ceph overwrites', async () => {
     const put = openFresh('versioned').put('x', Buffer.from('x'))
     await expect(put).rejects.toThrow(expect.objectContaining({ code: 'ARCHIVE_STORE_UNSAFE' }))
+  })
+
+  it.each(fencingScenarios)('keeps two writers apart: $title', async (scenario) => {
+    await expect(scenario.run(() => freshUrl('plain'))).resolves.toBeUndefined()
   })
 })
