@@ -93,7 +93,7 @@ async function wholeOrNone(machine: Machine): Promise<void> {
 }
 
 /** The backup becomes a home with the promised state, and the home that it came from is unharmed. */
-async function checkRestored(machine: Machine, from: RecoveryFrom): Promise<void> {
+export async function checkRestored(machine: Machine, from: RecoveryFrom): Promise<void> {
   const restored = join(machine.root, 'restored')
   await recover({ from, home: restored, scratch: true })
   await checkHome(restored, { ...machine, promises: machine.promises.copy() })

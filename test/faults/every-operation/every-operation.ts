@@ -20,16 +20,18 @@ import { runMatrix, type Extent } from './matrix.ts'
 import { formatRows, type Row } from './outcome.ts'
 import { FolderGround, simulatedPlace } from './place.ts'
 import { recoveryScenarios } from './recovery-scenarios.ts'
+import { retentionScenarios } from './retention-scenarios.ts'
 import type { Scenario } from './scenario.ts'
 import { shipScenarios } from './ship-scenarios.ts'
 
-/** Retention and promotion of a standby join when they exist: an entry each. */
+/** Promotion of a standby joins when it exists: an entry. */
 const table: readonly Scenario[] = [
   ...logScenarios,
   ...shipScenarios,
   ...homeScenarios,
   ...backupScenarios,
   ...recoveryScenarios,
+  ...retentionScenarios,
 ]
 
 /** Declares one test for each scenario, and the print of their counts; SCENARIO names one to run alone. */

@@ -62,7 +62,7 @@ function scratchOf({ root }: Machine): string {
 }
 
 /** Backup, a sealed segment behind it, and the rest of the log as pieces. */
-async function makeArchive(machine: Machine): Promise<void> {
+export async function makeArchive(machine: Machine): Promise<void> {
   await makeHome(machine)
   const { environmentId } = await readHomeIdentity(homeOf(machine))
   const archive = await createArchive(directoryStore(archiveOf(machine), nodeFileSystem), { environmentId })
@@ -76,7 +76,7 @@ async function makeArchive(machine: Machine): Promise<void> {
   await nodeFileSystem.makeDirectory(scratchOf(machine))
 }
 
-async function ship(machine: Machine, archive: Archive): Promise<void> {
+export async function ship(machine: Machine, archive: Archive): Promise<void> {
   const stop = new AbortController()
   const home = homeOf(machine)
   const shipper = runShipper({
@@ -87,7 +87,7 @@ async function ship(machine: Machine, archive: Archive): Promise<void> {
     intervalMs: 10,
     signal: stop.signal,
   })
-  await shipper.flush()
+  await shipper.flushWhole()
   stop.abort()
   await shipper.done
 }
