@@ -17,19 +17,24 @@ export type CheckpointEvent =
   | { readonly type: 'checkpoint.hashFailed'; readonly error: unknown }
   | { readonly type: 'log.pruned'; readonly names: readonly string[] }
   | { readonly type: 'log.pruneFailed'; readonly error: unknown }
-  /** The log comes near its limit because `archives` do not confirm; at the limit the policy acts. */
+  /** The log comes near a limit, in bytes or in time, because `archives` do not confirm; at the limit the policy acts. */
   | {
       readonly type: 'log.filling'
       readonly logBytes: number
       readonly logBytesMax: number
+      /** How long the oldest segment has been sealed that only an archive still needs. */
+      readonly logAgeMs: number
+      readonly logAgeMsMax: number
       readonly logFullPolicy: 'stall' | 'release'
       readonly archives: readonly string[]
     }
-  /** Commits wait: the log has reached its limit, and `archives` do not confirm, or somebody holds it. */
+  /** Commits wait: the log has reached a limit, and `archives` do not confirm, or somebody holds it. */
   | {
       readonly type: 'log.stalled'
       readonly logBytes: number
       readonly logBytesMax: number
+      readonly logAgeMs: number
+      readonly logAgeMsMax: number
       readonly archives: readonly string[]
       readonly holds: readonly string[]
     }

@@ -8,7 +8,7 @@ import { writeCheckpoint } from './checkpoint-manifest.ts'
 import type { CheckpointManifest } from './checkpoint-manifest.ts'
 import { completePolicy } from './checkpoint-policy.ts'
 import type { CheckpointPolicy } from './checkpoint-policy.ts'
-import { LogPruner } from './checkpoint-pruner.ts'
+import { LogPruner, type PrunerClock } from './checkpoint-pruner.ts'
 import { segmentHolding } from './checkpoint-segment.ts'
 import { sweepCheckpoints } from './checkpoint-sweep.ts'
 import { takeCheckpoint } from './checkpoint-take.ts'
@@ -36,6 +36,8 @@ export interface KeeperOptions {
   readonly policy?: Partial<CheckpointPolicy>
   readonly onEvent?: (event: CheckpointEvent) => void
   readonly fileSystem?: FileSystem
+  /** Tells the age of log for `logAgeMsMax`; default the system's clocks. */
+  readonly clock?: PrunerClock
 }
 
 /** What a request for a checkpoint may say. */
@@ -127,6 +129,7 @@ export class CheckpointKeeper {
       policy: this.policy,
       fileSystem: this.#fileSystem,
       onEvent: (event) => options.onEvent?.(event),
+      clock: options.clock,
     })
   }
 

@@ -10,10 +10,12 @@ export interface CheckpointPolicy {
   readonly checkpointAgeMs: number
   /** The log folder may grow to this; default 16 GiB; 0: without limit. */
   readonly logBytesMax: number
+  /** A segment that only an archive still needs is kept so long after it was sealed; default 0: without limit; in ms. */
+  readonly logAgeMsMax: number
   /**
-   * What happens at that limit, when an archive does not confirm: `stall` lets commits wait until it does, `release`
-   * removes segments that a late archive lacks, and says so by an event; either is announced at four fifths of the limit.
-   * Segments under a live hold, and those needed to go on from the newest checkpoint, stay in any case.
+   * What happens at these limits, when an archive does not confirm: `stall` lets commits wait until it does, `release` removes
+   * the oldest segments that a late archive lacks, as few as it must, and says so by an event. Either is announced at four fifths
+   * of the limit. Segments under a live hold, and those needed to go on from the newest checkpoint, stay in any case.
    */
   readonly logFullPolicy: 'stall' | 'release'
 }
@@ -25,6 +27,7 @@ export const CHECKPOINT_POLICY: CheckpointPolicy = Object.freeze({
   checkpointBytes: 64 * MIB,
   checkpointAgeMs: 300_000,
   logBytesMax: 16 * 1024 * MIB,
+  logAgeMsMax: 0,
   logFullPolicy: 'stall',
 })
 
@@ -35,7 +38,7 @@ export const CHECKPOINT_POLICY: CheckpointPolicy = Object.freeze({
  */
 export function completePolicy(given: Partial<CheckpointPolicy> = {}): CheckpointPolicy {
   const policy = { ...CHECKPOINT_POLICY, ...given }
-  for (const name of ['checkpointBytes', 'checkpointAgeMs', 'logBytesMax'] as const) {
+  for (const name of ['checkpointBytes', 'checkpointAgeMs', 'logBytesMax', 'logAgeMsMax'] as const) {
     if (!Number.isSafeInteger(policy[name]) || policy[name] < 0) throw refused(name, policy[name])
   }
   if (policy.logFullPolicy !== 'stall' && policy.logFullPolicy !== 'release') {
@@ -56,16 +59,6 @@ export function removableBelow(
     timeline === checkpoint.timeline ? segmentNumber + 1 : 0,
   )
   return Math.min(checkpoint.segmentNumber, ...confirmed)
-}
-
-/** The archives that hold removal up. */
-export function archivesBehind(
-  checkpoint: Pick<CheckpointManifest, 'segmentNumber' | 'timeline'>,
-  confirmations: readonly Confirmation[],
-): readonly string[] {
-  return confirmations
-    .filter((confirmation) => removableBelow(checkpoint, [confirmation]) < checkpoint.segmentNumber)
-    .map(({ name }) => name)
 }
 
 function refused(name: string, value: number | string): Error {

@@ -1,12 +1,12 @@
-import { readFileSync, readdirSync, rmSync, writeFileSync } from 'node:fs'
+import { readFileSync, readdirSync, rmSync, utimesSync, writeFileSync } from 'node:fs'
 import { join } from 'node:path'
-import { placeHold, readLog, writeConfirmation } from '@timberline/wal'
+import { placeHold, readLog, segmentName, writeConfirmation } from '@timberline/wal'
 import { describe, expect, test } from 'vitest'
 import { openCheckpointKeeper } from '../src/checkpoint-keeper.ts'
 import type { CheckpointKeeper, KeeperOptions } from '../src/checkpoint-keeper.ts'
 import type { CheckpointEvent } from '../src/checkpoint-event.ts'
 import { newestCheckpoint } from '../src/checkpoint-manifest.ts'
-import { archivesBehind, completePolicy, removableBelow } from '../src/checkpoint-policy.ts'
+import { completePolicy, removableBelow } from '../src/checkpoint-policy.ts'
 import type { CheckpointPolicy } from '../src/checkpoint-policy.ts'
 import { stateDigest } from '../src/digest.ts'
 import { decodeNote } from '../src/notes.ts'
@@ -20,17 +20,21 @@ class Kept {
   readonly fixture: HomeFixture
   readonly keeper: CheckpointKeeper
   readonly events: CheckpointEvent[]
+  /** What the keeper takes for the time, in milliseconds; stands still. */
+  readonly clock: { ms: number }
 
-  constructor(fixture: HomeFixture, keeper: CheckpointKeeper, events: CheckpointEvent[]) {
-    this.fixture = fixture
-    this.keeper = keeper
-    this.events = events
+  constructor(parts: Pick<Kept, 'fixture' | 'keeper' | 'events' | 'clock'>) {
+    this.fixture = parts.fixture
+    this.keeper = parts.keeper
+    this.events = parts.events
+    this.clock = parts.clock
   }
 
   static async open(policy: Partial<CheckpointPolicy> = {}, home?: string): Promise<Kept> {
     homes += 1
     const fixture = await HomeFixture.open(home ?? join(folder, `home${homes}`))
     const events: CheckpointEvent[] = []
+    const clock = { ms: 0 }
     const options: KeeperOptions = {
       layout: fixture.layout,
       identity: fixture.identity,
@@ -39,8 +43,9 @@ class Kept {
       appendNote: (payload) => fixture.log.commit(payload, { kind: 'note' }),
       policy: { checkpointBytes: 0, checkpointAgeMs: 0, ...policy },
       onEvent: (event) => events.push(event),
+      clock: { wallMs: () => clock.ms, steadyMs: () => clock.ms },
     }
-    return new Kept(fixture, await openCheckpointKeeper(options), events)
+    return new Kept({ fixture, keeper: await openCheckpointKeeper(options), events, clock })
   }
 
   async commit(count: number): Promise<void> {
@@ -193,11 +198,88 @@ describe('the checkpoint keeper', () => {
     await grow(54_000)
     expect(filling()).toBe(1)
     expect(kept.types()).not.toContain('log.released')
+    // The archive comes and goes while the log stays where it is: nothing new.
+    for (let round = 0; round < 3; round += 1) {
+      await confirm(9)
+      await kept.keeper.prune()
+      await confirm(0)
+      await kept.keeper.prune()
+    }
+    expect(filling()).toBe(1)
     await confirm(9)
-    await kept.keeper.prune()
+    await kept.keeper.take()
     await confirm(0)
-    await kept.keeper.prune()
+    await kept.commit(5)
+    await kept.keeper.take()
+    await grow(50_000)
     expect(filling()).toBe(2)
+    await kept.close()
+  })
+
+  test('acts at the limit in time, where that is the policy, a fifth of it after it said so', async () => {
+    const kept = await Kept.open({ logAgeMsMax: 1000, logFullPolicy: 'release' })
+    const { logDirectory } = kept.fixture.layout
+    const confirm = (name: string, segmentNumber: number): Promise<void> =>
+      writeConfirmation(logDirectory, name, { segmentNumber, lsn: 0, timeline: 1 })
+    await confirm('dead', 0)
+    await confirm('alive', 0)
+    /** A segment that was sealed so long after the clock's beginning. */
+    const sealed = async (segmentNumber: number, ms: number): Promise<void> => {
+      await kept.commit(5)
+      await kept.keeper.take()
+      utimesSync(join(logDirectory, segmentName(segmentNumber)), ms / 1000, ms / 1000)
+    }
+    const told = (): string[] => kept.types().filter((type) => /log\.(filling|released)/.test(type))
+    const look = async (ms: number): Promise<string[]> => {
+      kept.clock.ms = ms
+      await kept.keeper.prune()
+      return told()
+    }
+    await sealed(1, 0)
+    await sealed(2, 500)
+    await confirm('alive', 1)
+    expect(await look(800)).toEqual([])
+    expect(await look(801)).toEqual(['log.filling'])
+    expect(kept.events.find(({ type }) => type === 'log.filling')).toMatchObject({
+      logAgeMs: 801,
+      logAgeMsMax: 1000,
+      logFullPolicy: 'release',
+      archives: ['dead'],
+    })
+    expect(await look(1000)).toEqual(['log.filling'])
+    expect(await look(1001)).toEqual(['log.filling', 'log.released'])
+    // The segment that the other archive lacks for the moment is younger, and stays.
+    expect(kept.events.find(({ type }) => type === 'log.released')).toMatchObject({
+      names: ['log.0000000001'],
+      archives: ['dead'],
+    })
+    expect(kept.segments()).toEqual(['log.0000000002', 'log.0000000003'])
+    await kept.close()
+  })
+
+  test('gives an archive time to catch up when it opens with everything beyond the limit in time', async () => {
+    const kept = await Kept.open({ logAgeMsMax: 1000, logFullPolicy: 'stall' })
+    const { logDirectory } = kept.fixture.layout
+    await writeConfirmation(logDirectory, 'nas', { segmentNumber: 0, lsn: 0, timeline: 1 })
+    await kept.commit(5)
+    await kept.keeper.take()
+    utimesSync(join(logDirectory, segmentName(1)), 0, 0)
+    const look = async (ms: number): Promise<boolean> => {
+      kept.clock.ms = ms
+      await kept.keeper.prune()
+      return kept.keeper.gate() !== undefined
+    }
+    expect(await look(50_000)).toBe(false)
+    expect(kept.types()).toContain('log.filling')
+    expect(await look(50_199)).toBe(false)
+    expect(await look(50_201)).toBe(true)
+    expect(kept.events.find(({ type }) => type === 'log.stalled')).toMatchObject({
+      archives: ['nas'],
+      logAgeMs: 50_201,
+    })
+    await writeConfirmation(logDirectory, 'nas', { segmentNumber: 1, lsn: 5, timeline: 1 })
+    expect(await look(50_202)).toBe(false)
+    expect(kept.types()).toContain('log.resumed')
     await kept.close()
   })
 
@@ -211,6 +293,10 @@ describe('the checkpoint keeper', () => {
       names: ['log.0000000001'],
       archives: ['offsite'],
     })
+    expect(kept.types().filter((type) => /log\.(filling|released)/.test(type))).toEqual([
+      'log.filling',
+      'log.released',
+    ])
     expect(kept.keeper.gate()).toBeUndefined()
     await kept.close()
   })
@@ -281,8 +367,8 @@ describe('the checkpoint keeper', () => {
 describe('the policy', () => {
   test('removes nothing that an archive, also one of another timeline, does not have', () => {
     const checkpoint = { segmentNumber: 10, timeline: 2 }
-    const confirmed = (segmentNumber: number, timeline: number, name = 'a') => ({
-      name,
+    const confirmed = (segmentNumber: number, timeline: number) => ({
+      name: 'a',
       segmentNumber,
       timeline,
       lsn: 0,
@@ -293,15 +379,13 @@ describe('the policy', () => {
     expect(removableBelow(checkpoint, [confirmed(40, 2)])).toBe(10)
     expect(removableBelow(checkpoint, [confirmed(40, 2), confirmed(7, 2)])).toBe(8)
     expect(removableBelow(checkpoint, [confirmed(40, 1)])).toBe(0)
-    expect(
-      archivesBehind(checkpoint, [confirmed(40, 2, 'a'), confirmed(7, 2, 'b'), confirmed(40, 1, 'c')]),
-    ).toEqual(['b', 'c'])
   })
 
   test('refuses what is out of bounds', () => {
     for (const given of [
       { checkpointBytes: -1 },
       { logBytesMax: 0.5 },
+      { logAgeMsMax: -1 },
       { logFullPolicy: 'wait' as 'stall' },
     ]) {
       expect(() => completePolicy(given)).toThrow(expect.objectContaining({ code: 'ENGINE_OPTION_INVALID' }))
