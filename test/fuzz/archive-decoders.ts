@@ -24,6 +24,7 @@ import { CatalogueFold } from '../../packages/archive/src/catalogue/catalogue-fo
 import { decodeJournalPage, type JournalPage } from '../../packages/archive/src/catalogue/journal-pages.ts'
 import { decodeCheckedJson, encodeCheckedJson } from '../../packages/archive/src/objects/checked-json.ts'
 import { checkedName } from '../../packages/archive/src/stores/archive-store.ts'
+import { type S3Address, s3AddressOf } from '../../packages/archive/src/stores/s3-address.ts'
 import {
   journalName,
   pageName,
@@ -430,6 +431,26 @@ export const archiveDecoders: readonly Decoder[] = [
     shape: 'text',
     seeds: () => [Buffer.from(NAME), Buffer.from('a')],
     decode: (input) => ({ name: checkedName(input.toString()) }),
+  },
+  {
+    name: 's3-address',
+    covers: ['archive/stores/s3-address.ts#s3AddressOf'],
+    codes: ['ARCHIVE_URL_UNKNOWN'],
+    shape: 'text',
+    seeds: () =>
+      [
+        's3://bucket',
+        's3://bucket/a/prefix?region=eu-central-1',
+        's3://bucket/p?endpoint=http://127.0.0.1:7480&path-style=false',
+      ].map((url) => Buffer.from(url)),
+    decode: (input) => s3AddressOf(input.toString()),
+    complaint: ({ bucket, keyPrefix, endpoint, region }: S3Address) => {
+      // What stands in an address ends in hosts, paths and headers of requests.
+      if (/[^a-z0-9._-]/.test(bucket)) return 'a bucket that no host name can hold'
+      if (keyPrefix !== '' && !/^[A-Za-z0-9._/-]+\/$/.test(keyPrefix)) return 'a prefix that is none'
+      if (endpoint !== undefined && !/^https?:/i.test(endpoint.trim())) return 'an endpoint of another kind'
+      return region !== undefined && /[^a-z0-9-]/.test(region) ? 'a region that is none' : undefined
+    },
   },
   {
     name: 'store-address',

@@ -78,6 +78,18 @@ describe.skipIf(!hasCeph())('into Ceph that fails (needs its Debian packages)', 
     expect((await store.get('large')).equals(content)).toBe(true)
   })
 
+  it('goes on with a reading where its answer was cut', async () => {
+    const store = openStore(freshUrl())
+    const content = Buffer.from(Array.from({ length: 3 * MEBIBYTE }, (_, index) => index % 251))
+    await store.put('x', content)
+    let cuts = 3
+    proxy.plan = ({ method }) => (method === 'GET' && cuts-- > 0 ? 'half-reply' : undefined)
+    const chunks: Buffer[] = []
+    for await (const chunk of store.getStream('x')) chunks.push(chunk)
+    expect(Buffer.concat(chunks).equals(content)).toBe(true)
+    expect([proxy.counts.get('half-reply'), cuts]).toEqual([3, -1])
+  })
+
   it(`loses and doubles nothing while every fourth request meets a fault (SEED=${String(SEED)})`, async () => {
     const scene = await begin(freshUrl())
     const random = seededRandom(SEED)

@@ -165,6 +165,42 @@ describe('the S3 store', () => {
     await expect(all(store.list(''))).rejects.toThrow(refused)
   })
 
+  it('goes on where an answer was cut, and asks for the rest of the same content', async () => {
+    const store = openStore(freshUrl())
+    const content = Buffer.from(Array.from({ length: 3_000_000 }, (_, index) => index % 251))
+    await store.put('x', content)
+    const begin = server.requests.length
+    server.fault = ({ index }) => (index <= begin + 3 ? 'half-body' : undefined)
+    expect(Buffer.concat(await all(store.getStream('x'))).equals(content)).toBe(true)
+    const ranges = server.requests.slice(begin).map(({ range }) => range?.replace(/\d+-/, 'N-'))
+    expect(ranges).toEqual([undefined, 'bytes=N-2999999', 'bytes=N-2999999', 'bytes=N-2999999'])
+  })
+
+  it('mixes no two contents into one when an object is exchanged under a reading', async () => {
+    const url = freshUrl()
+    const store = openStore(url)
+    await store.put('x', Buffer.alloc(3_000_000, 'a'))
+    const begin = server.requests.length
+    server.fault = ({ index }) => {
+      // Once the first answer is on its way.
+      if (index > begin + 1) server.objects.set(`archive-${String(number)}/x`, Buffer.alloc(3_000_000, 'b'))
+      return index === begin + 1 ? 'half-body' : undefined
+    }
+    await expect(all(store.getStream('x'))).rejects.toMatchObject({
+      code: 'ARCHIVE_STORE_FAILED',
+      details: { status: 412 },
+    })
+  })
+
+  it('gives a reading up that is cut again and again', async () => {
+    const store = openStore(freshUrl())
+    await store.put('x', Buffer.alloc(3_000_000, 'a'))
+    const begin = server.requests.length
+    server.fault = () => 'half-body'
+    await expect(all(store.getStream('x'))).rejects.toThrow(failing('ARCHIVE_STORE_FAILED'))
+    expect(server.requests.length - begin).toBe(1 + 8)
+  })
+
   it('keeps secrets out of what it throws', async () => {
     const store = openStore(freshUrl())
     server.fault = () => '403'

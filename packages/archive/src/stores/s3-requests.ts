@@ -27,7 +27,16 @@ export interface S3Body {
   readonly bytes: number
   /** The first byte's place, when the service kept to the range that was asked for. */
   readonly position: number
+  /** Names the content under the key, when the service says so. */
+  readonly etag: string | undefined
   readonly stream: Readable
+}
+
+/** A part of an object: from `position`, at most so long; with an etag refused (412) when other content is there by now. */
+export interface S3Range {
+  readonly position: number
+  readonly bytes: number
+  readonly etag?: string
 }
 
 /** The few requests of S3 that a store needs, by whole key. Failures are the SDK's. */
@@ -57,12 +66,13 @@ export class S3Requests {
     }
   }
 
-  /** A whole object, or the part from `position` that is at most so long. */
-  async get(key: string, range?: { readonly position: number; readonly bytes: number }): Promise<S3Body> {
+  /** A whole object, or a part of it. */
+  async get(key: string, range?: S3Range): Promise<S3Body> {
     const { sdk, client } = await this.#load()
     const last = range === undefined ? 0 : range.position + range.bytes - 1
     const Range = range === undefined ? undefined : `bytes=${range.position}-${last}`
-    return bodyOf(await client.send(new sdk.GetObjectCommand({ ...this.#place(key), Range })))
+    const IfMatch = range?.etag
+    return bodyOf(await client.send(new sdk.GetObjectCommand({ ...this.#place(key), Range, IfMatch })))
   }
 
   /** The length, or `undefined` when there is no such key. */
@@ -126,12 +136,12 @@ export class S3Requests {
   }
 }
 
-function bodyOf({ Body, ContentLength, ContentRange }: GetObjectCommandOutput): S3Body {
+function bodyOf({ Body, ContentLength, ContentRange, ETag }: GetObjectCommandOutput): S3Body {
   if (!(Body instanceof Readable) || ContentLength === undefined) {
     throw new Error('the service answered without a body or its length')
   }
   const position = Number(/^bytes (\d+)-/.exec(ContentRange ?? '')?.[1] ?? 0)
-  return { bytes: ContentLength, position, stream: Body }
+  return { bytes: ContentLength, position, etag: ETag, stream: Body }
 }
 
 /** A body in chunks of at most 1 MiB. A connection that ends early is an error, not the end of the object. */

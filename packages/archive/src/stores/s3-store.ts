@@ -17,6 +17,8 @@ import { bodyChunks, type S3Body, S3Requests } from './s3-requests.ts'
 import { gather, type S3Upload } from './s3-upload.ts'
 
 const PAGE_COUNT_MAX = 1000
+/** So often one reading goes on after a connection that broke; a service that always breaks is not asked for ever. */
+const RESUME_COUNT_MAX = 8
 /** Begins with a dot, as no object's name does: listings pass over it. */
 const PROBE = '.probe'
 
@@ -64,14 +66,7 @@ export function s3Store(address: S3Address): ArchiveStore {
           throw error
         }
       }),
-    async *getStream(name) {
-      const body = await asking(site(name), () => requests.get(keyOf(name)))
-      try {
-        for await (const chunk of bodyChunks(body)) yield chunk
-      } catch (error) {
-        throw s3Failure(error, site(name))
-      }
-    },
+    getStream: (name) => resumedChunks(requests, keyOf(name), site(name)),
     status: (name) =>
       asking(site(name), async () => {
         const bytes = await requests.bytesOf(keyOf(name))
@@ -190,6 +185,30 @@ class Bucket {
 /** Whether a PUT with this answer may have taken effect, or found the key taken. */
 function isOpen(status: number | undefined): boolean {
   return status === undefined || status === 409 || status === 412 || status >= 500
+}
+
+/** An object in chunks; where its connection breaks, the rest of the same content is asked for. */
+async function* resumedChunks(requests: S3Requests, key: string, site: S3Site): AsyncGenerator<Buffer> {
+  let body = await asking(site, () => requests.get(key))
+  const { bytes, etag } = body
+  let position = 0
+  for (let resumes = 0; ; resumes++) {
+    try {
+      for await (const chunk of bodyChunks(body)) {
+        position += chunk.length
+        yield chunk
+      }
+      return
+    } catch (error) {
+      if (etag === undefined || position >= bytes || resumes === RESUME_COUNT_MAX)
+        throw s3Failure(error, site)
+    }
+    const rest = { position, bytes: bytes - position, etag }
+    body = await asking(site, () => requests.get(key, rest))
+    if (body.position === rest.position && body.bytes === rest.bytes) continue
+    body.stream.destroy()
+    throw s3Failure(new Error('the service answered with another range'), site)
+  }
 }
 
 async function whole(body: S3Body): Promise<Buffer> {

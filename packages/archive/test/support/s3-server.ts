@@ -12,6 +12,8 @@ export interface S3Request {
   readonly index: number
   readonly method: string
   readonly key: string
+  /** The range that is asked for, as it stands in the header. */
+  readonly range?: string | undefined
 }
 
 /** A bucket named `bucket`, and all that was asked of it. */
@@ -51,7 +53,12 @@ export class S3Server {
   async #serve(request: IncomingMessage, response: ServerResponse): Promise<void> {
     const { pathname, searchParams } = new URL(request.url ?? '/', 'http://host')
     const [, bucket, ...rest] = decodeURIComponent(pathname).split('/')
-    const seen = { index: this.requests.length + 1, method: request.method ?? '', key: rest.join('/') }
+    const seen = {
+      index: this.requests.length + 1,
+      method: request.method ?? '',
+      key: rest.join('/'),
+      range: request.headers.range,
+    }
     this.requests.push(seen)
     const fault = this.fault(seen)
     const body = await bodyOf(request)
@@ -81,7 +88,11 @@ export class S3Server {
     if (request.method === 'GET' && key === '') return this.#list(searchParams)
     const content = this.objects.get(key)
     if (content === undefined) return error(404, 'NoSuchKey')
-    return ranged(content, request.headers.range)
+    const etag = etagOf(content)
+    const match = request.headers['if-match']
+    if (match !== undefined && match !== etag) return error(412, 'PreconditionFailed')
+    const answer = ranged(content, request.headers.range)
+    return { ...answer, headers: { ...answer.headers, etag } }
   }
 
   #put(key: string, body: Buffer, { headers }: IncomingMessage): Answer {
@@ -97,7 +108,7 @@ export class S3Server {
     return {
       status: 200,
       body: Buffer.alloc(0),
-      headers: { etag: `"${Buffer.from(md5, 'base64').toString('hex')}"` },
+      headers: { etag: etagOf(body) },
     }
   }
 
@@ -139,6 +150,10 @@ function ranged(content: Buffer, header: string | undefined): Answer {
   if (first >= content.length) return error(416, 'InvalidRange')
   const range = `bytes ${String(first)}-${String(last)}/${String(content.length)}`
   return { status: 206, body: content.subarray(first, last + 1), headers: { 'content-range': range } }
+}
+
+function etagOf(content: Buffer): string {
+  return `"${createHash('md5').update(content).digest('hex')}"`
 }
 
 function error(status: number, code: string): Answer {
