@@ -66,7 +66,9 @@ export function s3Store(address: S3Address): ArchiveStore {
           throw error
         }
       }),
-    getStream: (name) => resumedChunks(requests, keyOf(name), site(name)),
+    async *getStream(name) {
+      yield* resumedChunks(requests, keyOf(name), site(name))
+    },
     status: (name) =>
       asking(site(name), async () => {
         const bytes = await requests.bytesOf(keyOf(name))
