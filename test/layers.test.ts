@@ -21,7 +21,7 @@ const layers: Readonly<Record<string, Layer>> = {
     packages: ['wal'],
     libraries: ['@aws-sdk/client-s3', 'age-encryption', 'fflate', 'level', 'rxjs', 'valibot'],
   },
-  hotbackup: { packages: ['archive', 'engine', 'wal'], libraries: [] },
+  hotbackup: { packages: ['archive', 'engine', 'wal'], libraries: ['abstract-level'] },
   recovery: { packages: ['archive', 'engine', 'wal'], libraries: [] },
   cli: {
     packages: ['archive', 'engine', 'hotbackup', 'recovery', 'wal'],

@@ -77,6 +77,14 @@ export function wholeNumber(
   }
 }
 
+/** Reads one of a few words; `what` names it in the complaint. */
+export function oneWord(what: string, words: readonly string[]): (text: string) => string {
+  return (text) => {
+    if (words.includes(text)) return text
+    throw cliError('CLI_USAGE', `'${text}' is not ${what}: ${words.join(' or ')}`)
+  }
+}
+
 /** Reads a positive decimal number. */
 export function positiveNumber(what: string): (text: string) => number {
   return (text) => {

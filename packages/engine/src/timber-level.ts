@@ -1,4 +1,5 @@
 import { join } from 'node:path'
+import type { AbstractSnapshot } from 'abstract-level'
 import { ClassicLevel } from 'classic-level'
 import type {
   BatchOperation,
@@ -143,6 +144,11 @@ export class TimberLevel<K = string, V = string> extends ClassicLevel<K, V> {
     await this.#opening()
     const { header, lastLsn } = await this.#open.switchSegment()
     return { segmentNumber: header.segmentNumber, lastLsn }
+  }
+
+  /** The LSN of the state that a snapshot of this database shows. */
+  snapshotLsn(snapshot: AbstractSnapshot): number {
+    return this.#engine.snapshotLsn(snapshot)
   }
 
   /** The digest of the whole state at the LSN it names, read beside running writers. */

@@ -18,6 +18,11 @@ export type HotbackupCode =
   | 'HOTBACKUP_NO_SPACE'
   | 'HOTBACKUP_IO_FAILED'
   | 'HOTBACKUP_ABORTED'
+  | 'HOTBACKUP_STEP_BUSY'
+  | 'HOTBACKUP_STEP_TARGET'
+  | 'HOTBACKUP_STEP_TOO_LARGE'
+  | 'HOTBACKUP_STEP_UNFINISHED'
+  | 'HOTBACKUP_STEP_ENDED'
   | 'HOTBACKUP_UPDATE_MISSING'
   | 'HOTBACKUP_UPDATE_GAP'
   | 'HOTBACKUP_UPDATE_DIVERGED'
@@ -82,6 +87,28 @@ export const hotbackupError: ErrorMaker<HotbackupCode> = errorsFrom<HotbackupCod
   HOTBACKUP_IO_FAILED: { kind: 'unavailable', hint: 'see the cause; mend the disk, then try again' },
   // The caller's signal asked to stop.
   HOTBACKUP_ABORTED: { kind: 'aborted', hint: 'nothing was left behind; begin again when you like' },
+  // Source or target of a step-by-step copy is open in another process, which did not let go in time.
+  HOTBACKUP_STEP_BUSY: {
+    kind: 'conflict',
+    hint: 'wait longer (busyTimeoutMs), or copy from the process that has the database open',
+  },
+  // The target of a step-by-step copy holds something, or has other encodings than the source.
+  HOTBACKUP_STEP_TARGET: {
+    kind: 'conflict',
+    hint: 'choose an empty target, or say overwrite; nothing was changed',
+  },
+  // A copy into an open database would need a larger atomic batch than allowed.
+  HOTBACKUP_STEP_TOO_LARGE: {
+    kind: 'invalid',
+    hint: 'copy into a folder, which needs no memory, or raise batchBytesMax; nothing was changed',
+  },
+  // A step-by-step copy was finished while pages were left.
+  HOTBACKUP_STEP_UNFINISHED: {
+    kind: 'invalid',
+    hint: 'step until it is done, then finish; the target is as it was',
+  },
+  // A step-by-step copy was used after its end.
+  HOTBACKUP_STEP_ENDED: { kind: 'closed', hint: 'begin another one' },
   // An update was asked for, and the target holds no backup to update.
   HOTBACKUP_UPDATE_MISSING: { kind: 'invalid', hint: 'take a full backup first' },
   // The log has lost segments between the end of the backup and now; new logs cannot be joined to it.

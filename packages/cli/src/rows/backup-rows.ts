@@ -1,6 +1,6 @@
 import { basename } from 'node:path'
 import { targetsComplaint } from '../archive-targets.ts'
-import { type Arguments, type OptionRow, positiveNumber, wholeNumber } from '../arguments.ts'
+import { type Arguments, type OptionRow, oneWord, positiveNumber, wholeNumber } from '../arguments.ts'
 import type { CommandRow } from '../command.ts'
 import { checkedSample } from '../sample.ts'
 import { archiveIfAnyOption, archiveOption, homeIfAnyOption, homeOption } from './shared-options.ts'
@@ -101,6 +101,50 @@ export const backupRows: readonly CommandRow[] = [
     example: 'timberline hotbackup -h ./home -b ./copy -v',
     check: (args) => oneOf(args, ['target', 'archive']) ?? hotbackupComplaint(args),
     load: async () => (await import('../commands/hotbackup.ts')).hotbackupCommand,
+  },
+  {
+    name: 'copy',
+    summary: 'copy a database that nobody else has open into a plain LevelDB folder, step by step',
+    options: [
+      { ...homeOption, help: 'folder of the database: a home, or any LevelDB' },
+      {
+        letter: 'o',
+        name: 'output',
+        value: 'FOLDER',
+        help: 'where the copy is made; new or empty',
+        isRequired: true,
+      },
+      {
+        name: 'as-of',
+        value: 'WHEN',
+        help: 'start or end of the copy (end of a home, else start)',
+        parse: oneWord('a moment', ['start', 'end']),
+      },
+      { name: 'compact', help: 'merge the tables of the copy, so that it is as small as it can be' },
+      {
+        name: 'pages-per-step',
+        value: 'N',
+        help: 'pages of 8 KiB copied at once (128)',
+        parse: wholeNumber('a number of pages', { min: 1 }),
+      },
+      {
+        name: 'pause-ms',
+        value: 'MS',
+        help: 'pause after each step (0)',
+        parse: wholeNumber('a pause', { min: 0, max: 3_600_000 }),
+      },
+      {
+        name: 'busy-timeout-ms',
+        value: 'MS',
+        help: 'how long to wait for a process that has the database open (5000)',
+        parse: wholeNumber('a timeout', { min: 0, max: 86_400_000 }),
+      },
+    ],
+    notes: [
+      'The copy appears by one rename, and its digest is printed. It has no log: `timberline hotbackup` copies a live home with its log.',
+    ],
+    example: 'timberline copy -h ./home -o ./copy --compact',
+    load: async () => (await import('../commands/copy.ts')).copyCommand,
   },
   {
     name: 'archive init',
