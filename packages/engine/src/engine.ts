@@ -4,6 +4,8 @@
  */
 import type { Flushed, RecordPlace } from '@timberline/wal'
 import type { AbstractSnapshot } from 'abstract-level'
+import type { ArchiveWait, ArchiveWaitStatus } from './archive-wait.ts'
+import type { Durability } from './archived-options.ts'
 import type { ChainedBatchOwner, GatheredBatch } from './chained-batch.ts'
 import { clearRange } from './clear.ts'
 import { CommitFeed } from './commits.ts'
@@ -36,6 +38,10 @@ export interface EngineOptions {
   readonly readLog?: LogReading | undefined
   /** Called once when no more commits are taken. */
   readonly onFailed?: ((error: Error) => void) | undefined
+  /** What commits with `durability: 'archived'` wait for; absent when no archive is named. */
+  readonly archiveWait?: ArchiveWait | undefined
+  /** For writes that say nothing; default `local`. */
+  readonly durability?: Durability | undefined
 }
 
 /** An operation as abstract-level hands it to `_batch`. */
@@ -57,12 +63,16 @@ export class Engine implements ChainedBatchOwner {
   readonly #encoder = new TransactionEncoder()
   /** Work that must end before the state may be closed. */
   readonly #running = new Set<Promise<unknown>>()
+  readonly #archiveWait: ArchiveWait | undefined
+  readonly #durability: Durability
   #log: CommitLog | undefined
   #closing = false
 
   constructor(options: EngineOptions) {
-    const { native, position, queuedBytesMax } = options
+    const { native, position, queuedBytesMax, durability = 'local' } = options
     this.#native = native
+    this.#archiveWait = options.archiveWait
+    this.#durability = durability
     this.feed = new CommitFeed(position.lsn, options.readLog)
     this.#queue = new CommitQueue({
       native,
@@ -117,6 +127,11 @@ export class Engine implements ChainedBatchOwner {
     return this.#queue.waitingCount
   }
 
+  /** How commits wait for archives, if any can. */
+  get archived(): ArchiveWaitStatus | undefined {
+    return this.#archiveWait?.status
+  }
+
   /** The LSN of the state that a snapshot shows. */
   snapshotLsn(snapshot: AbstractSnapshot): number {
     return this.#native.appliedAt(snapshot).lsn
@@ -155,9 +170,11 @@ export class Engine implements ChainedBatchOwner {
   }
 
   /** A named restore point: a record of its own. */
-  mark(name: string): Promise<RecordPlace> {
+  mark(name: string, options: WriteOptions = {}): Promise<RecordPlace> {
     const payload = Buffer.from(name)
-    return this.#queue.commit({ payload, changes: [], kind: 'mark', durable: true })
+    const wait = this.#waitFor(options)
+    const placed = this.#queue.commit({ payload, changes: [], kind: 'mark', durable: true })
+    return wait === undefined ? placed : placed.then((place) => wait.through(place))
   }
 
   /** A note of the engine's own; it overtakes writes that wait. */
@@ -176,6 +193,8 @@ export class Engine implements ChainedBatchOwner {
   }
 
   clear(range: NativeRange, options: WriteOptions): Promise<void> {
+    const wait = this.#waitFor(options)
+    let last: RecordPlace | undefined
     const target = {
       native: this.#native,
       window: this.#window,
@@ -184,10 +203,14 @@ export class Engine implements ChainedBatchOwner {
       settled: () => this.#queue.settled(),
       commitDeletions: async (keys: readonly Encoded[], guard: () => void): Promise<void> => {
         const operations = keys.map((key) => ({ type: 'del' as const, key }))
-        await this.batch(operations, { ...options, [COMMIT_GUARD]: guard })
+        // Archives are waited for once, at the end: a clear that stopped halfway would not be one that stands.
+        last = await this.batch(operations, { ...options, durability: 'local', [COMMIT_GUARD]: guard })
       },
     }
-    return this.run(clearRange(target, range))
+    const cleared = clearRange(target, range).then(async () => {
+      if (wait !== undefined && last !== undefined) await wait.through(last)
+    })
+    return this.run(cleared)
   }
 
   /** Keeps the state open until the work has ended. */
@@ -216,12 +239,14 @@ export class Engine implements ChainedBatchOwner {
   /** Waits for everything under way; the feed completes. Takes no new work meanwhile, because the database is closing. */
   async close(): Promise<void> {
     this.#closing = true
+    const archivesLeft = this.#archiveWait?.close()
     this.#queue.release()
     while (this.#running.size > 0) await Promise.allSettled(this.#running)
     await this.#queue.drained()
     // Subscribers get to see also what was written with `sync: false`. If it fails, the log has told so itself.
     if (this.failure === undefined) await this.#log?.sync().catch(() => undefined)
     await this.feed.close()
+    await archivesLeft
   }
 
   refuseReserved(key: Encoded): void {
@@ -236,12 +261,27 @@ export class Engine implements ChainedBatchOwner {
     changes: readonly Change[],
     options: WriteOptions,
   ): Promise<RecordPlace> {
-    return this.#queue.commit({
+    const wait = this.#waitFor(options)
+    const placed = this.#queue.commit({
       payload: encoder.end(options.meta),
       changes,
       kind: 'entry',
       durable: options.sync !== false,
       guard: options[COMMIT_GUARD],
+    })
+    return wait === undefined ? placed : placed.then((place) => wait.through(place))
+  }
+
+  /** What a write waits for once it is durable here. @throws ENGINE_OPTION_INVALID before anything is written */
+  #waitFor({ durability, sync }: WriteOptions): ArchiveWait | undefined {
+    if (durability === undefined) {
+      return this.#durability === 'local' || sync === false ? undefined : this.#archiveWait
+    }
+    if (durability === 'local') return undefined
+    const isArchived = durability === 'archived' && sync !== false
+    if (isArchived && this.#archiveWait !== undefined) return this.#archiveWait
+    throw engineError('ENGINE_OPTION_INVALID', 'the write asks for a durability that it cannot have', {
+      details: { durability: String(durability), sync, archived: this.#archiveWait !== undefined },
     })
   }
 }

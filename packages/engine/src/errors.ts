@@ -33,6 +33,7 @@ export type EngineCode =
   | 'ENGINE_KEY_RESERVED'
   | 'ENGINE_LOG_FAILED'
   | 'ENGINE_APPLY_FAILED'
+  | 'ENGINE_NOT_ARCHIVED'
   | 'ENGINE_CLOSED'
   | 'ENGINE_TRANSACTION_CONFLICT'
   | 'ENGINE_REPAIR_NEEDLESS'
@@ -179,6 +180,12 @@ export const engineError: ErrorMaker<EngineCode> = errorsFrom<EngineCode>({
   ENGINE_APPLY_FAILED: {
     kind: 'unavailable',
     hint: 'the commits are safe in the log; mend what the cause names, then close and open the database again',
+  },
+  // The commit is durable in the home and readable, but the archives that it was to be held by too did not confirm it: in time,
+  // or before the database was closed (details.reason).
+  ENGINE_NOT_ARCHIVED: {
+    kind: 'unavailable',
+    hint: 'do not write it again: it stands, and is archived when the shipper comes to it; see what holds that up with `timberline archive status`',
   },
   // The database is closed, or was closed while the call waited.
   ENGINE_CLOSED: { kind: 'closed', hint: 'open the database again' },

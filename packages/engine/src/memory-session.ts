@@ -1,14 +1,18 @@
 import { nodeFileSystem, openLog, readLog } from '@timberline/wal'
 import type { FileSystem, Flushed, Log, LogRecord } from '@timberline/wal'
+import { openArchiveWait } from './archive-wait.ts'
+import type { ArchiveWait } from './archive-wait.ts'
+import { archivedPolicyOf } from './archived-options.ts'
+import type { ArchivedPolicy } from './archived-options.ts'
 import { VolatileLog } from './commit-log.ts'
 import type { CommitLog } from './commit-log.ts'
 import { Engine, QUEUED_BYTES_MAX } from './engine.ts'
-import { atHomeBoundary } from './errors.ts'
+import { atHomeBoundary, engineError } from './errors.ts'
 import { newHomeIdentity, readHomeIdentity, writeHomeIdentity } from './home-identity.ts'
 import type { HomeIdentity } from './home-identity.ts'
 import { homeLayout } from './home-layout.ts'
 import type { NativeMemory } from './native-memory.ts'
-import type { EngineEvent, LogLimits } from './open-options.ts'
+import type { DurabilityOptions, EngineEvent, LogLimits } from './open-options.ts'
 import { ReplayBatch } from './replay-batch.ts'
 import { replayInto } from './replay.ts'
 
@@ -23,7 +27,7 @@ export interface MemoryLogOptions extends LogLimits {
 }
 
 /** Options of a memory database beyond memory-level's. */
-export interface MemoryHomeOptions {
+export interface MemoryHomeOptions extends DurabilityOptions {
   /** With a log, commits are durable in it, and the whole log is replayed at open. Without, nothing outlives the process. */
   readonly log?: MemoryLogOptions | undefined
   /** Writes wait while more than this is between the call and the state, in bytes; default 64 MiB. */
@@ -42,6 +46,10 @@ export async function openMemorySession(
   native: NativeMemory,
   options: MemoryHomeOptions,
 ): Promise<MemorySession> {
+  const policy = archivedPolicyOf(options)
+  if (policy !== undefined && options.log === undefined) {
+    throw engineError('ENGINE_OPTION_INVALID', 'without a log there is nothing that an archive could hold')
+  }
   let engine: Engine | undefined
   const hooks: LogHooks = {
     onFlushed: (flushed) => {
@@ -52,6 +60,7 @@ export async function openMemorySession(
     },
   }
   const log = await atHomeBoundary(options.log?.home ?? '', () => openCommitLog(native, options.log, hooks))
+  const archiveWait = await openWait(options, policy, log)
   engine = new Engine({
     native,
     position: await native.applied(),
@@ -60,6 +69,8 @@ export async function openMemorySession(
     onFailed: (error) => {
       options.onEvent?.({ type: 'database.failed', error })
     },
+    archiveWait,
+    durability: options.durability,
   })
   engine.attach(log)
   return new OpenMemory(engine, log)
@@ -83,6 +94,24 @@ async function openCommitLog(
   try {
     await replayAll(native, log, fileSystem)
     return log
+  } catch (error) {
+    await log.close()
+    throw error
+  }
+}
+
+async function openWait(
+  { log: options, onEvent }: MemoryHomeOptions,
+  policy: ArchivedPolicy | undefined,
+  log: CommitLog,
+): Promise<ArchiveWait | undefined> {
+  if (options === undefined || policy === undefined) return undefined
+  const { home, fileSystem = nodeFileSystem } = options
+  try {
+    const { timeline } = await readHomeIdentity(home, fileSystem)
+    const lastLsn = log.nextLsn - 1
+    const { logDirectory } = homeLayout(home)
+    return await openArchiveWait({ logDirectory, fileSystem, timeline, lastLsn, policy, onEvent })
   } catch (error) {
     await log.close()
     throw error

@@ -1,4 +1,6 @@
 import type { FileSystem, OpenedLog } from '@timberline/wal'
+import type { ArchiveEvent } from './archive-event.ts'
+import type { ArchivedOptions, Durability } from './archived-options.ts'
 import type { CheckpointEvent } from './checkpoint-event.ts'
 import type { CheckpointPolicy } from './checkpoint-policy.ts'
 import type { RecoverReport } from './state-recovery.ts'
@@ -17,14 +19,23 @@ export interface LogLimits {
 
 /** What a database tells about itself; told after the fact. Listeners must not throw. */
 export type EngineEvent =
+  | ArchiveEvent
   | CheckpointEvent
   | { readonly type: 'database.opened'; readonly report: OpenReport }
   /** No more writes are taken; reads go on. */
   | { readonly type: 'database.failed'; readonly error: Error }
   | { readonly type: 'database.closed' }
 
+/** How long writes wait for what. */
+export interface DurabilityOptions {
+  /** When writes resolve that say nothing themselves; default `local`. `archived` needs the option of that name. */
+  readonly durability?: Durability | undefined
+  /** The archives that `durability: 'archived'` waits for. */
+  readonly archived?: ArchivedOptions | undefined
+}
+
 /** Options of a home beyond classic-level's. */
-export interface HomeOptions {
+export interface HomeOptions extends DurabilityOptions {
   /** How long to wait for another process that holds the home, in milliseconds; default 0. */
   readonly busyTimeoutMs?: number | undefined
   /** Writes wait while more than this is between the call and the state, in bytes; default 64 MiB. */

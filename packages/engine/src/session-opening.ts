@@ -4,6 +4,10 @@
  */
 import { nodeFileSystem, openLog, parseSegmentName, readLog } from '@timberline/wal'
 import type { FileSystem, Log } from '@timberline/wal'
+import { openArchiveWait } from './archive-wait.ts'
+import type { ArchiveWait } from './archive-wait.ts'
+import { archivedPolicyOf } from './archived-options.ts'
+import type { ArchivedPolicy } from './archived-options.ts'
 import { openCheckpointKeeper } from './checkpoint-keeper.ts'
 import type { CheckpointKeeper } from './checkpoint-keeper.ts'
 import type { DigestSource } from './digest.ts'
@@ -70,13 +74,15 @@ class Opening {
     const begunAtMs = performance.now()
     const layout = this.#layout
     const { handle, level, options } = this.#base
+    const policy = archivedPolicyOf(options)
     const { identity, created } = await this.#lockAndIdentify()
     const log = await this.#openLog(identity)
     const verify = options.verify === true
     const fileSystem = this.#fileSystem
     const state = await recoverState(handle, { layout, identity, log: log.opened, verify, fileSystem })
     this.#closers.push(() => handle.close())
-    const engine = this.#openEngine(log, state)
+    const archiveWait = await this.#openArchiveWait({ policy, identity, log })
+    const engine = this.#openEngine({ log, state, archiveWait })
     const keeper = await this.#openKeeper({ identity, log, engine })
     const { environmentId, timeline } = identity
     const ms = performance.now() - begunAtMs
@@ -150,7 +156,26 @@ class Opening {
     throw engineError('ENGINE_LOG_LOST', 'the home has no log', { details: { logDirectory } })
   }
 
-  #openEngine(log: Log, state: RecoverReport): Engine {
+  /** Closed with the engine; here only when the opening itself fails. */
+  async #openArchiveWait(open: {
+    policy: ArchivedPolicy | undefined
+    identity: HomeIdentity
+    log: Log
+  }): Promise<ArchiveWait | undefined> {
+    const { policy, identity, log } = open
+    if (policy === undefined) return undefined
+    const { logDirectory } = this.#layout
+    const { timeline } = identity
+    const { lastLsn } = log.opened
+    const { onEvent } = this.#base.options
+    const fileSystem = this.#fileSystem
+    const wait = await openArchiveWait({ logDirectory, fileSystem, timeline, lastLsn, policy, onEvent })
+    this.#closers.push(() => wait.close())
+    return wait
+  }
+
+  #openEngine(open: { log: Log; state: RecoverReport; archiveWait: ArchiveWait | undefined }): Engine {
+    const { log, state, archiveWait } = open
     const { native, options } = this.#base
     const { logDirectory } = this.#layout
     const engine = new Engine({
@@ -165,6 +190,8 @@ class Opening {
       onFailed: (error) => {
         options.onEvent?.({ type: 'database.failed', error })
       },
+      archiveWait,
+      durability: options.durability,
     })
     engine.attach(log)
     this.#engine = engine

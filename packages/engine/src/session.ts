@@ -9,6 +9,7 @@ import { openControlServer } from './control-server.ts'
 import type { ControlServer } from './control-server.ts'
 import { stateDigest } from './digest.ts'
 import type { DigestSource, StateDigest } from './digest.ts'
+import type { ArchiveWaitStatus } from './archive-wait.ts'
 import type { Engine } from './engine.ts'
 import { atHomeBoundary } from './errors.ts'
 import { readBackupDue } from './home-backup-due.ts'
@@ -33,6 +34,8 @@ export interface HomeStatus extends KeeperStatus {
   readonly activeSegment: number
   /** Bytes of tables that only the checkpoint still keeps. */
   readonly heldBytes: number
+  /** Commits that wait for archives; absent when the option `archived` is not given. */
+  readonly archived?: ArchiveWaitStatus
   /** A full backup is due, and why. */
   readonly backupDue?: string
   /** Why no more writes are taken. */
@@ -124,6 +127,7 @@ export class Session {
       activeSegment: log.activeSegment,
       heldBytes: await keeper.heldBytes(),
       ...keeper.status(),
+      ...(engine.archived === undefined ? {} : { archived: engine.archived }),
       ...(backupDue === undefined ? {} : { backupDue: backupDue.reason }),
       ...(engine.failure === undefined ? {} : { failure: engine.failure.message }),
       ...(this.#control?.offReason === undefined ? {} : { controlOff: this.#control.offReason }),

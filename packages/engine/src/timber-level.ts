@@ -35,9 +35,9 @@ import type { WriteOptions } from './write-options.ts'
 /** Options of {@link TimberLevel}: classic-level's own, and those of the home. */
 export interface TimberLevelOptions<K, V> extends DatabaseOptions<K, V>, HomeOptions {}
 
-type Meta = Pick<WriteOptions, 'meta'>
+type Meta = Pick<WriteOptions, 'meta' | 'durability'>
 
-// The methods are abstract-level's; only their options know `meta` here.
+// The methods are abstract-level's; only their options know `meta` and `durability` here.
 // oxlint-disable-next-line typescript/no-unsafe-declaration-merging -- every member is the inherited one
 export interface TimberLevel<K = string, V = string> {
   put(key: K, value: V): Promise<void>
@@ -127,9 +127,12 @@ export class TimberLevel<K = string, V = string> extends ClassicLevel<K, V> {
   }
 
   /** Writes a named restore point into the log; recovery can aim at it. */
-  async mark(name: string): Promise<{ readonly lsn: number; readonly committedAtUs: number }> {
+  async mark(
+    name: string,
+    options?: Pick<WriteOptions, 'durability'>,
+  ): Promise<{ readonly lsn: number; readonly committedAtUs: number }> {
     await this.#opening()
-    const { lsn, committedAtUs } = await this.#engine.mark(name)
+    const { lsn, committedAtUs } = await this.#engine.mark(name, options)
     return { lsn, committedAtUs }
   }
 

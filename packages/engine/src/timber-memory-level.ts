@@ -28,9 +28,9 @@ import type { WriteOptions } from './write-options.ts'
 /** Options of {@link TimberMemoryLevel}: memory-level's own, and those of its log. */
 export interface TimberMemoryLevelOptions<K, V> extends DatabaseOptions<K, V>, MemoryHomeOptions {}
 
-type Meta = Pick<WriteOptions, 'meta' | 'sync'>
+type Meta = Pick<WriteOptions, 'meta' | 'sync' | 'durability'>
 
-// The methods are abstract-level's; only their options know `meta` and `sync` here.
+// The methods are abstract-level's; only their options know `meta`, `sync` and `durability` here.
 // oxlint-disable-next-line typescript/no-unsafe-declaration-merging -- every member is the inherited one
 export interface TimberMemoryLevel<K = string, V = string> {
   put(key: K, value: V): Promise<void>
@@ -84,9 +84,12 @@ export class TimberMemoryLevel<K = string, V = string> extends MemoryLevel<K, V>
   }
 
   /** Writes a named restore point into the log. */
-  async mark(name: string): Promise<{ readonly lsn: number; readonly committedAtUs: number }> {
+  async mark(
+    name: string,
+    options?: Pick<WriteOptions, 'durability'>,
+  ): Promise<{ readonly lsn: number; readonly committedAtUs: number }> {
     await this.#opening()
-    const { lsn, committedAtUs } = await this.#engine.mark(name)
+    const { lsn, committedAtUs } = await this.#engine.mark(name, options)
     return { lsn, committedAtUs }
   }
 

@@ -17,6 +17,8 @@ export interface TransactionOptions {
   readonly retries?: number | undefined
   /** False: ordered, not yet durable. Default true. */
   readonly sync?: boolean | undefined
+  /** As of any write. */
+  readonly durability?: WriteOptions['durability']
   /** Ends the retrying. */
   readonly signal?: AbortSignal | undefined
 }
@@ -104,8 +106,8 @@ async function commit<K, V>(
       details: { snapshotLsn: reader.lsn, conflictLsn: lsn },
     })
   }
-  const { meta, sync } = options
-  await host.commit(transaction.overlay.operations(), { meta, sync, [COMMIT_GUARD]: guard })
+  const { meta, sync, durability } = options
+  await host.commit(transaction.overlay.operations(), { meta, sync, durability, [COMMIT_GUARD]: guard })
 }
 
 function isConflict(error: unknown): boolean {

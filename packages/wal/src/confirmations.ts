@@ -59,6 +59,19 @@ export async function readConfirmations(
   return confirmations
 }
 
+/**
+ * What one archive has confirmed; `undefined` when it never did.
+ *
+ * @throws WAL_CONFIRMATION_DAMAGED; WAL_INVALID when the name is malformed
+ */
+export async function readConfirmationOf(
+  directory: string,
+  name: string,
+  fileSystem: FileSystem = nodeFileSystem,
+): Promise<Confirmation | undefined> {
+  return readConfirmation(pathOf(directory, name), name, fileSystem)
+}
+
 /** Forgets an archive: from now on nothing waits for it. */
 export async function removeConfirmation(
   directory: string,

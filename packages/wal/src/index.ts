@@ -7,8 +7,14 @@ export {
 } from './atomic-file.ts'
 export { FileSource, memorySource, readFully } from './byte-source.ts'
 export type { ByteSource } from './byte-source.ts'
-export { readConfirmations, removeConfirmation, writeConfirmation } from './confirmations.ts'
+export {
+  readConfirmationOf,
+  readConfirmations,
+  removeConfirmation,
+  writeConfirmation,
+} from './confirmations.ts'
 export type { Confirmation, ConfirmedPlace } from './confirmations.ts'
+export { Doorbell } from './doorbell.ts'
 export { copyFileDurable, syncTree } from './durable-copy.ts'
 export type { CopyOptions } from './durable-copy.ts'
 export { TimberlineError, errorsFrom, systemCode, withSystemErrors } from './errors.ts'
@@ -39,3 +45,5 @@ export type { PreviousSegment, SegmentHeader } from './segment-header.ts'
 export { listSegments, openSegmentSource, readSegmentBytes } from './segment-list.ts'
 export type { ListOptions } from './segment-list.ts'
 export { parseSegmentName, segmentName } from './segment-name.ts'
+export { followWanted, openWanted, readWanted } from './wanted.ts'
+export type { FollowWantedOptions, WantedFile } from './wanted.ts'

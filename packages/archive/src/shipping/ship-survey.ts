@@ -22,7 +22,7 @@ export interface Shipment {
   readonly fileSystem: FileSystem
   readonly signal: AbortSignal
   /** How long the follower lets commits gather before it looks, in milliseconds; each look may cost a device flush. */
-  readonly gatherMs: number
+  readonly gatherMs: () => number
 }
 
 /** The last record that stands whole in a log now. */

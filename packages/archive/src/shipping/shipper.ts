@@ -5,6 +5,7 @@
  *   pieces   every interval: what is durable and unsealed goes as pieces, one put after the other
  *   segments one after the other: sealed segments whole, verified, entered in the catalogue; their pieces go
  *   merges   in the lane of segments: pieces of past slots of time become one
+ *   demand   who waits for the archive: rounds of pieces then follow each other without a pause
  *   heartbeat while idle, a look whether the archive is still ours
  *
  * Pieces and segments are two lanes, because a large segment under way must not delay the recovery point.
@@ -32,6 +33,7 @@ import {
   throwError,
   timer,
 } from 'rxjs'
+import { Demand } from './demand.ts'
 import type { ShipperEvent, ShipperWork } from './events.ts'
 import { beginVoyage, type Voyage } from './ship-begin.ts'
 import { followBacklog } from './ship-follow.ts'
@@ -70,6 +72,7 @@ export class Shipper {
   readonly #stop = new AbortController()
   readonly #busy = new Set<Promise<unknown>>()
   readonly #gauge = new ShipperGauge()
+  readonly #demand: Demand
   #voyage: Voyage | undefined
   #isHurried = false
   #lastPieceMs = 0
@@ -83,6 +86,7 @@ export class Shipper {
   /** Use `runShipper`. */
   constructor(settings: ShipperSettings, signal: AbortSignal | undefined) {
     this.#settings = settings
+    this.#demand = new Demand(settings)
     this.events$ = this.#events.asObservable()
     const stop = (): void => this.#end(signal?.reason)
     signal?.addEventListener('abort', stop, { once: true })
@@ -158,9 +162,12 @@ export class Shipper {
   /** The lanes; all end when the shipper is told to stop, or with the first error. */
   #lanes(voyage: Voyage): Observable<unknown> {
     const whole = new Subject<Errand>()
-    const follow = this.#work('follow', () => followBacklog(voyage, () => this.#noted()))
+    const follow = this.#work('follow', () => followBacklog(voyage, () => this.#noted(voyage)))
+    const demand = this.#work('demand', () =>
+      this.#demand.follow(this.#stop.signal, () => this.#heard(voyage)),
+    )
     const pieces = this.#work('piece', () => this.#shipPieces(voyage, whole)).pipe(
-      repeat({ delay: () => this.#nextRound() }),
+      repeat({ delay: () => this.#nextRound(voyage) }),
       tap({ complete: () => whole.complete() }),
     )
     const segments = whole.pipe(
@@ -170,7 +177,7 @@ export class Shipper {
         ),
       ),
     )
-    return merge(segments, follow, pieces, this.#heartbeat(voyage))
+    return merge(segments, follow, demand, pieces, this.#heartbeat(voyage))
   }
 
   /** Without it an idle shipper would not notice that it lost its right, or that the store is gone. */
@@ -221,16 +228,17 @@ export class Shipper {
   }
 
   /** The pause before the next piece, so that a commit just missed is still held within the interval. */
-  #nextRound(): Observable<unknown> {
+  #nextRound({ backlog }: Voyage): Observable<unknown> {
     if (this.#stop.signal.aborted) return EMPTY
-    if (this.#isHurried) return of(undefined)
+    if (this.#isHurried || this.#demand.isUrgent(backlog)) return of(undefined)
     const { intervalMs, gatherMs } = this.#settings
     const pauseMs = Math.max(intervalMs / 4, intervalMs * 0.9 - gatherMs - 2 * this.#lastPieceMs)
     return race(timer(pauseMs), this.#hurry).pipe(takeUntil(this.#stopped))
   }
 
   async #begin(): Promise<Voyage> {
-    const { archive, logDirectory, identity, fileSystem, name, gatherMs } = this.#settings
+    const { archive, logDirectory, identity, fileSystem, name } = this.#settings
+    const gatherMs = (): number => this.#demand.gatherMs
     const shipment = { archive, logDirectory, identity, fileSystem, gatherMs, signal: this.#stop.signal }
     this.#claimant ??= newClaimant(name)
     const voyage = await beginVoyage(shipment, this.#claimant, identity)
@@ -253,9 +261,15 @@ export class Shipper {
     return voyage
   }
 
-  #noted(): void {
+  #noted({ backlog }: Voyage): void {
     this.#gauge.succeeded('follow')
     this.#moved.next()
+    if (this.#demand.isUrgent(backlog)) this.#hurry.next()
+  }
+
+  #heard({ backlog }: Voyage): void {
+    this.#gauge.succeeded('demand')
+    if (this.#demand.isUrgent(backlog)) this.#hurry.next()
   }
 
   async #shipPieces(voyage: Voyage, whole: Subject<Errand>): Promise<void> {
