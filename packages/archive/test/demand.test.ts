@@ -1,0 +1,112 @@
+import { openWanted, readConfirmations } from '@timberline/wal'
+import { describe, expect, it } from 'vitest'
+import { type ArchiveStore, memoryStore, type ShipperEvent } from '../src/index.ts'
+import {
+  appendRecords,
+  archivedRecords,
+  archiveOn,
+  CrashFileSystem,
+  LOG,
+  openTestLog,
+  ship,
+} from './support/archive-scene.ts'
+
+/** So long that nothing goes by itself within a test: a quarter of it is the shortest pause. */
+const HOUR_MS = 3_600_000
+
+async function confirmedLsn(disk: CrashFileSystem): Promise<number> {
+  const [confirmation] = await readConfirmations(LOG, disk)
+  return confirmation?.lsn ?? 0
+}
+
+async function until(isTrue: () => Promise<boolean> | boolean): Promise<void> {
+  while (!(await isTrue())) await new Promise((resolve) => setTimeout(resolve, 1))
+}
+
+/** A store whose puts of pieces wait at a gate, and that counts how many are under way. */
+function gatedStore(): {
+  store: ArchiveStore
+  gate: { open: () => void }
+  counts: { now: number; most: number }
+} {
+  const inner = memoryStore()
+  const counts = { now: 0, most: 0 }
+  const gate = { open: (): void => undefined }
+  const opened = new Promise<void>((resolve) => (gate.open = resolve))
+  const store: ArchiveStore = {
+    ...inner,
+    async put(name, content) {
+      if (!name.includes('piece')) return inner.put(name, content)
+      counts.now += 1
+      counts.most = Math.max(counts.most, counts.now)
+      await opened
+      counts.now -= 1
+      return inner.put(name, content)
+    },
+  }
+  return { store, gate, counts }
+}
+
+describe('a shipper', () => {
+  it('ships at once what somebody waits for, and confirms it, however long its interval is', async () => {
+    const disk = new CrashFileSystem()
+    const log = await openTestLog(disk)
+    const archive = await archiveOn(memoryStore())
+    const { shipper, stop } = ship(disk, archive, { intervalMs: HOUR_MS })
+    await appendRecords(log, 3)
+    await shipper.flush()
+    const wanted = await openWanted(LOG, disk)
+    for (const lsn of [4, 5, 6]) {
+      await appendRecords(log, 1)
+      await wanted.write(lsn)
+      await until(async () => (await confirmedLsn(disk)) === lsn)
+    }
+    expect(await archivedRecords(archive)).toHaveLength(6)
+    await wanted.close()
+    await stop()
+    await log.close()
+  })
+
+  it('keeps its interval for what nobody waits for', async () => {
+    const disk = new CrashFileSystem()
+    const log = await openTestLog(disk)
+    const { shipper, stop } = ship(disk, await archiveOn(memoryStore()), { intervalMs: HOUR_MS })
+    await appendRecords(log, 3)
+    await shipper.flush()
+    const wanted = await openWanted(LOG, disk)
+    await wanted.write(3)
+    await appendRecords(log, 2)
+    await until(() => shipper.status().durableLsn === 5)
+    // One more turn of everything that a note could have set going.
+    await new Promise((resolve) => setTimeout(resolve, 20))
+    expect(shipper.status().shippedLsn).toBe(3)
+    await wanted.close()
+    await stop()
+    await log.close()
+  })
+
+  it('has one piece under way however many wait, and takes all of them with the next', async () => {
+    const disk = new CrashFileSystem()
+    const log = await openTestLog(disk)
+    const { store, gate, counts } = gatedStore()
+    const { shipper, stop } = ship(disk, await archiveOn(store), { intervalMs: HOUR_MS })
+    const pieces: ShipperEvent[] = []
+    shipper.events$.subscribe((event) => event.type === 'piece.shipped' && pieces.push(event))
+    const wanted = await openWanted(LOG, disk)
+    await appendRecords(log, 1)
+    await wanted.write(1)
+    await until(() => counts.now === 1)
+    for (let lsn = 2; lsn <= 100; lsn++) {
+      await appendRecords(log, 1)
+      await wanted.write(lsn)
+    }
+    await until(() => shipper.status().durableLsn === 100)
+    gate.open()
+    await until(async () => (await confirmedLsn(disk)) === 100)
+    expect(pieces).toHaveLength(2)
+    expect(counts.most).toBe(1)
+    await wanted.close()
+    await stop()
+    await log.close()
+  })
+})

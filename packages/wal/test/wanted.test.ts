@@ -1,0 +1,63 @@
+import { describe, expect, it } from 'vitest'
+import { followWanted, openWanted, readWanted } from '../src/index.ts'
+import { CrashFileSystem } from '../src/testing/index.ts'
+import { DIRECTORY } from './log-scenario.ts'
+
+async function folder(): Promise<CrashFileSystem> {
+  const disk = new CrashFileSystem()
+  await disk.makeDirectory(DIRECTORY)
+  await disk.syncDirectory('/')
+  return disk
+}
+
+async function content(disk: CrashFileSystem, text: string): Promise<void> {
+  const file = await disk.open(`${DIRECTORY}/wanted.json`, 'create')
+  await file.write(Buffer.from(text), 0)
+  await file.close()
+}
+
+describe('what is wanted', () => {
+  it('is nothing at first, then the last record named, and nobody’s wish after the end', async () => {
+    const disk = await folder()
+    expect(await readWanted(DIRECTORY, disk)).toBeUndefined()
+    const wanted = await openWanted(DIRECTORY, disk)
+    expect(await readWanted(DIRECTORY, disk)).toBe(0)
+    for (const lsn of [9, 10, Number.MAX_SAFE_INTEGER]) {
+      await wanted.write(lsn)
+      expect(await readWanted(DIRECTORY, disk)).toBe(lsn)
+    }
+    await wanted.close()
+    expect(await readWanted(DIRECTORY, disk)).toBeUndefined()
+  })
+
+  it('is taken over from a process that died', async () => {
+    const disk = await folder()
+    await (await openWanted(DIRECTORY, disk)).write(7)
+    const wanted = await openWanted(DIRECTORY, disk)
+    expect(await readWanted(DIRECTORY, disk)).toBe(0)
+    await wanted.close()
+  })
+
+  it.each(['', '{"lsn":', '{"lsn":-1}', '{"lsn":1.5}', '{"lsn":"7"}', 'null', '[]', '{}', '\0\0\0'])(
+    'is no record when the file says %j',
+    async (text) => {
+      const disk = await folder()
+      await content(disk, text)
+      expect(await readWanted(DIRECTORY, disk)).toBe(0)
+    },
+  )
+
+  it('is followed: told at the start, at each change without a poll, and at the end', async () => {
+    const disk = await folder()
+    const stop = new AbortController()
+    const told: (number | undefined)[] = []
+    const options = { directory: DIRECTORY, fileSystem: disk, pollMs: 600_000, gatherMs: () => 0 }
+    const wanted = await openWanted(DIRECTORY, disk)
+    const steps = [() => wanted.write(5), () => wanted.write(6), () => wanted.close(), () => stop.abort()]
+    for await (const lsn of followWanted({ ...options, signal: stop.signal })) {
+      told.push(lsn)
+      await steps.shift()?.()
+    }
+    expect(told).toEqual([0, 5, 6, undefined])
+  })
+})
