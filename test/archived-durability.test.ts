@@ -154,6 +154,7 @@ test('of two archives one that is down holds up nobody who needs one', async () 
   const down = vaults.get('b')
   if (down !== undefined) down.isDown = true
   await db.put('k', 'v')
+  expect((await db.homeStatus()).archived).toMatchObject({ waitingCount: 0, isLate: false })
   await end()
 })
 

@@ -8,6 +8,7 @@ import {
   parseSegmentName,
   readConfirmations,
   readLog,
+  readWanted,
   segmentName,
   verifySegment,
   type LogRecord,
@@ -264,6 +265,16 @@ export const walDecoders: readonly Decoder[] = [
         timeline,
       }))
     },
+  },
+  {
+    name: 'wanted',
+    covers: ['wal/wanted.ts#readWanted'],
+    codes: [],
+    shape: 'json',
+    total: true,
+    seeds: () => [Buffer.from('{"lsn":             123}\n'), Buffer.from('{"lsn":9007199254740991}\n')],
+    inputBytesMax: 2048,
+    decode: async (input) => readWanted('/log', await filesInMemory({ '/log/wanted.json': input })),
   },
   {
     name: 'segment-name',

@@ -2,6 +2,7 @@ import type { PlantedBug } from './planted-bug.ts'
 
 const recovery = 'packages/engine/test/state-recovery.test.ts'
 const queue = 'packages/engine/test/commit-queue.test.ts'
+const archived = 'packages/engine/test/archive-wait.test.ts'
 const digest = 'packages/engine/test/digest.test.ts'
 
 /** Mistakes between log and state: what LevelDB is trusted with, when a promise resolves, what is replayed. */
@@ -196,6 +197,26 @@ export const engineBugs: readonly PlantedBug[] = [
     file: 'packages/engine/src/digest.ts',
     edits: [{ find: 'sink.add(key, value)', replace: 'sink.add(key, Buffer.alloc(0))' }],
     caughtBy: { testFile: digest, title: 'is sha256 over length-prefixed entries in key order' },
+  },
+  {
+    name: 'archived-acknowledged-at-local-durability',
+    what: 'a commit that is to be held by archives resolves once it is durable in the home',
+    file: 'packages/engine/src/archive-wait.ts',
+    edits: [{ find: 'this.#waiting.push(waiting)', replace: 'return resolve(place)' }],
+    caughtBy: {
+      testFile: archived,
+      title: 'is durable and readable at once, and resolves only with the confirmation that reaches it',
+    },
+  },
+  {
+    name: 'one-archive-taken-for-enough',
+    what: 'a commit that waits for k archives resolves with the first of them',
+    file: 'packages/engine/src/archive-quorum.ts',
+    edits: [{ find: '[this.#scope.atLeast - 1]', replace: '[0]' }],
+    caughtBy: {
+      testFile: archived,
+      title: 'waits for k of the named archives, whichever they are, and for none that is not named',
+    },
   },
   {
     name: 'digest-ignores-where-a-value-ends',

@@ -4,7 +4,7 @@
 import { join } from 'node:path'
 import { readFileWhole, removeIfPresent } from './atomic-file.ts'
 import { Doorbell } from './doorbell.ts'
-import { systemCode } from './errors.ts'
+import { systemCode, TimberlineError } from './errors.ts'
 import type { FileHandle, FileSystem } from './file-system.ts'
 import { nodeFileSystem } from './node-file-system.ts'
 import type { Lsn } from './record.ts'
@@ -68,8 +68,8 @@ export async function readWanted(
     return lsnOf(JSON.parse(text))
   } catch (error) {
     if (systemCode(error) === 'ENOENT') return undefined
-    // Caught while it was written, or cut short by a power loss: the next ring or poll tells more.
-    if (error instanceof SyntaxError) return 0
+    // Caught while it was written, cut short by a power loss, or not ours: a hint that is lost must not end the shipping.
+    if (error instanceof SyntaxError || isTooLarge(error)) return 0
     throw error
   }
 }
@@ -100,6 +100,10 @@ async function openOrCreate(path: string, fileSystem: FileSystem): Promise<FileH
     if (systemCode(error) === 'EEXIST') return fileSystem.open(path, 'write')
     throw error
   }
+}
+
+function isTooLarge(error: unknown): boolean {
+  return error instanceof TimberlineError && error.code === 'WAL_INVALID'
 }
 
 function lsnOf(value: unknown): Lsn {
