@@ -271,7 +271,7 @@ export const walDecoders: readonly Decoder[] = [
     covers: ['wal/wanted.ts#readWanted'],
     codes: [],
     shape: 'json',
-    total: true,
+    takesAnything: true,
     seeds: () => [Buffer.from('{"lsn":             123}\n'), Buffer.from('{"lsn":9007199254740991}\n')],
     inputBytesMax: 2048,
     decode: async (input) => readWanted('/log', await filesInMemory({ '/log/wanted.json': input })),
