@@ -246,11 +246,22 @@ describe('while archives do not answer', () => {
   })
 
   test('a confirmation that cannot be read is named as the cause', async () => {
-    const scene = await openScene({ timeoutMs: 50 })
-    const file = await scene.disk.open(`${LOG}/confirmed.vault.json`, 'write')
+    const disk = new CrashFileSystem()
+    const scene = await openScene({}, { disk })
+    const file = await disk.open(`${LOG}/confirmed.vault.json`, 'write')
     await file.write(Buffer.from('no word'), 0)
     await file.close()
-    const error = await watched(scene.db.put('a', '1')).outcome
+    let looks = 0
+    const plainOpen = disk.open.bind(disk)
+    disk.open = (path, mode) => {
+      if (path.endsWith('confirmed.vault.json')) looks += 1
+      return plainOpen(path, mode)
+    }
+    const write = watched(scene.db.put('a', '1'))
+    // The second look begins after the first has failed.
+    while (looks < 2) await scene.confirm('other', looks)
+    await scene.db.close()
+    const error = await write.outcome
     expect(codeOf(error)).toBe('ENGINE_NOT_ARCHIVED')
     expect(codeOf(error?.cause)).toBe('WAL_CONFIRMATION_DAMAGED')
   })
