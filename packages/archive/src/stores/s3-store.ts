@@ -13,7 +13,7 @@ import {
 import { archiveError } from '../errors.ts'
 import type { S3Address } from './s3-address.ts'
 import { asking, isS3Missing, s3Failure, s3StatusOf, type S3Site } from './s3-failure.ts'
-import { bodyChunks, type S3Body, S3Requests } from './s3-requests.ts'
+import { bodyChunks, type S3Body, type S3Range, S3Requests } from './s3-requests.ts'
 import { gather, type S3Upload } from './s3-upload.ts'
 
 const PAGE_COUNT_MAX = 1000
@@ -49,26 +49,8 @@ export function s3Store(address: S3Address): ArchiveStore {
           details: { name, bytes: body.bytes, bytesMax },
         })
       }),
-    getRange: (name, range) =>
-      asking(site(name), async () => {
-        const key = keyOf(name)
-        // No range says "nothing": asked for a byte, the service still tells whether the object is there.
-        const asked = { position: range.position, bytes: Math.max(1, range.bytes) }
-        try {
-          const body = await requests.get(key, asked)
-          if (body.position === asked.position && body.bytes <= asked.bytes) {
-            return (await whole(body)).subarray(0, range.bytes)
-          }
-          body.stream.destroy()
-          throw new Error('the service answered with another range')
-        } catch (error) {
-          if (s3StatusOf(error) === 416) return Buffer.alloc(0)
-          throw error
-        }
-      }),
-    async *getStream(name) {
-      yield* resumedChunks(requests, keyOf(name), site(name))
-    },
+    getRange: (name, range) => asking(site(name), () => partOf(requests, keyOf(name), range)),
+    getStream: (name) => resumedChunks(requests, keyOf(name), site(name)),
     status: (name) =>
       asking(site(name), async () => {
         const bytes = await requests.bytesOf(keyOf(name))
@@ -187,6 +169,23 @@ class Bucket {
 /** Whether a PUT with this answer may have taken effect, or found the key taken. */
 function isOpen(status: number | undefined): boolean {
   return status === undefined || status === 409 || status === 412 || status >= 500
+}
+
+/** A part of an object; empty beyond its end. */
+async function partOf(requests: S3Requests, key: string, range: S3Range): Promise<Buffer> {
+  // No range says "nothing": asked for a byte, the service still tells whether the object is there.
+  const asked = { position: range.position, bytes: Math.max(1, range.bytes) }
+  try {
+    const body = await requests.get(key, asked)
+    if (body.position === asked.position && body.bytes <= asked.bytes) {
+      return (await whole(body)).subarray(0, range.bytes)
+    }
+    body.stream.destroy()
+    throw new Error('the service answered with another range')
+  } catch (error) {
+    if (s3StatusOf(error) === 416) return Buffer.alloc(0)
+    throw error
+  }
 }
 
 /** An object in chunks; where its connection breaks, the rest of the same content is asked for. */
