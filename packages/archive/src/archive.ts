@@ -6,6 +6,7 @@ import type {
   ArchiveIdentity,
   BackupRef,
   Catalogue,
+  DeltaRef,
   PieceRef,
   SegmentRef,
   TimelineInfo,
@@ -166,6 +167,11 @@ export class Archive {
   /** The file of an archived segment, as a stream that ends in an error unless it is exactly what was archived. */
   fetchSegment(segment: SegmentRef): AsyncIterable<Buffer> {
     return this.#shelf.read(segment.name, { bytes: segment.bytes, sha256: segment.sha256 })
+  }
+
+  /** The content of a delta, as a stream that ends in an error unless it is exactly the one of the catalogue. */
+  fetchDelta(delta: DeltaRef): AsyncIterable<Buffer> {
+    return this.#shelf.read(delta.name, { bytes: delta.bytes, sha256: delta.sha256 })
   }
 
   /**

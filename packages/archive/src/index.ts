@@ -30,6 +30,8 @@ export type {
   ArchiveIdentity,
   BackupRef,
   Catalogue,
+  DeclinedDelta,
+  DeltaRef,
   MarkRef,
   OwnerRef,
   PieceRef,
@@ -37,7 +39,8 @@ export type {
   TimelineInfo,
 } from './catalogue/catalogue.ts'
 export type { CatalogueEvent, JournalEntry } from './catalogue/catalogue-event.ts'
-export { backupFileName, backupManifestName } from './catalogue/layout.ts'
+export { addDelta, declineDelta } from './catalogue/archive-entries.ts'
+export { backupFileName, backupManifestName, deltaName } from './catalogue/layout.ts'
 export type { ShipperEvent, ShipperWork } from './shipping/events.ts'
 export { runShipper, Shipper } from './shipping/shipper.ts'
 export { holdLogFor } from './shipping/first-hold.ts'

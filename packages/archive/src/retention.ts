@@ -7,6 +7,7 @@ import type { Catalogue } from './catalogue/catalogue.ts'
 import type { CatalogueFold } from './catalogue/catalogue-fold.ts'
 import {
   BACKUP_PREFIX,
+  deltaPrefix,
   parsePieceName,
   parseSegmentObjectName,
   piecePrefix,
@@ -133,6 +134,9 @@ async function* retiredObjects(
     for await (const object of store.list(segmentTimelinePrefix(timeline))) {
       const number = parseSegmentObjectName(object.name)
       if (number !== undefined && fold.retired.hasSegment(timeline, number)) yield object
+    }
+    for await (const object of store.list(deltaPrefix(timeline))) {
+      if (fold.isDeltaRetired(object.name)) yield object
     }
     for await (const object of store.list(piecePrefix(timeline))) {
       const piece = parsePieceName(object)

@@ -40,7 +40,7 @@ export interface VerifyArchiveOptions {
   readonly onProgress?: ((progress: VerifyProgress) => void) | undefined
 }
 
-/** Walks the whole archive: journal, segments with every frame, pieces, backups, pushed files. Nothing found = whole. */
+/** Walks the whole archive: journal, segments with every frame, pieces, deltas, backups, pushed files. Nothing found = whole. */
 export async function* verifyArchive(
   archive: Archive,
   options: VerifyArchiveOptions = {},
@@ -68,6 +68,7 @@ export async function* verifyArchive(
     const { subject, name } = item
     if (subject.type === 'backup-file')
       yield* readItem(walk, item, () => archive.fetchBackupFile(subject.file))
+    if (subject.type === 'delta') yield* readItem(walk, item, () => archive.fetchDelta(subject.delta))
     if (subject.type === 'file') yield* readItem(walk, item, () => archive.readObject(name))
   }
   walk.tell()

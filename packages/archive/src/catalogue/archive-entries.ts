@@ -1,7 +1,7 @@
 import { createHash } from 'node:crypto'
 import type { Archive } from '../archive.ts'
 import { type BackupManifest, decodeBackupManifest, encodeBackupManifest } from './backup-manifest.ts'
-import type { BackupRef } from './catalogue.ts'
+import type { BackupRef, DeclinedDelta, DeltaRef } from './catalogue.ts'
 import type { CatalogueEvent } from './catalogue-event.ts'
 import type { CatalogueFold } from './catalogue-fold.ts'
 import { archiveError } from '../errors.ts'
@@ -68,6 +68,18 @@ export async function addBackup(archive: Archive, manifest: BackupManifest): Pro
   if (isThere(await archive.journal.refresh())) return
   await archive.putBare(backup.name, content)
   await archive.journal.append((fold) => (isThere(fold) ? undefined : { type: 'backup.added', backup }))
+}
+
+/** Tells of a delta whose object is stored; the same one twice is fine. */
+export async function addDelta(archive: Archive, delta: DeltaRef): Promise<void> {
+  await archive.journal.append((fold) =>
+    fold.delta(delta.name) === undefined ? { type: 'delta.added', delta } : undefined,
+  )
+}
+
+/** Tells that a run of segments gets no delta. */
+export async function declineDelta(archive: Archive, declined: DeclinedDelta): Promise<void> {
+  await archive.journal.append(() => ({ type: 'delta.declined', declined }))
 }
 
 /** Reads the manifest that the journal names, and no other. */

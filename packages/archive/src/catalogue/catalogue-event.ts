@@ -1,6 +1,6 @@
 // FORMAT.md#journal
 import * as v from 'valibot'
-import type { BackupRef, MarkRef, SegmentRef } from './catalogue.ts'
+import type { BackupRef, DeclinedDelta, DeltaRef, MarkRef, SegmentRef } from './catalogue.ts'
 import { decodeCheckedJson, encodeCheckedJson } from '../objects/checked-json.ts'
 import { archiveError } from '../errors.ts'
 import {
@@ -101,6 +101,32 @@ const eventSchema = v.variant('type', [
     // Never none: an archive that is encrypted does not become a clear one.
     recipients: v.pipe(v.array(recipient), v.minLength(1), v.maxLength(RECIPIENTS_COUNT_MAX)),
   }),
+  v.object({
+    type: v.literal('delta.added'),
+    delta: v.object({
+      timeline: timelineSchema,
+      firstSegmentNumber: segmentNumberSchema,
+      lastSegmentNumber: segmentNumberSchema,
+      firstLsn: lsnSchema,
+      lastLsn: lsnSchema,
+      lastCommittedAtUs: timeSchema,
+      entries: byteCountSchema,
+      bytes: byteCountSchema,
+      sha256: sha256Schema,
+      storedBytes: byteCountSchema,
+      name: v.string(),
+    }),
+  }),
+  v.object({
+    type: v.literal('delta.declined'),
+    declined: v.object({
+      timeline: timelineSchema,
+      firstLsn: lsnSchema,
+      lastLsn: lsnSchema,
+      reason: v.picklist(['size', 'bulk-load']),
+    }),
+  }),
+  v.object({ type: v.literal('delta.removed'), name: v.string() }),
 ])
 
 const entrySchema = v.object({
@@ -141,6 +167,9 @@ export type CatalogueEvent =
   | { readonly type: 'retention.finished'; readonly throughSequence: number }
   | { readonly type: 'recovery.proved'; readonly proof: RecoveryProof }
   | { readonly type: 'recipients.set'; readonly recipients: readonly string[] }
+  | { readonly type: 'delta.added'; readonly delta: DeltaRef }
+  | { readonly type: 'delta.declined'; readonly declined: DeclinedDelta }
+  | { readonly type: 'delta.removed'; readonly name: string }
 
 /** One object of the journal. */
 export interface JournalEntry {

@@ -3,6 +3,7 @@ import type {
   ArchiveIdentity,
   BackupRef,
   Catalogue,
+  DeltaRef,
   MarkRef,
   OwnerRef,
   PieceRef,
@@ -10,6 +11,7 @@ import type {
   TimelineInfo,
 } from './catalogue.ts'
 import type { CatalogueEvent, JournalEntry } from './catalogue-event.ts'
+import { DeltaShelf } from './delta-shelf.ts'
 import { archiveError } from '../errors.ts'
 import type { RecoveryProof, RetentionDecision, RetentionPromise, SegmentRange } from './retention-record.ts'
 import { Retired } from './retired.ts'
@@ -20,6 +22,7 @@ export class CatalogueFold {
   readonly #timelines = new Map<number, TimelineInfo>()
   readonly #segments = new Map<string, SegmentRef>()
   readonly #backups = new Map<string, BackupRef>()
+  readonly #deltas = new DeltaShelf((timeline, number) => this.segment(timeline, number))
   readonly #marks: MarkRef[] = []
   readonly #owners: OwnerRef[] = []
   readonly #retired = new Retired()
@@ -78,6 +81,15 @@ export class CatalogueFold {
     return this.#retired
   }
 
+  delta(name: string): DeltaRef | undefined {
+    return this.#deltas.delta(name)
+  }
+
+  /** Whether a delta of this name went with a segment of its run. */
+  isDeltaRetired(name: string): boolean {
+    return this.#deltas.isRetired(name)
+  }
+
   hasMark(mark: MarkRef): boolean {
     return this.#marks.some((known) => known.timeline === mark.timeline && known.lsn === mark.lsn)
   }
@@ -107,9 +119,13 @@ export class CatalogueFold {
         return event.throughSequence <= this.#sequence
           ? undefined
           : 'retention finished what is still to come'
+      case 'delta.added':
+        return this.#deltas.problem(event.delta)
       case 'promise.made':
       case 'recovery.proved':
       case 'recipients.set':
+      case 'delta.declined':
+      case 'delta.removed':
         return undefined
     }
   }
@@ -165,6 +181,15 @@ export class CatalogueFold {
       case 'recipients.set':
         this.#recipientSets.push(event.recipients)
         break
+      case 'delta.added':
+        this.#deltas.add(event.delta)
+        break
+      case 'delta.declined':
+        this.#deltas.decline(event.declined)
+        break
+      case 'delta.removed':
+        this.#deltas.remove(event.name)
+        break
     }
     this.#sequence = sequence
   }
@@ -183,6 +208,8 @@ export class CatalogueFold {
       timelines: [...this.#timelines.values()].toSorted((a, b) => a.timeline - b.timeline),
       segments,
       pieces,
+      deltas: this.#deltas.deltas(),
+      declinedDeltas: this.#deltas.declined(),
       backups: [...this.#backups.values()].toSorted((a, b) => (a.label < b.label ? -1 : 1)),
       marks: this.#reachableMarks(segments, pieces),
       ...(this.owner === undefined ? {} : { owner: this.owner }),
@@ -226,8 +253,11 @@ export class CatalogueFold {
   #letGo(decision: RetentionDecision, sequence: number): void {
     this.#retired.decide(decision, sequence)
     for (const label of decision.backups) this.#backups.delete(label)
-    for (const [key, { timeline, segmentNumber }] of this.#segments) {
-      if (this.#retired.hasSegment(timeline, segmentNumber)) this.#segments.delete(key)
+    for (const [key, segment] of this.#segments) {
+      const { timeline, segmentNumber } = segment
+      if (!this.#retired.hasSegment(timeline, segmentNumber)) continue
+      this.#deltas.forget(segment)
+      this.#segments.delete(key)
     }
   }
 

@@ -82,6 +82,36 @@ export interface BackupRef {
   readonly manifestSha256: string
 }
 
+/** The last write of each key in a run of archived segments, as one object: FORMAT.md#deltas. */
+export interface DeltaRef {
+  readonly timeline: number
+  /** The run, both ends included. */
+  readonly firstSegmentNumber: number
+  readonly lastSegmentNumber: number
+  /** Applied to the state at any LSN from `firstLsn - 1` to `lastLsn`, it gives the state at `lastLsn`. */
+  readonly firstLsn: number
+  readonly lastLsn: number
+  readonly lastCommittedAtUs: number
+  /** Keys written or removed. */
+  readonly entries: number
+  /** Of the content. */
+  readonly bytes: number
+  readonly sha256: string
+  /** Of the object. */
+  readonly storedBytes: number
+  /** The object. */
+  readonly name: string
+}
+
+/** A run of segments for which no delta is worth making, so that nobody reads them again to find out. */
+export interface DeclinedDelta {
+  readonly timeline: number
+  readonly firstLsn: number
+  readonly lastLsn: number
+  /** `size`: it would hardly be smaller than the log. `bulk-load`: no replay leads across the run. */
+  readonly reason: 'size' | 'bulk-load'
+}
+
 /** A shipper's reign over the archive. */
 export interface OwnerRef {
   readonly epoch: number
@@ -106,6 +136,10 @@ export interface Catalogue {
   readonly segments: readonly SegmentRef[]
   /** Pieces that count and are not replaced by a segment; ascending by timeline, segment and position. */
   readonly pieces: readonly PieceRef[]
+  /** Ascending by timeline, last and first LSN; each of segments that are here. */
+  readonly deltas: readonly DeltaRef[]
+  /** Runs without a delta, on purpose. */
+  readonly declinedDeltas: readonly DeclinedDelta[]
   /** Ascending by label. */
   readonly backups: readonly BackupRef[]
   /** Of segments and pieces; ascending by timeline and LSN, each once. */

@@ -8,6 +8,7 @@ export const PAGE_PREFIX = 'page/'
 export const SEGMENT_PREFIX = 'segment/'
 export const PIECE_PREFIX = 'piece/'
 export const BACKUP_PREFIX = 'backup/'
+export const DELTA_PREFIX = 'delta/'
 export const FILE_PREFIX = 'file/'
 export const KEY_PREFIX = 'identity/'
 
@@ -110,6 +111,23 @@ export function parsePieceName(object: {
   const { name, bytes: storedBytes } = object
   const place = { timeline, segmentNumber, position, endPosition }
   return { ...place, firstLsn, lastLsn, lastCommittedAtUs, epoch, name, storedBytes }
+}
+
+/** The object of a delta; part of the checksum is in the name, as in that of a segment. */
+export function deltaName(delta: {
+  readonly timeline: number
+  readonly firstLsn: number
+  readonly lastLsn: number
+  readonly sha256: string
+}): string {
+  const { timeline, firstLsn, lastLsn, sha256 } = delta
+  const run = `${pad(firstLsn, WIDTHS.lsn)}-${pad(lastLsn, WIDTHS.lsn)}`
+  return `${deltaPrefix(timeline)}${run}-${sha256.slice(0, 16)}`
+}
+
+/** What the names of all deltas of a timeline begin with. */
+export function deltaPrefix(timeline: number): string {
+  return `${DELTA_PREFIX}${pad(timeline, WIDTHS.timeline)}/`
 }
 
 /** The object of a backup's manifest. */

@@ -1,6 +1,6 @@
 import { TimberlineError } from '@timberline/wal'
 import type { BackupFile } from '../catalogue/backup-manifest.ts'
-import type { BackupRef, PieceRef, SegmentRef } from '../catalogue/catalogue.ts'
+import type { BackupRef, DeltaRef, PieceRef, SegmentRef } from '../catalogue/catalogue.ts'
 
 /** What a finding is about, as the catalogue knows it: what is lost with it, and what could mend it, follow from that. */
 export type FindingSubject =
@@ -8,6 +8,7 @@ export type FindingSubject =
   | { readonly type: 'piece'; readonly piece: PieceRef }
   | { readonly type: 'manifest'; readonly backup: BackupRef }
   | { readonly type: 'backup-file'; readonly backup: BackupRef; readonly file: BackupFile }
+  | { readonly type: 'delta'; readonly delta: DeltaRef }
   /** A file that was pushed by name. */
   | { readonly type: 'file'; readonly name: string }
   /** Log that no object holds; `lsn` is a record that cannot be read for want of it. */

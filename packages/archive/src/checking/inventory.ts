@@ -3,7 +3,7 @@
 import type { Archive } from '../archive.ts'
 import type { BackupFile } from '../catalogue/backup-manifest.ts'
 import type { BackupRef, Catalogue } from '../catalogue/catalogue.ts'
-import { BACKUP_PREFIX, FILE_PREFIX, SEGMENT_PREFIX } from '../catalogue/layout.ts'
+import { BACKUP_PREFIX, DELTA_PREFIX, FILE_PREFIX, SEGMENT_PREFIX } from '../catalogue/layout.ts'
 import { GZIP_BLOCK_BYTES } from '../objects/gzip-codec.ts'
 import { ENVELOPE_BYTES } from '../objects/object-envelope.ts'
 import { type ArchiveFinding, findingOf, type FindingSubject } from './finding.ts'
@@ -29,7 +29,7 @@ export interface Inventory {
 /** Lists the archive and reads its manifests. */
 export async function takeInventory(archive: Archive, catalogue: Catalogue): Promise<Inventory> {
   const stored = new Map<string, number>()
-  for (const prefix of [SEGMENT_PREFIX, BACKUP_PREFIX, FILE_PREFIX]) {
+  for (const prefix of [SEGMENT_PREFIX, DELTA_PREFIX, BACKUP_PREFIX, FILE_PREFIX]) {
     for await (const { name, bytes } of archive.store.list(prefix)) stored.set(name, bytes)
   }
   const items: InventoryItem[] = []
@@ -39,6 +39,12 @@ export async function takeInventory(archive: Archive, catalogue: Catalogue): Pro
     // A repaired one may have been made by another zlib: a different length is a reason to read, not yet a finding.
     const isSuspect = storedBytes !== segment.storedBytes
     items.push({ name, bytes, storedBytes, isSuspect, subject: { type: 'segment', segment } })
+  }
+  for (const delta of catalogue.deltas) {
+    const { name, bytes } = delta
+    const storedBytes = stored.get(name)
+    const isSuspect = storedBytes !== delta.storedBytes
+    items.push({ name, bytes, storedBytes, isSuspect, subject: { type: 'delta', delta } })
   }
   for (const piece of catalogue.pieces) {
     const { name, storedBytes } = piece
@@ -67,6 +73,8 @@ export async function isStillNamed(archive: Archive, subject: FindingSubject): P
       const { timeline, segmentNumber, name } = subject.segment
       return (await archive.journal.refresh()).segment(timeline, segmentNumber)?.name === name
     }
+    case 'delta':
+      return (await archive.journal.refresh()).delta(subject.delta.name) !== undefined
     case 'manifest':
     case 'backup-file': {
       const { label, manifestSha256 } = subject.backup
