@@ -6,6 +6,7 @@ import type {
   BackupFile,
   BackupManifest,
   BackupRef,
+  DeltaRef,
   PieceRef,
   SegmentRef,
 } from '@timberline/archive'
@@ -49,6 +50,17 @@ export async function fetchSegment(
   const expected = { name, bytes, sha256, code: 'RECOVERY_LOG_DAMAGED' as const }
   await writeVerified(path, { chunks: archive.fetchSegment(segment), expected }, options)
   return { path, last: false, isCopy: true }
+}
+
+/** A delta as a local file. @throws RECOVERY_DELTA_UNUSABLE */
+export async function fetchDelta(
+  archive: Archive,
+  delta: DeltaRef,
+  { path, options }: { readonly path: string; readonly options: TransferOptions },
+): Promise<void> {
+  const { name, bytes, sha256 } = delta
+  const expected = { name, bytes, sha256, code: 'RECOVERY_DELTA_UNUSABLE' as const }
+  await writeVerified(path, { chunks: archive.fetchDelta(delta), expected }, options)
 }
 
 /** The beginning of a segment, put together from its pieces. @throws RECOVERY_LOG_DAMAGED */

@@ -216,7 +216,7 @@ function reportOf(
   },
 ): Omit<RecoveryReport, 'home' | 'inPlace'> {
   const { outcome, begun } = done
-  const { lastApplied, firstDropped, digest, proofs, warnings, records } = outcome
+  const { lastApplied, firstDropped, digest, proofs, warnings, records, deltas } = outcome
   const { label, timeline, lsn } = plan.base
   return {
     environmentId: source.environmentId,
@@ -230,6 +230,7 @@ function reportOf(
     ...(lastApplied === undefined ? {} : { lastApplied }),
     ...(firstDropped === undefined ? {} : { firstDropped }),
     records,
+    ...(deltas === undefined ? {} : { deltas }),
     baseBytes: tableBytes(manifest),
     logBytes: plan.predicted.logBytes,
     ...(digest === undefined ? {} : { digest }),

@@ -21,7 +21,7 @@ export function planRecovery(
 
 /** The history that a catalogue tells. */
 export function historyOf(catalogue: Catalogue): History {
-  const { segments, pieces, backups, marks } = catalogue
+  const { segments, pieces, backups, deltas, marks } = catalogue
   return {
     branches: branchesOf(catalogue),
     spans: [
@@ -32,6 +32,7 @@ export function historyOf(catalogue: Catalogue): History {
       ...backups.flatMap(backupLog),
     ],
     bases: backups.map(baseOf),
+    deltas,
     marks,
     known: [
       ...[...segments, ...pieces]

@@ -1,4 +1,5 @@
 // Which records of a path can be read, and from where. Pure; the plan and the ledger of reachable points stand on it.
+import type { DeltaRef } from '@timberline/archive'
 import type { Lsn } from '@timberline/wal'
 import type { Base, History, Span, Stretch } from './history.ts'
 
@@ -30,6 +31,8 @@ export interface Coverage {
   readonly runs: readonly Run[]
   /** Bases on the path, ascending by LSN. */
   readonly bases: readonly Base[]
+  /** Deltas all of whose records are the path's own. */
+  readonly deltas: readonly DeltaRef[]
   /** The last record known to have existed on the path. */
   readonly knownThroughLsn: Lsn
 }
@@ -54,7 +57,12 @@ export function coverageOf(history: History, path: readonly Stretch[]): Coverage
   const forks = path.filter(hasPlace).map((stretch) => stretch.fromLsn - 1)
   const ends = [...known, ...forks, ...bases.map((base) => base.lsn), ...spans.map((span) => span.throughLsn)]
   const knownThroughLsn = ends.reduce((a, b) => Math.max(a, b), 0)
-  return { path, shelves: shelvesOf(spans), runs: unite(spans), bases, knownThroughLsn }
+  // One that runs past a fork holds writes that the path never saw.
+  const deltas = (history.deltas ?? []).filter(({ timeline, firstLsn, lastLsn }) => {
+    const stretch = stretches.get(timeline)
+    return stretch !== undefined && stretch.fromLsn <= firstLsn && lastLsn <= stretch.throughLsn
+  })
+  return { path, shelves: shelvesOf(spans), runs: unite(spans), bases, deltas, knownThroughLsn }
 }
 
 /** The last LSN that replay from `lsn` can reach. */

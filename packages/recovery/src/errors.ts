@@ -26,6 +26,8 @@ const errors = {
   RECOVERY_BASE_UNKNOWN: { kind: 'invalid', hint: 'leave the choice of the base to the plan' },
   // The target is not well formed.
   RECOVERY_TARGET_INVALID: { kind: 'invalid', hint: 'give a whole LSN, or a time in whole microseconds' },
+  // An argument outside its documented bounds.
+  RECOVERY_OPTION_INVALID: { kind: 'invalid', hint: 'mend the argument named in the message' },
   // The new home holds something. Recovery never writes over data.
   RECOVERY_TARGET_NOT_EMPTY: { kind: 'conflict', hint: 'recover into a new or an empty folder' },
   // The source is not there, or is no backup. A mistyped path must not look like success.
@@ -34,6 +36,11 @@ const errors = {
   RECOVERY_SOURCE_DAMAGED: { kind: 'corruption', hint: 'use another backup; verify this one' },
   // Fetched log is not what the catalogue promised, or its records do not follow each other.
   RECOVERY_LOG_DAMAGED: { kind: 'corruption', hint: 'verify the archive; choose a target before the damage' },
+  // A compacted delta is damaged, missing, or of a later release. Recovery reads the log instead and tells of it in a warning.
+  RECOVERY_DELTA_UNUSABLE: {
+    kind: 'corruption',
+    hint: 'nothing is lost: the log that it was made of is read instead; verify the archive',
+  },
   // The restored content differs from what was recorded at the same LSN.
   RECOVERY_DIGEST_MISMATCH: {
     kind: 'corruption',

@@ -1,7 +1,7 @@
 // What is known of the past, whatever place it lies in, as plain data: the plan is a function of this.
 // Model: an environment's history is a tree of timelines. A timeline shares its parent's records up to and including the
 // fork LSN. So along one path from the root to a leaf every LSN belongs to exactly one timeline.
-import type { BackupManifest, BackupRef, PieceRef, SegmentRef } from '@timberline/archive'
+import type { BackupManifest, BackupRef, DeltaRef, PieceRef, SegmentRef } from '@timberline/archive'
 import type { Lsn } from '@timberline/wal'
 
 /** A place in the history; the commit time is absent where only the log itself could tell it. */
@@ -61,6 +61,8 @@ export interface History {
   readonly branches: readonly Branch[]
   readonly spans: readonly Span[]
   readonly bases: readonly Base[]
+  /** Shorter ways through spans that are here. Default: none. */
+  readonly deltas?: readonly DeltaRef[]
   readonly marks: readonly (Mark & { readonly timeline: number })[]
   /** Records known to have existed, readable or not: a hole before one of these is a loss, not the end. */
   readonly known: readonly { readonly timeline: number; readonly lsn: Lsn }[]

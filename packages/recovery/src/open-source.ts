@@ -2,7 +2,13 @@ import { dirname, join } from 'node:path'
 import type { Archive, BackupManifest } from '@timberline/archive'
 import { homeLayout, readHomeIdentity } from '@timberline/engine'
 import type { FileSystem } from '@timberline/wal'
-import { fetchBackupLog, fetchPieces, fetchSegment, restoreArchivedTables } from './archive-transfer.ts'
+import {
+  fetchBackupLog,
+  fetchDelta,
+  fetchPieces,
+  fetchSegment,
+  restoreArchivedTables,
+} from './archive-transfer.ts'
 import { historyOf } from './catalogue-history.ts'
 import { recoveryError } from './errors.ts'
 import { readBackupFolder, readLogFolder, requireFile } from './folder-history.ts'
@@ -59,6 +65,7 @@ export async function openSource(from: RecoveryFrom, fileSystem: FileSystem): Pr
     manifest: (base) => manifestOf(base, archive),
     restoreTables: (base, directory, options) => restoreTables(base, directory, { archive, options }),
     fetchSpan: (span, directory, options) => fetchSpan(span, directory, { archive, options }),
+    fetchDelta: (delta, path, options) => fetchDelta(requireArchive(archive), delta, { path, options }),
     beginTimeline: async (fork, { claim }) => {
       const { branches } = await readHistory()
       const next = 1 + branches.reduce((most, { timeline }) => Math.max(most, timeline), fork.timeline)
@@ -167,6 +174,7 @@ function unite(parts: readonly History[]): History {
     branches: rooted([...branches.values()]).toSorted((a, b) => a.timeline - b.timeline),
     spans: parts.flatMap((part) => part.spans),
     bases: parts.flatMap((part) => part.bases),
+    deltas: parts.flatMap((part) => part.deltas ?? []),
     marks: parts.flatMap((part) => part.marks),
     known: parts.flatMap((part) => part.known),
   }

@@ -1,7 +1,9 @@
 // The recovery plan: a pure function of the history and the target. It reads nothing and decides everything that can be
 // decided without reading the log; only the exact LSN of a time inside a segment is left to the reader of that segment.
+import type { DeltaRef } from '@timberline/archive'
 import { invariant, type Lsn } from '@timberline/wal'
 import { type Coverage, coverageOf, type PathSpan, reachFrom, spanAt } from './coverage.ts'
+import { bytesOf, objectsOf, stepsThrough } from './delta-steps.ts'
 import type { RecoveryErrorCode } from './errors.ts'
 import { type Base, type History, newestTimeline, pathTo, type Point, type Stretch } from './history.ts'
 import { endOfTime } from './plan-time.ts'
@@ -15,8 +17,10 @@ export interface RecoveryPlan {
   readonly timeline: number
   readonly path: readonly Stretch[]
   readonly base: Base
-  /** What to read after the base, in order, without a hole. */
+  /** The log after the base, in order, without a hole. */
   readonly spans: readonly PathSpan[]
+  /** Deltas that may stand for parts of it; the recovery takes those that shorten the way. */
+  readonly deltas: readonly DeltaRef[]
   /** The last record to apply; absent when only reading the last span can tell (a time inside it). */
   readonly throughLsn?: Lsn
   /** The last record to apply is not after this one. */
@@ -29,8 +33,15 @@ export interface RecoveryPlan {
 /** What a recovery will move, known before it begins; upper bounds where the exact end is inside a segment. */
 export interface RecoveryPrediction {
   readonly baseBytes: number
+  /** Of log and deltas. */
   readonly logBytes: number
+  /** How far the base is from the end; deltas stand for many of these. */
   readonly records: number
+  /** Deltas that will be applied, and their entries. */
+  readonly deltas: number
+  readonly deltaEntries: number
+  /** Objects and files of log, and deltas. */
+  readonly logObjects: number
 }
 
 /** Why a target cannot be reached, and what can be reached instead. */
@@ -55,6 +66,8 @@ export interface PlanOptions {
   readonly timeline?: number
   /** The label of the backup to start from. Default: the newest one at or before the target. */
   readonly base?: string
+  /** Use deltas where they shorten the way. Default: true. */
+  readonly deltas?: boolean
 }
 
 /** Plans over a history; `planRecovery` is this over an archive's catalogue. */
@@ -76,7 +89,14 @@ export function planHistory(
     }
   }
   const coverage = coverageOf(history, path)
-  const question = { history, coverage, target, timeline, base: options.base }
+  const question = {
+    history,
+    coverage,
+    target,
+    timeline,
+    base: options.base,
+    deltas: options.deltas !== false,
+  }
   switch (target.type) {
     case 'latest':
       return planThrough(question, undefined)
@@ -95,6 +115,7 @@ interface Question {
   readonly target: Target
   readonly timeline: number
   readonly base: string | undefined
+  readonly deltas: boolean
 }
 
 function planThrough(question: Question, throughLsn: Lsn | undefined): RecoveryPlan | RecoveryGap {
@@ -229,6 +250,14 @@ function complete(question: Question, base: Base, { throughLsn, throughLsnMax }:
     lsn = span.throughLsn + 1
   }
   const next = spanAt(coverage, throughLsnMax + 1)
+  // The last record always comes out of the log, which tells of it; of a time inside a span, only what lies before is sure.
+  const deltasThroughLsn = throughLsn === undefined ? (spans.at(-1)?.fromLsn ?? 0) - 1 : throughLsn - 1
+  const deltas = coverage.deltas.filter(
+    ({ lastLsn }) => question.deltas && lastLsn > base.lsn && lastLsn <= deltasThroughLsn,
+  )
+  const way = { fromLsn: base.lsn + 1, throughLsn: throughLsnMax, deltasThroughLsn }
+  const steps = stepsThrough({ spans, deltas }, way)
+  const applied = steps.filter((step) => step.type === 'delta')
   return {
     possible: true,
     target,
@@ -236,13 +265,17 @@ function complete(question: Question, base: Base, { throughLsn, throughLsnMax }:
     path: coverage.path,
     base,
     spans,
+    deltas,
     ...(throughLsn === undefined ? {} : { throughLsn }),
     throughLsnMax,
     ...(next === undefined ? {} : { next: { ...next, fromLsn: throughLsnMax + 1 } }),
     predicted: {
       baseBytes: base.bytes,
-      logBytes: spans.reduce((sum, { span }) => sum + span.bytes, 0),
+      logBytes: bytesOf(steps),
       records: throughLsnMax - base.lsn,
+      deltas: applied.length,
+      deltaEntries: applied.reduce((sum, { delta }) => sum + delta.entries, 0),
+      logObjects: objectsOf(steps),
     },
   }
 }

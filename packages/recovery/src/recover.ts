@@ -5,7 +5,7 @@ import { buildHome } from './build-home.ts'
 import { atBoundary, recoveryError } from './errors.ts'
 import { openSource, type RecoveryFrom } from './open-source.ts'
 import type { Point } from './history.ts'
-import { planHistory, type RecoveryGap, type RecoveryPlan } from './plan.ts'
+import { planHistory, type PlanOptions, type RecoveryGap, type RecoveryPlan } from './plan.ts'
 import type { RecoveryProgress } from './progress.ts'
 import { decodeReport, type RecoveryReport } from './report.ts'
 import type { RecoverySource } from './source.ts'
@@ -25,6 +25,8 @@ export interface RecoverOptions {
   readonly timeline?: number
   /** The label of the backup to start from. Default: the newest at or before the target. */
   readonly base?: string
+  /** Apply compacted deltas where they shorten the way. Without, every record is replayed. Default: true. */
+  readonly deltas?: boolean
   /** Compute the digest of the result, and compare with those that were recorded. Default: true. */
   readonly digest?: boolean
   /** The digest that the result must have; for proofs. */
@@ -85,7 +87,7 @@ async function recoverInto(options: RecoverOptions): Promise<RecoveryReport> {
  * @throws the refusals of the source; those of the plan are its result
  */
 export async function planFor(
-  options: Pick<RecoverOptions, 'from' | 'target' | 'timeline' | 'base' | 'fileSystem'>,
+  options: Pick<RecoverOptions, 'from' | 'target' | 'timeline' | 'base' | 'deltas' | 'fileSystem'>,
 ): Promise<RecoveryPlan | RecoveryGap> {
   const target = checkedTarget(options.target ?? { type: 'latest' })
   const source = await openSource(options.from, options.fileSystem ?? nodeFileSystem)
@@ -153,11 +155,16 @@ async function requireBackup(home: string, fileSystem: FileSystem): Promise<void
   })
 }
 
-function choicesOf({ timeline, base }: Pick<RecoverOptions, 'timeline' | 'base'>): {
-  timeline?: number
-  base?: string
-} {
-  return { ...(timeline === undefined ? {} : { timeline }), ...(base === undefined ? {} : { base }) }
+function choicesOf({
+  timeline,
+  base,
+  deltas,
+}: Pick<RecoverOptions, 'timeline' | 'base' | 'deltas'>): PlanOptions {
+  return {
+    ...(timeline === undefined ? {} : { timeline }),
+    ...(base === undefined ? {} : { base }),
+    ...(deltas === undefined ? {} : { deltas }),
+  }
 }
 
 /** What distinguishes one recovery from another, for the label. */

@@ -1,16 +1,17 @@
 // Replay up to an exact record, stopping on the way wherever a digest was recorded that can be compared.
-import { decodeNote, replayInto, type State, type StateDigest } from '@timberline/engine'
-import { type LogRecord, type Lsn, TimberlineError } from '@timberline/wal'
+import type { State, StateDigest } from '@timberline/engine'
+import { type Lsn, TimberlineError } from '@timberline/wal'
 import type { Build } from './build-home.ts'
-import type { PathSpan } from './coverage.ts'
 import { recoveryError } from './errors.ts'
-import type { DigestProof } from './report.ts'
+import { RangeReplay, requireLsn } from './range-replay.ts'
+import type { DigestProof, UsedDeltas } from './report.ts'
 import { briefOf, type TransactionBrief } from './transaction-brief.ts'
 
 /** What a replay has come to. */
 export interface ReplayOutcome {
   readonly throughLsn: Lsn
   readonly records: number
+  readonly deltas?: UsedDeltas
   readonly lastApplied?: TransactionBrief
   readonly firstDropped?: TransactionBrief
   readonly digest?: StateDigest
@@ -27,11 +28,11 @@ export interface ReplayOutcome {
  */
 export async function replayThrough(build: Build, state: State, throughLsn: Lsn): Promise<ReplayOutcome> {
   const { plan, manifest, options } = build
-  await requireApplied(state, plan.base.lsn)
+  requireLsn(await state.applied(), plan.base.lsn)
   const recorded = manifest.digest
   const meets = recorded !== undefined && recorded.lsn >= plan.base.lsn && recorded.lsn <= throughLsn
   const stops = options.digest === false ? [] : [...(meets ? [recorded.lsn] : []), throughLsn]
-  const seen = new Seen()
+  const replay = replayOf(build, state)
   const proofs: DigestProof[] = []
   let digest: StateDigest | undefined
   let replayMs = 0
@@ -39,7 +40,8 @@ export async function replayThrough(build: Build, state: State, throughLsn: Lsn)
   let reached = plan.base.lsn
   for (const stop of new Set([...stops, throughLsn])) {
     const beganAt = performance.now()
-    await replayPart(build, state, { fromLsn: reached + 1, throughLsn: stop, seen })
+    if (reached < stop) build.meter.begin('replay')
+    await replay.run({ fromLsn: reached + 1, throughLsn: stop, deltasThroughLsn: throughLsn - 1 })
     replayMs += performance.now() - beganAt
     reached = stop
     if (options.digest === false) continue
@@ -53,12 +55,15 @@ export async function replayThrough(build: Build, state: State, throughLsn: Lsn)
   if (digest !== undefined && expectedDigest !== undefined) {
     proofs.push(proofOf({ recorded: { lsn: throughLsn, hex: expectedDigest }, digest, recordedBy: 'caller' }))
   }
-  const { lastApplied, records } = seen
+  const { lastApplied, records, warnings } = replay
+  const dropped = await firstDropped(build, throughLsn)
   return {
     throughLsn,
     records,
+    ...deltasOf(replay),
     ...(lastApplied === undefined ? {} : { lastApplied: briefOf(lastApplied) }),
-    ...(await firstDropped(build, throughLsn)),
+    ...dropped,
+    warnings: [...warnings, ...dropped.warnings],
     ...(digest === undefined ? {} : { digest }),
     proofs,
     replayMs,
@@ -66,61 +71,30 @@ export async function replayThrough(build: Build, state: State, throughLsn: Lsn)
   }
 }
 
-/** What went by: kept beside the replay, so that nothing is read twice for the report. */
-class Seen {
-  lastApplied: LogRecord | undefined
-  records = 0
-}
-
-interface Part {
-  readonly fromLsn: Lsn
-  readonly throughLsn: Lsn
-  readonly seen: Seen
-}
-
-async function replayPart(build: Build, state: State, { fromLsn, throughLsn, seen }: Part): Promise<void> {
-  if (fromLsn > throughLsn) return
-  const { reader, plan, meter, options } = build
-  const spans = plan.spans.flatMap((part) => cut(part, { fromLsn, throughLsn }))
-  meter.begin('replay')
-  const groups = watch(reader.read(spans, { keep: plan.next?.span }), seen)
-  const before = seen.records
-  await replayInto(state.level, groups, {
-    throughLsn,
-    ...(options.signal === undefined ? {} : { signal: options.signal }),
-    onProgress: ({ records }) => meter.setRecords(before + records),
+function replayOf(build: Build, state: State): RangeReplay {
+  const { source, reader, plan, meter, options, workplace } = build
+  return new RangeReplay({
+    target: state.level,
+    source,
+    reader,
+    choice: plan,
+    directory: workplace.spoolDirectory,
+    fileSystem: options.fileSystem,
+    signal: options.signal,
+    keep: plan.next?.span,
+    onLsn: (lsn) => meter.setRecords(lsn - plan.base.lsn),
   })
-  await requireApplied(state, throughLsn)
 }
 
-async function* watch(groups: AsyncIterable<LogRecord[]>, seen: Seen): AsyncGenerator<LogRecord[]> {
-  for await (const group of groups) {
-    for (const record of group) if (record.kind === 'note') refuseBulkLoad(record)
-    // v8 ignore next -- no group is empty
-    seen.lastApplied = group.at(-1) ?? seen.lastApplied
-    seen.records += group.length
-    yield group
+function deltasOf({ applied }: RangeReplay): { deltas?: UsedDeltas } {
+  if (applied.length === 0) return {}
+  return {
+    deltas: {
+      count: applied.length,
+      entries: applied.reduce((sum, { delta }) => sum + delta.entries, 0),
+      records: applied.reduce((sum, { fromLsn, throughLsn }) => sum + throughLsn - fromLsn + 1, 0),
+    },
   }
-}
-
-function refuseBulkLoad({ lsn, payload }: LogRecord): void {
-  if (decodeNote(payload).type !== 'bulkload') return
-  throw recoveryError('RECOVERY_BULK_LOAD', 'data was loaded beside the log here', { details: { lsn } })
-}
-
-function cut(part: PathSpan, { fromLsn, throughLsn }: { fromLsn: Lsn; throughLsn: Lsn }): PathSpan[] {
-  const from = Math.max(part.fromLsn, fromLsn)
-  const through = Math.min(part.throughLsn, throughLsn)
-  return from > through ? [] : [{ span: part.span, fromLsn: from, throughLsn: through }]
-}
-
-/** The state knows how far it is; believing the count of what was read instead would hide a hole. */
-async function requireApplied(state: State, lsn: Lsn): Promise<void> {
-  const applied = await state.applied()
-  if (applied.lsn === lsn) return
-  throw recoveryError('RECOVERY_SOURCE_DAMAGED', 'the restored state is not at the LSN it should have', {
-    details: { lsn: applied.lsn, expectedLsn: lsn },
-  })
 }
 
 function proofOf(compared: {

@@ -11,6 +11,15 @@ export interface DigestProof {
   readonly recordedBy: 'backup' | 'caller'
 }
 
+/** Deltas that a recovery applied. */
+export interface UsedDeltas {
+  readonly count: number
+  /** Keys that they wrote or removed. */
+  readonly entries: number
+  /** Log records that they stood for. */
+  readonly records: number
+}
+
 /** What a recovery did. */
 export interface RecoveryReport {
   readonly home: string
@@ -29,7 +38,10 @@ export interface RecoveryReport {
   readonly lastApplied?: TransactionBrief
   /** The first record that is not in, absent when the history has none. */
   readonly firstDropped?: TransactionBrief
+  /** Log records replayed one by one. */
   readonly records: number
+  /** Absent when none was applied. */
+  readonly deltas?: UsedDeltas
   readonly baseBytes: number
   readonly logBytes: number
   readonly digest?: StateDigest

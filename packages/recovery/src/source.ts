@@ -1,5 +1,5 @@
 // The port between recovery and the places that backups and log come from.
-import type { BackupManifest } from '@timberline/archive'
+import type { BackupManifest, DeltaRef } from '@timberline/archive'
 import type { Lsn } from '@timberline/wal'
 import type { Base, History, Span } from './history.ts'
 import type { TransferOptions } from './transfer.ts'
@@ -26,6 +26,8 @@ export interface RecoverySource {
   restoreTables(base: Base, directory: string, options: TransferOptions): Promise<void>
   /** Brings the segments of a span within reach, in order; copies go into `directory`. */
   fetchSpan(span: Span, directory: string, options: TransferOptions): Promise<readonly LocalSegment[]>
+  /** Writes a delta of this history to `path`, verified while it is written. */
+  fetchDelta(delta: DeltaRef, path: string, options: TransferOptions): Promise<void>
   /**
    * Takes a timeline number that nobody else has, or ever will have. Without `claim` it is only the next free one: for a
    * home that never archives.

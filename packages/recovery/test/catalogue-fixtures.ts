@@ -70,6 +70,8 @@ export function catalogueWith(parts: Partial<Catalogue>): Catalogue {
     segments: [],
     pieces: [],
     backups: [],
+    deltas: [],
+    declinedDeltas: [],
     marks: [],
     ...parts,
   }

@@ -85,6 +85,8 @@ function catalogueOf({ segments = [], pieces = [], backups = [], forkLsn }: Scen
     segments: segments.map(segmentOf),
     pieces: pieces.map(pieceOf),
     backups: backups.map(backupOf),
+    deltas: [],
+    declinedDeltas: [],
     marks: [],
   }
 }
