@@ -166,3 +166,9 @@ function handlesIn(block: Buffer): { position: number; bytes: number }[] {
   }
   return handles
 }
+
+/** Mends the header of a delta. */
+export function repairDelta(bytes: Buffer): Buffer {
+  if (bytes.length >= 72) bytes.writeUInt32LE(crc32(bytes.subarray(0, 64)), 64)
+  return bytes
+}

@@ -1,15 +1,16 @@
 // What recovery and backup read: targets, labels, reports, and a backup folder as a whole.
 import { createHash } from 'node:crypto'
 import { encodeBackupManifest } from '@timberline/archive'
-import { encodeCheckpoint } from '@timberline/engine'
+import { encodeCheckpoint, type Operation } from '@timberline/engine'
 import { verifyBackup } from '@timberline/hotbackup'
 import { checkedTarget, formatTarget, planHistory, type History, type Target } from '@timberline/recovery'
 import { goldenFiles, IDENTITY } from '../../packages/wal/test/log-scenario.ts'
+import { decodeDelta, type DeltaHeader, encodeDelta } from '../../packages/recovery/src/delta-codec.ts'
 import { readBackupFolder } from '../../packages/recovery/src/folder-history.ts'
 import { decodeReport } from '../../packages/recovery/src/report.ts'
 import { readLabel } from '../../packages/recovery/src/workplace.ts'
 import { BACKUP_MANIFEST } from './archive-decoders.ts'
-import { repairCheckpoint, repairSegment } from './checksums.ts'
+import { repairCheckpoint, repairDelta, repairSegment } from './checksums.ts'
 import { type Decoder, packFiles, Refused, unpackFiles } from './decoder.ts'
 import { filesInMemory } from './memory-files.ts'
 
@@ -55,6 +56,24 @@ const HISTORY: History = {
   ],
   marks: [{ timeline: 1, name: 'release', lsn: 7, committedAtUs: TIME_US + 7 }],
   known: [{ timeline: 1, lsn: 20 }],
+}
+
+const DELTA: DeltaHeader = {
+  environmentId: '0f'.repeat(16),
+  timeline: 1,
+  firstLsn: 1,
+  lastLsn: 20,
+  lastCommittedAtUs: TIME_US + 20,
+}
+
+async function deltaOf(...batches: readonly (readonly Operation[])[]): Promise<Buffer> {
+  const made: Buffer[] = []
+  for await (const chunk of encodeDelta(DELTA, chunksOf(batches))) made.push(chunk)
+  return Buffer.concat(made)
+}
+
+async function* chunksOf<Item>(items: readonly Item[]): AsyncGenerator<Item> {
+  for (const item of items) yield await Promise.resolve(item)
 }
 
 /** A backup folder of four files that come from the input, under a manifest that has their sums. */
@@ -156,6 +175,26 @@ export const recoveryDecoders: readonly Decoder[] = [
       if (typeof target !== 'object' || target === null) return new Refused('no object')
       const checked = checkedTarget(target as Target)
       return [formatTarget(checked), planHistory(HISTORY, checked)]
+    },
+  },
+  {
+    name: 'delta',
+    covers: ['recovery/delta-codec.ts#decodeDelta', 'recovery/delta-codec.ts#decode'],
+    codes: ['RECOVERY_DELTA_UNUSABLE'],
+    seeds: async () => [
+      await deltaOf(),
+      await deltaOf([
+        { type: 'put', key: Buffer.from('a'), value: Buffer.alloc(300, 'x') },
+        { type: 'del', key: Buffer.from('b') },
+        { type: 'put', key: Buffer.from('c'), value: Buffer.alloc(0) },
+      ]),
+    ],
+    repair: repairDelta,
+    decode: async (input) => {
+      const operations: Operation[] = []
+      const chunks = [input.subarray(0, 100), input.subarray(100)]
+      for await (const batch of decodeDelta(chunksOf(chunks), DELTA)) operations.push(...batch)
+      return operations
     },
   },
   {

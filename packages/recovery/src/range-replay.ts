@@ -3,7 +3,14 @@
 import { join } from 'node:path'
 import { decodeNote, type Operation, replayInto, type ReplayTarget } from '@timberline/engine'
 import type { DeltaRef } from '@timberline/archive'
-import { type FileSystem, type LogRecord, type Lsn, removeIfPresent, TimberlineError } from '@timberline/wal'
+import {
+  type FileSystem,
+  invariant,
+  type LogRecord,
+  type Lsn,
+  removeIfPresent,
+  TimberlineError,
+} from '@timberline/wal'
 import { decodeDelta } from './delta-codec.ts'
 import { type LogChoice, type Step, stepsThrough, type Way } from './delta-steps.ts'
 import { recoveryError } from './errors.ts'
@@ -61,7 +68,7 @@ export class RangeReplay {
       // Asked anew after each step: the way around a delta that cannot be used may lead over others.
       const deltas = choice.deltas.filter((delta) => !this.#unusable.has(delta))
       const [step] = stepsThrough({ spans: choice.spans, deltas }, { ...way, fromLsn })
-      if (step === undefined) return
+      invariant(step !== undefined, 'there is a way to every record of a plan')
       if (step.type === 'log') await this.#replay(step)
       else if (!(await this.#apply(step))) continue
       await this.#requireApplied(step.throughLsn)
@@ -102,7 +109,7 @@ export class RangeReplay {
         if (!(error instanceof TimberlineError) || error.kind === 'aborted') throw error
         this.#unusable.add(delta)
         this.warnings.push(
-          `a compacted delta was not used, log was read instead: ${delta.name}: ${error.code} ${error.message}`,
+          `a compacted delta could not be used, recovery went around it: ${delta.name}: ${error.code} ${error.message}`,
         )
         return false
       }

@@ -1,0 +1,497 @@
+// Model: beside every log stands the whole content after each of its records. However a state is reached, over deltas or record by
+// record, it must be that content; and what is wrong with a delta may cost time, never the recovery.
+import { readdir } from 'node:fs/promises'
+import { join } from 'node:path'
+import {
+  type Archive,
+  type ArchiveStore,
+  countingStore,
+  createArchive,
+  memoryStore,
+  verifyArchive,
+} from '@timberline/archive'
+import type { AppliedPosition, OperationBatch, ReplayTarget } from '@timberline/engine'
+import { nodeFileSystem } from '@timberline/wal'
+import { type Random, seededRandom } from '@timberline/wal/testing'
+import { describe, expect, test } from 'vitest'
+import { coverageOf } from '../src/coverage.ts'
+import { pathTo } from '../src/history.ts'
+import {
+  compactLog,
+  type CompactReport,
+  historyOf,
+  planRecovery,
+  recover,
+  type RecoveryReport,
+} from '../src/index.ts'
+import { LogReader } from '../src/log-reader.ts'
+import { openSource } from '../src/open-source.ts'
+import { RangeReplay } from '../src/range-replay.ts'
+import {
+  backupInto,
+  type Content,
+  contentOf,
+  digestOf,
+  Environment,
+  scratchFolder,
+  ship,
+} from './environment.ts'
+
+const blockSegments = 3
+
+async function emptyScene(store: ArchiveStore = memoryStore()): Promise<{
+  folder: string
+  env: Environment
+  archive: Archive
+}> {
+  const folder = await scratchFolder()
+  const env = await Environment.create(join(folder, 'home'))
+  const archive = await createArchive(store, { environmentId: env.identity.environmentId })
+  return { folder, env, archive }
+}
+
+/** Writes over few keys, so that most are overwritten: segments of three to six records each. */
+async function writeSegments(env: Environment, count: number, random: Random): Promise<void> {
+  const pick = random.integer
+  for (let segment = 0; segment < count; segment++) {
+    for (let record = 3 + pick(4); record > 0; record--) {
+      const kind = pick(10)
+      if (kind === 0) await env.mark(`mark ${env.lsn}`)
+      else if (kind === 1) await env.note({ type: 'checkpoint', lsn: 0, segmentNumber: 1, tables: 0 })
+      else if (kind === 2)
+        await env.write(Object.fromEntries([...env.content(env.lsn).keys()].map((key) => [key, null])))
+      else {
+        const keys = Array.from({ length: 1 + pick(3) }, () => `k${pick(12)}`)
+        await env.write(
+          Object.fromEntries(keys.map((key) => [key, pick(4) === 0 ? null : `v${env.lsn} ${pick(100)}`])),
+        )
+      }
+    }
+    await env.log.roll()
+  }
+}
+
+/** A state in memory. */
+class MemoryTarget implements ReplayTarget {
+  readonly content: Map<string, string>
+  #position: AppliedPosition
+
+  constructor(content: Content, position: AppliedPosition) {
+    this.content = new Map(content)
+    this.#position = position
+  }
+
+  applied(): Promise<AppliedPosition> {
+    return Promise.resolve(this.#position)
+  }
+
+  operationBatch(): OperationBatch {
+    const changes: (() => void)[] = []
+    return {
+      put: (key, value) => void changes.push(() => this.content.set(String(key), String(value))),
+      del: (key) => void changes.push(() => this.content.delete(String(key))),
+      write: (position) => {
+        for (const change of changes) change()
+        this.#position = position
+        return Promise.resolve()
+      },
+    }
+  }
+}
+
+function recovered(
+  { folder, archive }: { folder: string; archive: Archive },
+  more: Partial<Parameters<typeof recover>[0]> = {},
+): Promise<RecoveryReport> {
+  return recover({ from: { archive }, home: join(folder, `restored-${homes++}`), ...more })
+}
+
+let homes = 0
+
+function kinds({ outcomes }: CompactReport): string[] {
+  return outcomes.map((outcome) => {
+    const { level, firstSegmentNumber, lastSegmentNumber } = outcome.planned
+    const why = outcome.type === 'failed' ? ` ${outcome.code}` : ''
+    return `${outcome.type}${why} ${level}:${firstSegmentNumber}-${lastSegmentNumber}`
+  })
+}
+
+/** A backup before nine segments, and a tail as pieces behind them. */
+async function longScene(store?: ArchiveStore): Promise<Awaited<ReturnType<typeof emptyScene>>> {
+  const scene = await emptyScene(store)
+  const { env, archive } = scene
+  await env.write({ before: 'all' })
+  await env.log.roll()
+  await backupInto(env, archive, { label: 'b1' })
+  await writeSegments(env, 9, seededRandom(7))
+  await env.writeMany(3)
+  await ship(env, archive)
+  return scene
+}
+
+describe('a state reached over deltas', () => {
+  test.each([1, 2, 3])(
+    'is the one after each record, from the base and from states between, across a fork (seed %i)',
+    async (seed) => {
+      const random = seededRandom(seed)
+      const first = await emptyScene()
+      await first.env.write({ first: '1' })
+      await backupInto(first.env, first.archive, { label: 'b1' })
+      await writeSegments(first.env, 7, random)
+      const { archive, folder } = first
+      await ship(first.env, archive)
+      const forkLsn = first.env.lsn - 5
+      const home = join(folder, 'second')
+      await recover({ from: { archive }, home, target: { type: 'lsn', lsn: forkLsn, edge: 'through' } })
+      const second = await Environment.recovered(home, first.env)
+      await writeSegments(second, 8, random)
+      await ship(second, archive)
+      const report = await compactLog({ archive, blockSegments: 2, scratch: folder })
+      expect(new Set(report.outcomes.map(({ planned }) => planned.timeline)), 'both timelines').toEqual(
+        new Set([1, 2]),
+      )
+      const applied = await replayEverywhere(archive, { env: second, folder, random })
+      expect(applied, 'deltas were applied').toBeGreaterThan(20)
+      await first.env.close()
+      await second.close()
+    },
+  )
+
+  test('has the digest of plain replay, and the report tells what was used', async () => {
+    const scene = await longScene()
+    const { env, archive, folder } = scene
+    await compactLog({ archive, blockSegments, scratch: folder })
+    const over = await recovered(scene)
+    const plain = await recovered(scene, { deltas: false })
+    expect(over.digest).toEqual(digestOf(env.content(env.lsn), env.lsn))
+    expect(over.digest).toEqual(plain.digest)
+    expect([over.lsn, over.committedAtUs]).toEqual([plain.lsn, plain.committedAtUs])
+    expect(await contentOf(over.home)).toEqual(env.content(env.lsn))
+    expect(over.lastApplied).toEqual(plain.lastApplied)
+    expect(plain.deltas).toBeUndefined()
+    expect(over.deltas?.count).toBeGreaterThan(0)
+    expect(over.records + (over.deltas?.records ?? 0)).toBe(plain.records)
+    expect(over.warnings).toEqual([])
+    await env.close()
+  })
+
+  test('is compared with the digest that the backup recorded, though a delta leads past it', async () => {
+    const { env, archive, folder } = await emptyScene()
+    await env.write({ a: '1' })
+    const checkpoint = await env.checkpoint()
+    await env.writeMany(4)
+    await env.log.roll()
+    await env.writeMany(2)
+    // The digest is of this record, in the middle of the segment.
+    await backupInto(env, archive, { label: 'b1', checkpoint })
+    const recordedLsn = env.lsn
+    await env.writeMany(3)
+    await env.log.roll()
+    await writeSegments(env, 8, seededRandom(3))
+    await ship(env, archive)
+    await compactLog({ archive, blockSegments, scratch: folder })
+    const { deltas } = await archive.catalogue()
+    expect(deltas.some((one) => one.firstLsn <= recordedLsn && recordedLsn < one.lastLsn)).toBe(true)
+    const report = await recovered({ folder, archive })
+    expect(report.proofs.map(({ lsn }) => lsn)).toEqual([recordedLsn])
+    expect(report.deltas?.count).toBeGreaterThan(0)
+    expect(report.digest).toEqual(digestOf(env.content(env.lsn), env.lsn))
+    await env.close()
+  })
+})
+
+/** To every record, from the base and from some state on the way; returns how many deltas it took. */
+async function replayEverywhere(
+  archive: Archive,
+  { env, folder, random }: { env: Environment; folder: string; random: Random },
+): Promise<number> {
+  const history = historyOf(await archive.catalogue())
+  const path = pathTo(history.branches, env.identity.timeline) ?? []
+  const coverage = coverageOf(history, path)
+  // The whole way is the plan to the latest; parts of it are cut out of that.
+  const plan = planRecovery(await archive.catalogue(), { type: 'latest' })
+  if (!plan.possible) throw new Error(plan.message)
+  const source = await openSource({ archive }, nodeFileSystem)
+  let applied = 0
+  for (let through = plan.base.lsn + 1; through <= env.lsn; through++) {
+    for (const from of [plan.base.lsn, plan.base.lsn + random.integer(through - plan.base.lsn)]) {
+      const position = { lsn: from, committedAtUs: env.times[from] ?? 0 }
+      const target = new MemoryTarget(env.content(from), position)
+      const reader = new LogReader(source, { directory: folder, fileSystem: nodeFileSystem })
+      const replay = new RangeReplay({
+        target,
+        source,
+        reader,
+        choice: { spans: plan.spans, deltas: coverage.deltas },
+        directory: folder,
+        fileSystem: nodeFileSystem,
+      })
+      await replay.run({ fromLsn: from + 1, throughLsn: through, deltasThroughLsn: through - 1 })
+      await reader.close()
+      const where = `from ${from} through ${through}`
+      expect(target.content, where).toEqual(env.content(through))
+      expect(await target.applied(), where).toEqual({ lsn: through, committedAtUs: env.times[through] })
+      for (const step of replay.applied) expect(step.throughLsn, where).toBeLessThan(through)
+      applied += replay.applied.length
+      for (const left of await readdir(folder)) expect(left).not.toMatch(/^delta/)
+      await Promise.all(
+        (await readdir(folder))
+          .filter((name) => /^(segment|pieces)-/.test(name))
+          .map((name) => nodeFileSystem.remove(join(folder, name))),
+      )
+    }
+  }
+  return applied
+}
+
+describe('a target inside a delta', () => {
+  test('is reached by log alone, and behind its end the delta is used', async () => {
+    const scene = await longScene()
+    const { env, archive, folder } = scene
+    await compactLog({ archive, blockSegments, scratch: folder })
+    const catalogue = await archive.catalogue()
+    const [first] = catalogue.deltas
+    if (first === undefined) throw new Error('no delta')
+    for (const [lsn, deltas] of [
+      [first.lastLsn - 1, 0],
+      [first.lastLsn, 0],
+      [first.lastLsn + 1, 1],
+    ] as const) {
+      const plan = planRecovery(catalogue, { type: 'lsn', lsn, edge: 'through' })
+      expect(plan).toMatchObject({ possible: true, predicted: { deltas } })
+      const report = await recovered(scene, { target: { type: 'lsn', lsn, edge: 'through' } })
+      expect(report.deltas?.count ?? 0).toBe(deltas)
+      expect(report.digest).toEqual(digestOf(env.content(lsn), lsn))
+    }
+    const plan = planRecovery(catalogue, { type: 'latest' }, { deltas: false })
+    expect(plan).toMatchObject({ possible: true, deltas: [], predicted: { deltas: 0 } })
+    await env.close()
+  })
+
+  test('by time is exact, with either edge', async () => {
+    const scene = await longScene()
+    const { env, archive, folder } = scene
+    await compactLog({ archive, blockSegments, scratch: folder })
+    const [, first] = (await archive.catalogue()).deltas
+    const lastLsn = first?.lastLsn ?? 0
+    let used = 0
+    for (const lsn of [lastLsn - 1, lastLsn, lastLsn + 1, lastLsn + 2]) {
+      const target = { type: 'time', atUs: env.times[lsn] ?? 0 } as const
+      for (const edge of ['before', 'through'] as const) {
+        const report = await recovered(scene, { target: { ...target, edge } })
+        const expected = edge === 'before' ? lsn - 1 : lsn
+        expect(report.digest).toEqual(digestOf(env.content(expected), expected))
+        used += report.deltas?.count ?? 0
+      }
+    }
+    expect(used).toBeGreaterThan(0)
+    await env.close()
+  })
+})
+
+describe('a delta that cannot be used', () => {
+  const damages: Record<string, (bytes: Buffer) => Buffer | undefined> = {
+    missing: () => undefined,
+    cut: (bytes) => bytes.subarray(0, bytes.length - 1),
+    flipped: (bytes) => {
+      const other = Buffer.from(bytes)
+      // In the middle of what is compressed.
+      const at = 64 + Math.floor((bytes.length - 64) / 2)
+      other.writeUInt8(other.readUInt8(at) ^ 4, at)
+      return other
+    },
+  }
+  test.each(Object.keys(damages))(
+    'because it is %s costs time, not the recovery, and is told',
+    async (damage) => {
+      const store = memoryStore()
+      const scene = await longScene(store)
+      const { env, archive, folder } = scene
+      await compactLog({ archive, blockSegments, scratch: folder })
+      const { deltas } = await archive.catalogue()
+      for (const { name } of deltas) {
+        const bytes = damages[damage]?.(await store.get(name))
+        await store.delete(name)
+        if (bytes !== undefined) await store.put(name, bytes)
+      }
+      const report = await recovered(scene)
+      expect(report.digest).toEqual(digestOf(env.content(env.lsn), env.lsn))
+      expect(report.deltas).toBeUndefined()
+      expect(report.warnings.length).toBeGreaterThan(0)
+      for (const warning of report.warnings)
+        expect(deltas.some(({ name }) => warning.includes(name))).toBe(true)
+      const findings = []
+      for await (const finding of verifyArchive(archive, { strays: true })) findings.push(finding.name)
+      expect(findings.toSorted()).toEqual(deltas.map(({ name }) => name).toSorted())
+      await env.close()
+    },
+  )
+
+  test('leaves the smaller ones inside its run to the recovery', async () => {
+    const store = memoryStore()
+    const scene = await longScene(store)
+    const { env, archive, folder } = scene
+    const made = await compactLog({ archive, blockSegments, scratch: folder })
+    expect(kinds(made)).toContain('added 2:1-9')
+    const large = (await archive.catalogue()).deltas.find(
+      (one) => one.lastSegmentNumber - one.firstSegmentNumber > 3,
+    )
+    await store.delete(large?.name ?? '')
+    const report = await recovered(scene)
+    expect(report.warnings).toHaveLength(1)
+    expect(report.deltas?.count).toBeGreaterThan(1)
+    expect(report.digest).toEqual(digestOf(env.content(env.lsn), env.lsn))
+    await env.close()
+  })
+})
+
+describe('compaction', () => {
+  test('makes recovery open few objects for many segments', async () => {
+    const counting = countingStore(memoryStore())
+    const scene = await emptyScene(counting)
+    const { env, archive, folder } = scene
+    await env.write({ a: '1' })
+    await backupInto(env, archive, { label: 'b1' })
+    await writeSegments(env, 40, seededRandom(11))
+    await ship(env, archive)
+    await compactLog({ archive, blockSegments, scratch: folder })
+    const opened = async (deltas: boolean): Promise<number> => {
+      const before = counting.counts.getStream
+      const { digest } = await recovered(scene, { deltas, scratch: true })
+      expect(digest).toEqual(digestOf(env.content(env.lsn), env.lsn))
+      return counting.counts.getStream - before
+    }
+    const plain = await opened(false)
+    const over = await opened(true)
+    expect(plain).toBeGreaterThan(40)
+    expect(over).toBeLessThan(plain - 25)
+    await env.close()
+  })
+
+  test('done again finds nothing to do, and goes on when the log went on', async () => {
+    const { env, archive, folder } = await longScene()
+    const first = await compactLog({ archive, blockSegments, scratch: folder })
+    expect(first.outcomes.length).toBeGreaterThan(2)
+    expect((await compactLog({ archive, blockSegments, scratch: folder })).outcomes).toEqual([])
+    await writeSegments(env, 3, seededRandom(5))
+    await ship(env, archive)
+    expect((await compactLog({ archive, blockSegments, scratch: folder })).outcomes).toHaveLength(1)
+    expect(await readdir(folder), 'no scratch is left').toEqual(['home'])
+    await env.close()
+  })
+
+  test('finds the archive whole, and a delta of an event that never came a stray', async () => {
+    const store = memoryStore()
+    const { env, archive, folder } = await longScene(store)
+    await compactLog({ archive, blockSegments, scratch: folder })
+    const found = async (): Promise<string[]> => {
+      const findings = []
+      for await (const { code, name } of verifyArchive(archive, { strays: true }))
+        findings.push(`${code} ${name}`)
+      return findings
+    }
+    expect(await found()).toEqual([])
+    await archive.putObject('delta/00000001/stray', Buffer.from('x'))
+    expect(await found()).toEqual(['ARCHIVE_STRAY delta/00000001/stray'])
+    await env.close()
+  })
+
+  test('declines what would save too little, once', async () => {
+    const { env, archive, folder } = await emptyScene()
+    // Large segments of keys that never come again: the delta would be the log.
+    for (let segment = 0; segment < blockSegments; segment++) {
+      for (let n = 0; n < 4; n++) await env.write({ [`key ${env.lsn}`]: 'x'.repeat(100_000) })
+      await env.log.roll()
+    }
+    await ship(env, archive)
+    expect(kinds(await compactLog({ archive, blockSegments, scratch: folder }))).toEqual(['declined 1:1-3'])
+    expect(await archive.catalogue()).toMatchObject({ deltas: [], declinedDeltas: [{ reason: 'size' }] })
+    expect((await compactLog({ archive, blockSegments, scratch: folder })).outcomes).toEqual([])
+    await env.close()
+  })
+
+  test('declines a run with a load beside the log: no delta hides it', async () => {
+    const { env, archive, folder } = await emptyScene()
+    const random = seededRandom(1)
+    await writeSegments(env, 1, random)
+    await env.note({ type: 'bulkload', phase: 'begin' })
+    await writeSegments(env, 8, random)
+    await ship(env, archive)
+    expect(kinds(await compactLog({ archive, blockSegments, scratch: folder }))).toEqual([
+      'declined 1:1-3',
+      'added 1:4-6',
+      'added 1:7-9',
+      'declined 2:1-9',
+    ])
+    await env.close()
+  })
+
+  test('makes a large delta of log when a small one cannot be used, and tells of log that cannot be read', async () => {
+    const store = memoryStore()
+    const { env, archive, folder } = await longScene(store)
+    await compactLog({ archive, blockSegments, scratch: folder })
+    const { deltas, segments } = await archive.catalogue()
+    const large = deltas.find((one) => one.lastSegmentNumber - one.firstSegmentNumber > 3)
+    const small = deltas.find((one) => one !== large)
+    await archive.appendEvent({ type: 'delta.removed', name: large?.name ?? '' })
+    await store.delete(large?.name ?? '')
+    await store.delete(small?.name ?? '')
+    const again = await compactLog({ archive, blockSegments, scratch: folder })
+    expect(kinds(again)).toEqual(['added 2:1-9'])
+    expect(again.outcomes).toMatchObject([{ delta: { sha256: large?.sha256 } }])
+    expect(again.warnings).toHaveLength(1)
+    for (const { name } of deltas) await archive.appendEvent({ type: 'delta.removed', name })
+    await store.delete(segments[4]?.name ?? '')
+    expect(kinds(await compactLog({ archive, blockSegments, scratch: folder }))).toEqual([
+      'added 1:1-3',
+      'failed ARCHIVE_OBJECT_MISSING 1:4-6',
+      'added 1:7-9',
+      'failed ARCHIVE_OBJECT_MISSING 2:1-9',
+    ])
+    await env.close()
+  })
+
+  test('that dies at any put leaves a stray at most, and is done when it is run again', async () => {
+    const store = memoryStore()
+    let puts = Infinity
+    const dying: ArchiveStore = {
+      ...store,
+      url: store.url,
+      put: (name, content) => {
+        puts -= 1
+        return puts < 0 ? Promise.reject(new Error('dead')) : store.put(name, content)
+      },
+    }
+    const { env, archive, folder } = await longScene(dying)
+    let died = 0
+    for (let at = 0; ; at++) {
+      puts = at
+      const name = (await archive.catalogue()).deltas.map((one) => one.name)
+      for (const one of name) {
+        puts = Infinity
+        await archive.appendEvent({ type: 'delta.removed', name: one })
+        await store.delete(one)
+      }
+      puts = at
+      try {
+        await compactLog({ archive, blockSegments, scratch: folder })
+        break
+      } catch (error) {
+        expect(error).toMatchObject({ message: 'dead' })
+        died += 1
+      }
+      const left = []
+      for await (const { code } of verifyArchive(archive, { strays: true })) left.push(code)
+      expect(left.filter((code) => code !== 'ARCHIVE_STRAY')).toEqual([])
+      expect(left.length).toBeLessThanOrEqual(1)
+      puts = Infinity
+      await compactLog({ archive, blockSegments, scratch: folder })
+      const found = []
+      for await (const finding of verifyArchive(archive, { strays: true })) found.push(finding)
+      expect(found).toEqual([])
+    }
+    // Two puts for each of four deltas.
+    expect(died).toBe(8)
+    await env.close()
+  })
+})
