@@ -182,6 +182,35 @@ describe('archive', () => {
     expect(await timberline(['drill', '-a', at('archive'), '--check', 'exit 3'])).toMatchObject({ code: 1 })
   })
 
+  test('a compacted archive recovers over deltas, to the state that every record gives', async () => {
+    const home = ['-h', at('busy')]
+    await writeFile(at('busy.jsonl'), dumpText('FR', 10))
+    await outcome(['load', ...home, '--create', '-f', at('busy.jsonl')])
+    await outcome(['archive', 'init', ...home, '-a', at('busy-archive')])
+    await outcome(['hotbackup', ...home, '-a', at('busy-archive')])
+    for (let round = 0; round < 5; round++) {
+      await outcome(['load', ...home, '--merge', '-f', at('busy.jsonl')])
+      await outcome(['checkpoint', ...home, '-1'])
+    }
+    await outcome(['load', ...home, '--merge', '-f', at('more.jsonl')])
+    await outcome(['archive', 'run', ...home, '-a', at('busy-archive'), '--once'])
+    const compact = ['archive', 'compact', '-a', at('busy-archive'), '--block-segments', '3']
+    expect(await timberline([...compact, '--plan'])).toMatchObject({
+      code: 0,
+      out: expect.stringMatching(/^timeline 1, LSN 6 to 11 +6 records in 3 segments, /),
+    })
+    expect(await outcome(compact)).toMatchObject({ outcomes: [{ type: 'added', level: 1, segments: 3 }] })
+    expect(await timberline(compact)).toMatchObject({ code: 0, out: 'nothing to compact\n' })
+    const from = ['recover', '--from', at('busy-archive')]
+    const over = await outcome([...from, '-h', at('over')])
+    expect(over).toMatchObject({ deltas: { count: 1, entries: 11 } })
+    const plain = await outcome([...from, '-h', at('plain'), '--no-deltas'])
+    expect(plain).not.toHaveProperty('deltas')
+    expect(over).toMatchObject({ lsn: plain['lsn'], digest: plain['digest'] })
+    const told = await timberline([...from, '-h', at('told')])
+    expect(told.out).toMatch(/^deltas +1 with 11 keys, in place of \d+ records$/m)
+  })
+
   test('a mistyped archive is an error', async () => {
     for (const words of [
       ['recover', '--from', at('typo'), '-h', at('never')],

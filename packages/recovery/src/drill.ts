@@ -89,7 +89,7 @@ export function formatDrill(report: DrillReport): readonly string[] {
       ? []
       : [
           `recovered: lsn ${recovery.lsn} of ${formatTimeUs(recovery.committedAtUs)}`,
-          `from: backup ${recovery.base.label} at lsn ${recovery.base.lsn}, ${recovery.records} records replayed`,
+          `from: backup ${recovery.base.label} at lsn ${recovery.base.lsn}, ${recovery.records} records replayed${deltasText(recovery)}`,
           `digest: ${recovery.digest?.hex ?? 'none'}, ${recovery.proofs.length} recorded earlier and equal`,
         ]),
     ...(rtoMs === undefined ? [] : [`recovery time: ${(rtoMs / 1000).toFixed(3)} s`]),
@@ -171,6 +171,11 @@ function recoveryPoint(
   if (live === undefined) return { measuredBy: 'clock', ms: ageMs }
   const transactions = Math.max(0, live.lsn - lsn)
   return { measuredBy: 'home', ms: transactions === 0 ? 0 : ageMs, transactions }
+}
+
+function deltasText({ deltas }: RecoveryReport): string {
+  if (deltas === undefined) return ''
+  return `, ${deltas.entries} keys of ${deltas.count} deltas in place of ${deltas.records} more`
 }
 
 function describePoint({ measuredBy, ms, transactions }: RecoveryPoint): string {

@@ -46,7 +46,8 @@ async function recoverFrom(
   surroundings: Surroundings,
 ): Promise<Outcome> {
   const timeline = args.number('timeline')
-  const options = { from, target: targetOf(args), ...(timeline === undefined ? {} : { timeline }) }
+  const deltas = !args.flag('no-deltas')
+  const options = { from, target: targetOf(args), deltas, ...(timeline === undefined ? {} : { timeline }) }
   if (args.flag('plan')) {
     const plan = await planFor(options)
     return { document: plan, lines: jsonText(plan, 2).split('\n'), exitCode: plan.possible ? 0 : 1 }
@@ -111,6 +112,7 @@ function reportLines(report: RecoveryReport): readonly string[] {
     ],
     ['backup', `${base.label}, LSN ${String(base.lsn)}, ${formatBytes(report.baseBytes)}`],
     ['log', `${formatCount(report.records)} records, ${formatBytes(report.logBytes)}`],
+    ...deltaRows(report),
     [
       'timeline',
       `${String(timeline)}, from ${String(parent.timeline)} after LSN ${String(parent.forkLsn)}; archiving is off`,
@@ -122,6 +124,17 @@ function reportLines(report: RecoveryReport): readonly string[] {
       `${formatMs(durationsMs.total)} (restore ${formatMs(durationsMs.restore)}, replay ${formatMs(durationsMs.replay)}, digest ${formatMs(durationsMs.digest)})`,
     ],
   ])
+}
+
+function deltaRows({ deltas }: RecoveryReport): readonly (readonly string[])[] {
+  if (deltas === undefined) return []
+  const { count, entries, records } = deltas
+  return [
+    [
+      'deltas',
+      `${formatCount(count)} with ${formatCount(entries)} keys, in place of ${formatCount(records)} records`,
+    ],
+  ]
 }
 
 /** `LSN 17, 2026-…Z, 3 operations, meta {"actor":"x"}` */

@@ -39,6 +39,7 @@ export const recoveryRows: readonly CommandRow[] = [
       },
       { name: 'plan', help: 'only tell what would be done' },
       { name: 'no-digest', help: 'leave out the comparison of digests' },
+      { name: 'no-deltas', help: 'replay every record, also where the archive has compacted deltas' },
       {
         letter: 'c',
         name: 'catastrophic',
@@ -97,7 +98,7 @@ function recoverComplaint(args: Arguments): string | undefined {
     const needing = [
       ...given,
       ...(args.has('timeline') ? ['timeline'] : []),
-      ...(args.flag('plan') ? ['plan'] : []),
+      ...['plan', 'no-deltas'].filter((name) => args.flag(name)),
     ]
     return needing[0] === undefined ? undefined : `--${needing[0]} needs --from: an archive or a backup`
   }

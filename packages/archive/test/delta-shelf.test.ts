@@ -1,0 +1,114 @@
+import { describe, expect, it } from 'vitest'
+import {
+  addDelta,
+  type Archive,
+  type DeltaRef,
+  declineDelta,
+  deltaName,
+  memoryStore,
+  type SegmentRef,
+} from '../src/index.ts'
+import { archiveOn } from './support/archive-scene.ts'
+
+/** Segment n holds records 10 n - 9 to 10 n. */
+function segment(segmentNumber: number, more: Partial<SegmentRef> = {}): SegmentRef {
+  return {
+    timeline: 1,
+    segmentNumber,
+    firstLsn: segmentNumber * 10 - 9,
+    lastLsn: segmentNumber * 10,
+    firstCommittedAtUs: segmentNumber * 1000,
+    lastCommittedAtUs: segmentNumber * 1000 + 9,
+    bytes: 5000,
+    sha256: 'ab'.repeat(32),
+    storedBytes: 1000,
+    headerChecksum: 1,
+    sealChecksum: 2,
+    marks: [],
+    name: `segment/00000001/${segmentNumber}`,
+    ...more,
+  }
+}
+
+function delta(first: number, last: number, more: Partial<DeltaRef> = {}): DeltaRef {
+  const run = {
+    timeline: 1,
+    firstSegmentNumber: first,
+    lastSegmentNumber: last,
+    firstLsn: first * 10 - 9,
+    lastLsn: last * 10,
+    lastCommittedAtUs: last * 1000 + 9,
+    entries: 3,
+    bytes: 100,
+    sha256: 'cd'.repeat(32),
+    storedBytes: 90,
+  }
+  return { ...run, name: deltaName(run), ...more }
+}
+
+async function archiveOf(...segments: readonly SegmentRef[]): Promise<Archive> {
+  const archive = await archiveOn(memoryStore())
+  for (const timeline of [1, 2]) await archive.beginTimeline({ timeline })
+  const ownerId = '0'.repeat(32)
+  await archive.appendEvent({ type: 'owner.claimed', epoch: 1, ownerId, description: 'x', timeline: 1 })
+  for (const one of segments) await archive.appendEvent({ type: 'segment.archived', epoch: 1, segment: one })
+  return archive
+}
+
+const four = [1, 2, 3, 4].map((number) => segment(number))
+
+describe('the deltas of a catalogue', () => {
+  it('are those of archived segments, each once, in order of their ends', async () => {
+    const archive = await archiveOf(...four)
+    const all = [delta(1, 4), delta(3, 4), delta(1, 2)]
+    for (const one of all) await addDelta(archive, one)
+    const { sequence } = await archive.catalogue()
+    await addDelta(archive, delta(1, 4))
+    expect(await archive.catalogue()).toMatchObject({ sequence, deltas: [all[2], all[0], all[1]] })
+    await expect(archive.appendEvent({ type: 'delta.added', delta: delta(1, 4) })).rejects.toMatchObject({
+      code: 'ARCHIVE_CONFLICT',
+    })
+    await archive.appendEvent({ type: 'delta.removed', name: delta(1, 4).name })
+    expect((await archive.catalogue()).deltas).toEqual([all[2], all[1]])
+  })
+
+  it('have names whose order is the order of their runs', () => {
+    expect(delta(1, 4).name).toBe('delta/00000001/0000000000000001-0000000000000040-cdcdcdcdcdcdcdcd')
+  })
+
+  it.each<[string, DeltaRef]>([
+    ['of a segment that is not there', delta(1, 6)],
+    ['of another timeline', delta(1, 4, { timeline: 2 })],
+    ['beginning inside a segment', delta(1, 4, { firstLsn: 2 })],
+    ['ending inside a segment', delta(1, 4, { lastLsn: 39 })],
+    ['with another commit time than the log', delta(1, 4, { lastCommittedAtUs: 1 })],
+    ['ending before it begins', delta(4, 1)],
+    ['across a hole', delta(1, 8)],
+    ['of a million segments', delta(1, 9_999_999_999)],
+  ])('cannot be one %s', async (_, wrong) => {
+    const archive = await archiveOf(...four, segment(7), segment(8))
+    await expect(addDelta(archive, wrong)).rejects.toMatchObject({ code: 'ARCHIVE_CONFLICT' })
+    expect((await archive.catalogue()).deltas).toEqual([])
+  })
+
+  it('may be of a run with a number that no segment has, as long as the records follow each other', async () => {
+    const archive = await archiveOf(...four.filter(({ segmentNumber }) => segmentNumber !== 3), {
+      ...segment(5),
+      firstLsn: 41,
+    })
+    await expect(addDelta(archive, delta(1, 4))).rejects.toMatchObject({ code: 'ARCHIVE_CONFLICT' })
+    const other = await archiveOf(segment(1), segment(3, { firstLsn: 11 }), segment(4))
+    await addDelta(other, delta(1, 4))
+    expect((await other.catalogue()).deltas).toHaveLength(1)
+  })
+
+  it('go with any segment of their run, and so does what was declined', async () => {
+    const archive = await archiveOf(...four)
+    for (const one of [delta(1, 4), delta(1, 2), delta(3, 4)]) await addDelta(archive, one)
+    const declined = { timeline: 1, firstLsn: 11, lastLsn: 30, reason: 'size' } as const
+    await declineDelta(archive, declined)
+    expect((await archive.catalogue()).declinedDeltas).toEqual([declined])
+    await archive.appendEvent({ type: 'segment.removed', timeline: 1, segmentNumber: 2 })
+    expect(await archive.catalogue()).toMatchObject({ deltas: [delta(3, 4)], declinedDeltas: [] })
+  })
+})
