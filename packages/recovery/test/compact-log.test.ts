@@ -2,6 +2,7 @@
 // record, it must be that content; and what is wrong with a delta may cost time, never the recovery.
 import { readdir } from 'node:fs/promises'
 import { join } from 'node:path'
+import { crc32 } from 'node:zlib'
 import {
   type Archive,
   type ArchiveStore,
@@ -226,12 +227,11 @@ async function replayEverywhere(
         directory: folder,
         fileSystem: nodeFileSystem,
       })
-      await replay.run({ fromLsn: from + 1, throughLsn: through, deltasThroughLsn: through - 1 })
+      await replay.run({ fromLsn: from + 1, throughLsn: through, deltasThroughLsn: through })
       await reader.close()
       const where = `from ${from} through ${through}`
       expect(target.content, where).toEqual(env.content(through))
       expect(await target.applied(), where).toEqual({ lsn: through, committedAtUs: env.times[through] })
-      for (const step of replay.applied) expect(step.throughLsn, where).toBeLessThan(through)
       applied += replay.applied.length
       for (const left of await readdir(folder)) expect(left).not.toMatch(/^delta/)
       await Promise.all(
@@ -327,6 +327,26 @@ describe('a delta that cannot be used', () => {
     },
   )
 
+  test('because a later release wrote it is gone around too, and touches nothing', async () => {
+    const scene = await longScene()
+    const { env, archive, folder } = scene
+    await compactLog({ archive, blockSegments, scratch: folder })
+    for (const { storedBytes: _, ...old } of (await archive.catalogue()).deltas) {
+      const content = await archive.getObject(old.name)
+      content.writeUInt16LE(2, 8)
+      content.writeUInt32LE(crc32(content.subarray(0, 64)), 64)
+      const name = `${old.name}-2`
+      const { bytes, sha256, storedBytes } = await archive.putObject(name, content)
+      await archive.appendEvent({ type: 'delta.removed', name: old.name })
+      await archive.appendEvent({ type: 'delta.added', delta: { ...old, bytes, sha256, storedBytes, name } })
+    }
+    const report = await recovered(scene)
+    expect(report.digest).toEqual(digestOf(env.content(env.lsn), env.lsn))
+    expect(report.deltas).toBeUndefined()
+    expect(report.warnings[0]).toContain('RECOVERY_DELTA_UNUSABLE')
+    await env.close()
+  })
+
   test('leaves the smaller ones inside its run to the recovery', async () => {
     const store = memoryStore()
     const scene = await longScene(store)
@@ -377,6 +397,24 @@ describe('compaction', () => {
     await ship(env, archive)
     expect((await compactLog({ archive, blockSegments, scratch: folder })).outcomes).toHaveLength(1)
     expect(await readdir(folder), 'no scratch is left').toEqual(['home'])
+    await env.close()
+  })
+
+  test('makes the same delta of a run, whatever other deltas are there', async () => {
+    const { env, archive, folder } = await longScene()
+    const madeOf = async (): Promise<string[]> => {
+      await compactLog({ archive, blockSegments: 2, scratch: folder })
+      const { deltas } = await archive.catalogue()
+      const names = deltas
+        .filter((one) => one.firstSegmentNumber % 2 === 1 && one.lastSegmentNumber % 2 === 0)
+        .map(({ name }) => name)
+      for (const { name } of deltas) await archive.appendEvent({ type: 'delta.removed', name })
+      return names
+    }
+    const alone = await madeOf()
+    expect(alone.length).toBeGreaterThan(3)
+    await compactLog({ archive, blockSegments: 3, scratch: folder })
+    expect(await madeOf()).toEqual(alone)
     await env.close()
   })
 
