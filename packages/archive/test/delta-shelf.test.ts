@@ -2,9 +2,11 @@ import { describe, expect, it } from 'vitest'
 import {
   addDelta,
   type Archive,
+  decideRetention,
   type DeltaRef,
   declineDelta,
   deltaName,
+  finishRetention,
   memoryStore,
   type SegmentRef,
 } from '../src/index.ts'
@@ -108,7 +110,29 @@ describe('the deltas of a catalogue', () => {
     const declined = { timeline: 1, firstLsn: 11, lastLsn: 30, reason: 'size' } as const
     await declineDelta(archive, declined)
     expect((await archive.catalogue()).declinedDeltas).toEqual([declined])
-    await archive.appendEvent({ type: 'segment.removed', timeline: 1, segmentNumber: 2 })
+    await letGo(archive, 2)
     expect(await archive.catalogue()).toMatchObject({ deltas: [delta(3, 4)], declinedDeltas: [] })
+    await expect(addDelta(archive, delta(1, 2))).rejects.toMatchObject({ code: 'ARCHIVE_CONFLICT' })
+  })
+
+  it('have objects that retention deletes with those of the segments, and no others', async () => {
+    const archive = await archiveOf(...four)
+    const underWay = 'delta/00000001/of-a-compaction-under-way'
+    for (const one of [delta(1, 4), delta(1, 2), delta(3, 4)]) {
+      await archive.putObject(one.name, Buffer.from(one.name))
+      await addDelta(archive, one)
+    }
+    await archive.putObject(underWay, Buffer.from('x'))
+    await letGo(archive, 2)
+    await finishRetention(archive)
+    const left = []
+    for await (const { name } of archive.store.list('delta/')) left.push(name)
+    expect(left).toEqual([delta(3, 4).name, underWay])
   })
 })
+
+/** Lets the segments up to this one go. */
+async function letGo(archive: Archive, throughSegment: number): Promise<void> {
+  const segments = [{ timeline: 1, fromSegment: 1, throughSegment }]
+  await decideRetention(archive, () => ({ backups: [], segments, timelines: [] }))
+}

@@ -132,7 +132,8 @@ function partOf(
 /** What else holds the records, or the base, of a damaged object. */
 function coverersOf(subject: FindingSubject, coverages: ReadonlyMap<number, Coverage>): readonly string[] {
   // A delta only shortens the way through these.
-  if (subject.type === 'delta') return [`the log of lsn ${subject.delta.firstLsn} to ${subject.delta.lastLsn}`]
+  if (subject.type === 'delta')
+    return [`the log of lsn ${subject.delta.firstLsn} to ${subject.delta.lastLsn}`]
   const place = placeOf(subject)
   const coverage = place === undefined ? undefined : coverages.get(place.timeline)
   if (place === undefined || coverage === undefined) return []
