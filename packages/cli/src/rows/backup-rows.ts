@@ -238,27 +238,6 @@ export const backupRows: readonly CommandRow[] = [
     load: async () => (await import('../commands/verify.ts')).verifyCommand,
   },
   {
-    name: 'archive compact',
-    summary: 'make deltas, so that recovery reads the last write of each key instead of all log',
-    options: [
-      archiveOption,
-      {
-        name: 'block-segments',
-        value: 'N',
-        help: 'segments for one delta, and deltas for one of the next larger size (16)',
-        parse: wholeNumber('a number of segments', { min: 2, max: 1000 }),
-      },
-      { name: 'scratch', value: 'DIR', help: 'where to work (a temporary folder)' },
-      { name: 'plan', help: 'only tell what would be made' },
-    ],
-    notes: [
-      'Takes nothing away: segments stay, for targets inside a delta, and for when a delta is damaged. Runs beside a shipper.',
-      'Exit code 1 when log could not be read.',
-    ],
-    example: 'timberline archive compact -a /backups/app',
-    load: async () => (await import('../commands/archive-compact.ts')).archiveCompactCommand,
-  },
-  {
     name: 'archive push',
     summary: 'put one file into an archive, for use as another system’s archive_command',
     operands: '<file> [name]',

@@ -1,4 +1,4 @@
-import type { Arguments, OptionRow } from '../arguments.ts'
+import { type Arguments, type OptionRow, wholeNumber } from '../arguments.ts'
 import type { CommandRow } from '../command.ts'
 import { parseSpan } from '../span.ts'
 import { archiveOption, homeIfAnyOption } from './shared-options.ts'
@@ -18,7 +18,7 @@ const promiseOptions: readonly OptionRow[] = [
   },
 ]
 
-/** What an archive can give back, and how long it keeps it. */
+/** What an archive can give back, how long it keeps it, and how soon it has it back. */
 export const retentionRows: readonly CommandRow[] = [
   {
     name: 'archive window',
@@ -65,6 +65,27 @@ export const retentionRows: readonly CommandRow[] = [
     check: (args) =>
       args.flag('apply') && args.flag('dry-run') ? '--apply and --dry-run exclude each other' : undefined,
     load: async () => (await import('../commands/archive-expire.ts')).archiveExpireCommand,
+  },
+  {
+    name: 'archive compact',
+    summary: 'make deltas, so that recovery reads the last write of each key instead of all log',
+    options: [
+      archiveOption,
+      {
+        name: 'block-segments',
+        value: 'N',
+        help: 'segments for one delta, and deltas for one of the next larger size (16)',
+        parse: wholeNumber('a number of segments', { min: 2, max: 1000 }),
+      },
+      { name: 'scratch', value: 'DIR', help: 'where to work (a temporary folder)' },
+      { name: 'plan', help: 'only tell what would be made' },
+    ],
+    notes: [
+      'Takes nothing away: segments stay, for targets inside a delta, and for when a delta is damaged. Runs beside a shipper.',
+      'Exit code 1 when log could not be read.',
+    ],
+    example: 'timberline archive compact -a /backups/app',
+    load: async () => (await import('../commands/archive-compact.ts')).archiveCompactCommand,
   },
 ]
 
