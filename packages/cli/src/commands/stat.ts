@@ -18,8 +18,9 @@ import {
 } from '@timberline/wal'
 import type { Command } from '../command.ts'
 import { formatInstant } from '../instant.ts'
-import { columns, formatBytes, formatCount } from '../quantity.ts'
+import { columns, formatBytes, formatCount, formatMs } from '../quantity.ts'
 import { removableSegments } from './archive-list.ts'
+import { type HeldFor, heldFor } from './log-held.ts'
 
 /** `timberline stat` */
 export const statCommand: Command = async (args) => {
@@ -43,6 +44,13 @@ async function factsOf(home: string) {
   ])
   const last = segments.at(-1)
   const tables = new Set(checkpoint?.tables.map(({ name }) => name))
+  const heldLog = {
+    directory: layout.logDirectory,
+    timeline: identity.timeline,
+    segments,
+    neededFrom: checkpoint?.segmentNumber ?? 0,
+    nowMs: Date.now(),
+  }
   return {
     home,
     ...identity,
@@ -75,7 +83,7 @@ async function factsOf(home: string) {
       /** Tables that only the checkpoint still needs. */
       heldBytes: await folderBytes(layout.tablesDirectory, (name, links) => links < 2 && tables.has(name)),
     },
-    archives: confirmations,
+    archives: await Promise.all(confirmations.map((confirmation) => heldFor(heldLog, confirmation))),
     holds,
     backupDue: (await readBackupDue(home)) ?? null,
     live: owner === undefined ? null : await askOwner(home),
@@ -117,15 +125,27 @@ function linesOf(facts: HomeFacts): readonly string[] {
       facts.archiving === false ? 'off since recovery; `timberline archive init` turns it on' : 'allowed',
     ],
     ...(facts.backupDue === null ? [] : [['backup due', `in full, because of ${facts.backupDue.reason}`]]),
-    ...facts.archives.map(({ name, segmentNumber, lsn }) => [
-      `archive ${name}`,
-      `has ${segmentNumber === 0 ? 'no whole segment' : `everything through ${segmentName(segmentNumber)}`}, LSN ${String(lsn)}`,
-    ]),
+    ...facts.archives.map((archive) => [`archive ${archive.name}`, archiveText(archive)]),
     ...facts.holds.map(({ purpose, pid, fromSegment }) => [
       'held by',
       `${purpose}, process ${String(pid)}, from segment ${String(fromSegment)}`,
     ]),
   ])
+}
+
+function archiveText(archive: HeldFor): string {
+  const { segmentNumber, lsn, heldSegments, heldBytes, lackingRecords, oldestLackingSeconds } = archive
+  return [
+    `has ${segmentNumber === 0 ? 'no whole segment' : `everything through ${segmentName(segmentNumber)}`}, LSN ${String(lsn)}`,
+    ...(heldSegments === 0
+      ? []
+      : [`${formatCount(heldSegments)} segments, ${formatBytes(heldBytes)}, are held for it`]),
+    ...(lackingRecords === 0
+      ? []
+      : [
+          `it lacks ${formatCount(lackingRecords)} records, the oldest ${formatMs(oldestLackingSeconds * 1000)} old`,
+        ]),
+  ].join('; ')
 }
 
 /** The owner's own word, where it gives one: what its files do not tell, such as queues. */
