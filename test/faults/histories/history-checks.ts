@@ -7,7 +7,7 @@ import { recover, type RecoveryFrom, type Target } from '@timberline/recovery'
 import { decodeSegment, readConfirmations, TimberlineError, type LogRecord } from '@timberline/wal'
 import { changed, digestOf, type Content } from '../power-loss/content.ts'
 import type { FoundDisk } from './history-disk.ts'
-import type { MadeBackup, Promised } from './history-life.ts'
+import type { MadeBackup, Promised, Shipped } from './history-life.ts'
 import { changesOf, type Line } from './history-line.ts'
 
 /** How far the archive reaches on each line. */
@@ -68,8 +68,9 @@ function codeOf(error: unknown): unknown {
 export async function checkArchive(found: FoundDisk, promised: Promised): Promise<Reach> {
   const reach = new Map<Line, number>()
   const archive = await archiveIn(found)
-  for (const { line, lsn } of promised.shipped) {
-    const reached = archive === undefined ? 0 : await checkLine(archive, line)
+  for (const shipped of promised.shipped) {
+    const { line, lsn } = shipped
+    const reached = archive === undefined ? 0 : await checkLine(archive, shipped)
     assert.ok(reached >= lsn, `record ${String(lsn)} was shipped, the archive ends at ${String(reached)}`)
     reach.set(line, reached)
   }
@@ -162,14 +163,21 @@ async function recoverTo(
 }
 
 /** Returns the last LSN of a line that the archive holds without a hole. */
-async function checkLine(archive: Archive, line: Line): Promise<number> {
+async function checkLine(archive: Archive, { line, fromLsn, isRetaining }: Shipped): Promise<number> {
   const { environmentId } = archive.identity
-  const { timeline, archivedFromLsn = line.firstLsn } = line
+  const { timeline } = line
   const { segments, pieces, marks } = await archive.catalogue()
-  let content = line.contents[archivedFromLsn - 1] ?? new Map<string, string>()
-  let lsn = archivedFromLsn - 1
+  const before = (first: number): Content => line.contents[first - 1] ?? new Map<string, string>()
+  let content = before(fromLsn)
+  let lsn = fromLsn - 1
   let isBroken = false
+  let isFirst = true
   const take = (record: LogRecord): void => {
+    if (isFirst && isRetaining && record.lsn < fromLsn) {
+      content = before(record.lsn)
+      lsn = record.lsn - 1
+    }
+    isFirst = false
     // While a ship is under way, what is younger may be there first; it counts once what is missing has come.
     isBroken ||= record.lsn > lsn + 1
     if (isBroken) return

@@ -8,6 +8,7 @@ import { listSegments, TimberlineError } from '@timberline/wal'
 import { changed, digestOf, type Change } from '../power-loss/content.ts'
 import type { Database, HistoryDisk } from './history-disk.ts'
 import { Line } from './history-line.ts'
+import { lessen, planOf } from './history-retention.ts'
 
 /** A hot backup that was made, and the prefix that its manifest names. */
 export interface MadeBackup {
@@ -19,12 +20,22 @@ export interface MadeBackup {
   readonly folder: string | undefined
 }
 
+/** What the archive must hold of a line. */
+export interface Shipped {
+  readonly line: Line
+  /** Where the archive begins on it. */
+  readonly fromLsn: number
+  readonly lsn: number
+  /** What lies before is being let go, and may still be there. */
+  readonly isRetaining: boolean
+}
+
 /** What the disk must hold, should the power fail now. */
 export interface Promised {
   readonly home: string
   readonly line: Line
   readonly acknowledgedLsn: number
-  readonly shipped: readonly { readonly line: Line; readonly lsn: number }[]
+  readonly shipped: readonly Shipped[]
   readonly backups: readonly MadeBackup[]
   /** A folder into which a restore is under way. */
   readonly restoring: string | undefined
@@ -36,11 +47,14 @@ const ROLLING_VALUE_BYTES = 3500
 
 export class Life {
   readonly lines: Line[] = [Line.first()]
-  readonly backups: MadeBackup[] = []
+  backups: readonly MadeBackup[] = []
+  /** Backups, segments and pieces that retention let go. */
+  letGoCount = 0
   #disk: HistoryDisk
   #db: Database
   #homeName = 'home'
   #restoring: string | undefined
+  #isRetaining = false
   #count = 0
 
   constructor(disk: HistoryDisk) {
@@ -67,8 +81,13 @@ export class Life {
       home: this.#homeName,
       line: this.line,
       acknowledgedLsn: this.line.acknowledgedLsn,
-      shipped: this.lines.map((line) => ({ line, lsn: line.shippedLsn })),
-      backups: [...this.backups],
+      shipped: this.lines.map((line) => ({
+        line,
+        fromLsn: line.archivedFromLsn ?? line.firstLsn,
+        lsn: line.shippedLsn,
+        isRetaining: this.#isRetaining,
+      })),
+      backups: this.backups,
       restoring: this.#restoring,
     }
   }
@@ -190,13 +209,33 @@ export class Life {
     const { endLsn, label } = manifest
     assert.ok(endLsn >= acknowledgedLsn, 'a backup holds what was acknowledged when it began')
     assert.equal(manifest.digest?.hex, digestOf(this.line.contents[endLsn] ?? new Map()))
-    this.backups.push({
+    const made: MadeBackup = {
       line: this.line,
       endLsn,
       label,
       baseLsn: manifest.checkpoint.lsn,
       folder: archive === undefined ? `backups/${String(this.#count)}` : undefined,
-    })
+    }
+    this.backups = [...this.backups, made]
+  }
+
+  /** Lets go what only instants before the newest backup of the archive need: from its first moment on, none of that is owed. */
+  async retain(): Promise<void> {
+    if (!(await this.#hasArchive())) return
+    const archive = await this.#archive()
+    const backups = this.backups.filter(({ folder }) => folder === undefined)
+    const { plan, apply } = await planOf({ archive, lines: this.lines, backups })
+    const gone = new Set(plan.backups.map(({ label }) => label))
+    this.#isRetaining = true
+    this.backups = this.backups.filter(({ label }) => !gone.has(label))
+    for (const line of this.lines) lessen(line, plan)
+    const { outcome } = await apply()
+    this.#isRetaining = false
+    assert.deepEqual(outcome?.undeleted, [])
+    this.letGoCount += gone.size + plan.segments.length + plan.pieces.length
+    const stay = this.backups.filter(({ folder }) => folder === undefined).map(({ label }) => label)
+    const { backups: left } = await archive.catalogue()
+    assert.deepEqual(left.map(({ label }) => label).toSorted(), stay.toSorted())
   }
 
   /** Recovers the newest that there is into a new home, and goes on there. Without a backup, it is refused by name. */

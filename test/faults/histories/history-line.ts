@@ -10,30 +10,39 @@ export class Line {
   readonly firstLsn: number
   /** Content after record `lsn`, at index `lsn`. */
   readonly contents: Content[]
+  /** Commit time of record `lsn`, at index `lsn`; 0 before the first. */
+  readonly times: number[]
+  /** The line that this one left. */
+  readonly parent: Line | undefined
   readonly marks = new Map<string, number>()
   /** Every record through this one is durable, its step resolved. */
   acknowledgedLsn: number
   /** Every record through this one is in the archive, its shipper said so. */
   shippedLsn = 0
-  /** The first record that the archive could have: what a checkpoint let go before there was an archive, it never sees. */
+  /**
+   * The first record that the archive could have: what a checkpoint let go before there was an archive, it never sees, and
+   * what retention let go, it has no more.
+   */
   archivedFromLsn: number | undefined
   #pending: readonly Change[] | undefined
 
-  private constructor(timeline: number, contents: Content[], marks: Iterable<[string, number]>) {
+  private constructor(timeline: number, parent: Line | undefined, lsn: number) {
     this.timeline = timeline
-    this.contents = contents
-    this.firstLsn = contents.length
-    this.acknowledgedLsn = contents.length - 1
-    for (const [name, lsn] of marks) if (lsn < contents.length) this.marks.set(name, lsn)
+    this.parent = parent
+    this.contents = parent?.contents.slice(0, lsn + 1) ?? [new Map()]
+    this.times = parent?.times.slice(0, lsn + 1) ?? [0]
+    this.firstLsn = lsn + 1
+    this.acknowledgedLsn = lsn
+    for (const [name, at] of parent?.marks ?? []) if (at <= lsn) this.marks.set(name, at)
   }
 
   static first(): Line {
-    return new Line(1, [new Map()], [])
+    return new Line(1, undefined, 0)
   }
 
   /** The line that a recovery through `lsn` begins. */
   fork(timeline: number, lsn: number): Line {
-    return new Line(timeline, this.contents.slice(0, lsn + 1), this.marks)
+    return new Line(timeline, this, lsn)
   }
 
   get lastLsn(): number {
@@ -58,7 +67,7 @@ export class Line {
 
   /** The power failed: what was not acknowledged is learned anew from what the disk kept. */
   async relearn(logDirectory: string, fileSystem: FileSystem): Promise<void> {
-    this.contents.length = this.acknowledgedLsn + 1
+    this.contents.length = this.times.length = this.acknowledgedLsn + 1
     await this.learn(logDirectory, fileSystem)
   }
 
@@ -66,8 +75,9 @@ export class Line {
     this.acknowledgedLsn = this.lastLsn
   }
 
-  #take({ lsn, kind, payload }: LogRecord): void {
+  #take({ lsn, kind, payload, committedAtUs }: LogRecord): void {
     assert.equal(lsn, this.contents.length, 'records follow each other')
+    this.times.push(committedAtUs)
     if (kind === 'mark') this.marks.set(payload.toString(), lsn)
     if (kind !== 'entry') {
       this.contents.push(this.content)

@@ -39,12 +39,15 @@ export class HistoryCounts {
   /** Different states among them, each opened. */
   states = 0
   recoveries = 0
+  /** Backups, segments and pieces that retention let go. */
+  letGo = 0
 
   toString(): string {
     return (
       `${String(this.histories)} histories (${String(this.realHistories)} with a real LevelDB), ` +
       `${String(this.points)} persistence points, ${String(this.outcomes)} crash outcomes, ` +
-      `${String(this.states)} different states opened, ${String(this.recoveries)} recoveries`
+      `${String(this.states)} different states opened, ${String(this.recoveries)} recoveries, ` +
+      `${String(this.letGo)} objects let go`
     )
   }
 }
@@ -84,6 +87,7 @@ export async function runHistory(
     }
     counts.histories += 1
     counts.realHistories += isReal ? 1 : 0
+    counts.letGo += life.letGoCount
   } catch (error) {
     throw new Error(`history ${title}`, { cause: error })
   } finally {

@@ -1,7 +1,4 @@
-/**
- * The alphabet of histories. Retention joins here together with the feature: one more entry, `retention: { ground: 'real', run: … }`,
- * and a promise that it must keep.
- */
+/** The alphabet of histories: a feature that has to hold beside all others joins with one more entry, and a promise to keep. */
 import type { Life } from './history-life.ts'
 
 interface Step {
@@ -18,6 +15,8 @@ const STEPS = {
   roll: { ground: 'any', run: (life) => life.roll() },
   ship: { ground: 'any', run: (life) => life.ship() },
   mark: { ground: 'any', run: (life) => life.mark() },
+  // Without a backup in the archive, which needs the real ground, it has to find that nothing may go.
+  retain: { ground: 'any', run: (life) => life.retain() },
   // The power itself fails between steps; before it, something is written that may or may not be lost.
   crash: { ground: 'any', run: (life) => life.writeLazily() },
   checkpoint: { ground: 'real', run: (life) => life.checkpoint() },
