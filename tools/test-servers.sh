@@ -1,6 +1,6 @@
 #!/usr/bin/env bash
-# Tests that need more than Node: Berkeley DB's own tools, mounted and full file systems, recorded system calls, Ceph's S3,
-# PostgreSQL. Debian, as root.
+# Tests that need more than Node: Berkeley DB's own tools, mounted and full file systems, recorded system calls, age, Ceph's
+# S3, PostgreSQL. Debian, as root.
 set -euo pipefail
 cd "$(dirname "$0")/.."
 
@@ -18,6 +18,7 @@ need db5.3_hotbackup db5.3-util
 need mount mount
 need mkfs.ext4 e2fsprogs
 need strace strace
+need age age
 need ceph-mon ceph-mon
 need ceph-osd ceph-osd
 need radosgw radosgw

@@ -216,6 +216,29 @@ describe('an encrypted archive', () => {
     for await (const finding of verifyArchive(reader, { strays: true })) expect(finding).toBeUndefined()
   }, 60_000)
 
+  it('opens whole by the new passphrase after a change, and the new part not by the old one', async () => {
+    const store = memoryStore()
+    const first = await archiveOn(store)
+    await first.setRecipients([await first.addProtectedIdentity(PASSPHRASE)])
+    await first.putObject('file/1', CONTENT)
+    const second = await openArchive(store, { passphrase: PASSPHRASE })
+    await second.setRecipients([await second.addProtectedIdentity('a new one')])
+    await second.putObject('file/2', CONTENT)
+    const reader = await openArchive(store, { passphrase: 'a new one' })
+    for (const name of ['file/1', 'file/2']) expect((await reader.getObject(name)).equals(CONTENT)).toBe(true)
+    const late = await openArchive(store, { passphrase: PASSPHRASE })
+    await expect(late.getObject('file/2')).rejects.toEqual(failing('ARCHIVE_KEY_WRONG'))
+    const guesser = await openArchive(store, { passphrase: 'a guess' })
+    await expect(guesser.addProtectedIdentity('mine')).rejects.toEqual(failing('ARCHIVE_KEY_WRONG'))
+  }, 120_000)
+
+  it('says that it keeps no identity under a passphrase', async () => {
+    const { store, archive } = await encrypted(await newKey())
+    await archive.putObject(NAME, CONTENT)
+    const reader = await openArchive(store, { passphrase: PASSPHRASE })
+    await expect(reader.getObject(NAME)).rejects.toEqual(failing('ARCHIVE_KEY_MISSING'))
+  })
+
   it('lets go of the store when a reader stops early or has no key', async () => {
     const key = await newKey()
     const { store, archive } = await encrypted(key)

@@ -73,11 +73,15 @@ export class Keyring {
     }
   }
 
-  /** Stores a new identity that the passphrase opens; resolves with its recipient, which is none of the archive yet. */
+  /**
+   * Stores a new identity that the passphrase opens, and with it those that the present passphrase does, so that after a change
+   * one passphrase opens all. Resolves with its recipient, which is none of the archive yet.
+   */
   async addProtectedIdentity(passphrase: string): Promise<string> {
+    const before = await this.#protectedIdentities()
     const identity = await newIdentity()
     const recipient = await recipientOf(identity)
-    const text = `# public key: ${recipient}\n${identity}\n`
+    const text = `# public key: ${recipient}\n${[identity, ...before].join('\n')}\n`
     await this.#store.put(protectedIdentityName(recipient), await sealAgeByPassphrase(text, passphrase))
     return recipient
   }
@@ -116,13 +120,25 @@ export class Keyring {
 
   async #unlock(): Promise<readonly string[]> {
     const { identities = [], passphrase } = this.#keys
-    if (passphrase === undefined) return identities
-    const found: string[] = []
+    const found = await this.#protectedIdentities()
+    if (passphrase === undefined || identities.length + found.length > 0) return [...identities, ...found]
+    throw archiveError('ARCHIVE_KEY_MISSING', 'the archive keeps no identity under a passphrase', {
+      details: { url: this.#store.url },
+    })
+  }
+
+  /** Those that the passphrase opens, each once; none when there is no passphrase or nothing under one. */
+  async #protectedIdentities(): Promise<readonly string[]> {
+    const { passphrase } = this.#keys
+    if (passphrase === undefined) return []
+    const found = new Set<string>()
+    let count = 0
     for await (const { name } of this.#store.list(KEY_PREFIX)) {
+      count++
       const content = await openProtected(name, await this.#protectedBytes(name), passphrase)
-      if (content !== undefined) found.push(...parseIdentityFile(content))
+      for (const identity of content === undefined ? [] : parseIdentityFile(content)) found.add(identity)
     }
-    if (found.length > 0) return [...identities, ...found]
+    if (count === 0 || found.size > 0) return [...found]
     throw archiveError('ARCHIVE_KEY_WRONG', 'the passphrase opens no identity of the archive', {
       details: { url: this.#store.url },
     })

@@ -1,10 +1,17 @@
 import { type Archive, createArchive, openArchive, openStore } from '@timberline/archive'
 import type { HomeIdentity } from '@timberline/engine'
 import { TimberlineError } from '@timberline/wal'
+import { keysFrom } from '../archive-keys.ts'
+import type { Arguments } from '../arguments.ts'
 
-/** Opens an existing archive. */
+/** Opens an existing archive, with the keys of the environment. */
 export async function existingArchive(url: string, environmentId?: string): Promise<Archive> {
-  return openArchive(openStore(url), environmentId === undefined ? {} : { environmentId })
+  return openArchive(openStore(url), { environmentId, ...(await keysFrom()) })
+}
+
+/** Opens an existing archive whose contents are read: the keys may be named on the command line. */
+export async function readableArchive(url: string, args: Arguments): Promise<Archive> {
+  return openArchive(openStore(url), await keysFrom(args))
 }
 
 /** Opens the archive of an environment, or creates it where nothing is yet. */
@@ -17,7 +24,8 @@ export async function archiveFor(
     return { archive: await existingArchive(url, environmentId), isNew: false }
   } catch (error) {
     if (!isMissing(error)) throw error
-    return { archive: await createArchive(openStore(url), { environmentId }), isNew: true }
+    const options = { environmentId, ...(await keysFrom()) }
+    return { archive: await createArchive(openStore(url), options), isNew: true }
   }
 }
 

@@ -6,14 +6,14 @@ import { nodeFileSystem, removeIfPresent, TimberlineError } from '@timberline/wa
 import type { Command, Outcome } from '../command.ts'
 import { cliError } from '../errors.ts'
 import { formatBytes } from '../quantity.ts'
-import { existingArchive } from './archive-access.ts'
+import { readableArchive } from './archive-access.ts'
 import { fileObjectName } from './file-archive.ts'
 import { digestOf, fileDigest } from './source-file.ts'
 
 /** `timberline archive get` */
 export const archiveGetCommand: Command = async (args, { json, warn }) => {
   const [name = '', path = ''] = args.operands
-  const archive = await existingArchive(args.required('archive'))
+  const archive = await readableArchive(args.required('archive'), args)
   try {
     return await getFile(archive, { name, path })
   } catch (error) {

@@ -1,11 +1,11 @@
 import { drill, formatDrill } from '@timberline/recovery'
 import type { Command } from '../command.ts'
-import { existingArchive } from './archive-access.ts'
+import { readableArchive } from './archive-access.ts'
 import { recoveryMeter } from './recovery-meter.ts'
 
 /** `timberline drill` */
 export const drillCommand: Command = async (args, surroundings) => {
-  const archive = await existingArchive(args.required('archive'))
+  const archive = await readableArchive(args.required('archive'), args)
   const [scratch, check, home] = ['scratch', 'check', 'home'].map((name) => args.text(name))
   const meter = recoveryMeter(surroundings)
   try {

@@ -15,14 +15,14 @@ import type { Command, Outcome, Surroundings } from '../command.ts'
 import { formatInstant, formatPoint } from '../instant.ts'
 import { columns, formatBytes, formatCount, formatMs } from '../quantity.ts'
 import { jsonText } from '../readable.ts'
-import { existingArchive } from './archive-access.ts'
+import { readableArchive } from './archive-access.ts'
 import { recoveryMeter } from './recovery-meter.ts'
 
 /** `timberline recover` */
 export const recoverCommand: Command = async (args, surroundings) => {
   const home = args.required('home')
   const from = args.text('from')
-  if (from !== undefined) return recoverFrom(await sourceAt(from), args, surroundings)
+  if (from !== undefined) return recoverFrom(await sourceAt(from, args), args, surroundings)
   // As `db_recover -c -h BACKUP` does: a backup becomes a home where it lies.
   if (await isBackup(home)) return recoverFrom({ backup: home }, args, surroundings)
   await readHomeIdentity(home)
@@ -148,8 +148,8 @@ function briefText({ lsn, committedAtUs, kind, meta, name, operations }: Transac
 }
 
 /** A folder with a backup's label is a backup; everything else is taken for an archive, which says if it is none. */
-async function sourceAt(from: string): Promise<RecoveryFrom> {
-  return (await isBackup(from)) ? { backup: from } : { archive: await existingArchive(from) }
+async function sourceAt(from: string, args: Arguments): Promise<RecoveryFrom> {
+  return (await isBackup(from)) ? { backup: from } : { archive: await readableArchive(from, args) }
 }
 
 async function isBackup(path: string): Promise<boolean> {

@@ -8,7 +8,7 @@ import { damageOf, lossLines } from '../archive-loss.ts'
 import { findingsOutcome } from '../finding.ts'
 import { columns, formatBytes, formatCount, formatMs } from '../quantity.ts'
 import { sampleFrom } from '../sample.ts'
-import { existingArchive } from './archive-access.ts'
+import { readableArchive } from './archive-access.ts'
 import { verifyHome } from './home-verification.ts'
 import { recoveryMeter } from './recovery-meter.ts'
 
@@ -45,7 +45,7 @@ async function verifyWholeArchive(
   args: Arguments,
   surroundings: Surroundings,
 ): Promise<Outcome> {
-  const archive = await existingArchive(url)
+  const archive = await readableArchive(url, args)
   const findings: ArchiveFinding[] = []
   const sample = sampleFrom(args)
   const progress = surroundings.progress('verifying', 'bytes')
@@ -79,7 +79,7 @@ async function verifyWholeArchive(
 }
 
 async function compare(url: string, args: Arguments, surroundings: Surroundings): Promise<Outcome> {
-  const archive = await existingArchive(url)
+  const archive = await readableArchive(url, args)
   const home = args.required('against')
   await readHomeIdentity(home)
   const meter = recoveryMeter(surroundings)

@@ -3,7 +3,13 @@ import { targetsComplaint } from '../archive-targets.ts'
 import { type Arguments, type OptionRow, oneWord, positiveNumber, wholeNumber } from '../arguments.ts'
 import type { CommandRow } from '../command.ts'
 import { checkedSample } from '../sample.ts'
-import { archiveIfAnyOption, archiveOption, homeIfAnyOption, homeOption } from './shared-options.ts'
+import {
+  archiveIfAnyOption,
+  archiveOption,
+  homeIfAnyOption,
+  homeOption,
+  identityOption,
+} from './shared-options.ts'
 
 const archiveNameOption: OptionRow = {
   name: 'name',
@@ -157,6 +163,35 @@ export const backupRows: readonly CommandRow[] = [
     load: async () => (await import('../commands/archive-init.ts')).archiveInitCommand,
   },
   {
+    name: 'archive encrypt',
+    summary: 'encrypt what is put into an archive from now on, or change who can read it',
+    options: [
+      archiveOption,
+      {
+        name: 'recipient',
+        value: 'RECIPIENT',
+        help: 'who can read: age1… as age-keygen prints it; once for each, all of them anew',
+        repeats: true,
+      },
+      {
+        name: 'passphrase',
+        help: 'also keep a new identity in the archive, under TIMBERLINE_PASSPHRASE',
+      },
+      { name: 'create', help: 'make an archive for files of other systems when there is none' },
+    ],
+    notes: [
+      'Without --recipient and --passphrase: show who can read. An archive that is encrypted cannot be made a clear one again.',
+      'Writing needs no key. Reading takes --identity FILE, TIMBERLINE_IDENTITY, or TIMBERLINE_PASSPHRASE.',
+      'To change the passphrase, give --passphrase with the old one in TIMBERLINE_PASSPHRASE and the new one in TIMBERLINE_PASSPHRASE_NEW.',
+    ],
+    example: 'timberline archive encrypt -a /backups/app --recipient age1…',
+    check: (args) =>
+      args.flag('passphrase') && (process.env['TIMBERLINE_PASSPHRASE'] ?? '') === ''
+        ? '--passphrase needs TIMBERLINE_PASSPHRASE in the environment'
+        : undefined,
+    load: async () => (await import('../commands/archive-encrypt.ts')).archiveEncryptCommand,
+  },
+  {
     name: 'archive run',
     summary: 'ship the log into one archive or several, once a second, until stopped',
     options: [
@@ -220,6 +255,7 @@ export const backupRows: readonly CommandRow[] = [
     summary: 'read everything in an archive, or a sample of it, and check it',
     options: [
       archiveOption,
+      identityOption,
       straysOption,
       {
         name: 'sample',
@@ -254,7 +290,7 @@ export const backupRows: readonly CommandRow[] = [
     name: 'archive get',
     summary: 'get a pushed file back, for use as another system’s restore_command',
     operands: '<name> <file>',
-    options: [archiveOption],
+    options: [archiveOption, identityOption],
     notes: [
       'The file appears whole or not at all. When it is there already, the same content is fine and other content refused.',
       'Exit code 1 says that the archive has no such file, and nothing else does.',
@@ -269,6 +305,7 @@ export const backupRows: readonly CommandRow[] = [
       homeIfAnyOption,
       { letter: 'b', name: 'backup', value: 'BACKUP', help: 'folder of a backup' },
       archiveIfAnyOption,
+      identityOption,
       {
         name: 'against',
         value: 'HOME',

@@ -1,7 +1,7 @@
 import { type Arguments, wholeNumber } from '../arguments.ts'
 import type { CommandRow } from '../command.ts'
 import { parseBerkeleyInstant, parseInstant } from '../instant.ts'
-import { archiveOption, homeIfAnyOption, homeOption, lsnOption } from './shared-options.ts'
+import { archiveOption, homeIfAnyOption, homeOption, identityOption, lsnOption } from './shared-options.ts'
 
 const instants = [
   'Times are ISO 8601 with a zone, to the microsecond. Berkeley DB’s form for -t is read as UTC. Output is always UTC.',
@@ -19,6 +19,7 @@ export const recoveryRows: readonly CommandRow[] = [
         value: 'SOURCE',
         help: 'an archive or a backup folder; HOME must then be new or empty',
       },
+      identityOption,
       lsnOption({ name: 'until-lsn', help: 'recover to this log sequence number' }),
       { name: 'until-time', value: 'TIME', help: 'recover to this instant', parse: parseInstant },
       { name: 'until-mark', value: 'NAME', help: 'recover to this named restore point' },
@@ -76,6 +77,7 @@ export const recoveryRows: readonly CommandRow[] = [
     summary: 'recover the newest archived state in a scratch folder, and report what it took',
     options: [
       archiveOption,
+      identityOption,
       { ...homeIfAnyOption, help: 'the live home: measure the recovery point against it, not by the clock' },
       { name: 'scratch', value: 'DIR', help: 'where to recover (a temporary folder)' },
       { name: 'check', value: 'COMMAND', help: 'run this with TIMBERLINE_HOME set; it must exit with 0' },

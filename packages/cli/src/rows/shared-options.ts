@@ -31,6 +31,13 @@ export const archiveOption: OptionRow = {
 /** `-a` where something else may be named in its place. */
 export const archiveIfAnyOption: OptionRow = { ...archiveOption, isRequired: false }
 
+/** What opens an encrypted archive. */
+export const identityOption: OptionRow = {
+  name: 'identity',
+  value: 'FILE',
+  help: 'identities of age that open an encrypted archive (TIMBERLINE_IDENTITY)',
+}
+
 /** An option that takes an LSN. */
 export function lsnOption(row: {
   readonly letter?: string
