@@ -1,5 +1,6 @@
 import type { CommandRow } from './command.ts'
 import { backupRows } from './rows/backup-rows.ts'
+import { fileRows } from './rows/file-rows.ts'
 import { homeRows } from './rows/home-rows.ts'
 import { recoveryRows } from './rows/recovery-rows.ts'
 import { retentionRows } from './rows/retention-rows.ts'
@@ -8,6 +9,7 @@ import { everywhere } from './rows/shared-options.ts'
 /** Every command; help, the README's reference and the parser are made from these rows. */
 export const commandTable: readonly CommandRow[] = [
   ...backupRows,
+  ...fileRows,
   ...retentionRows,
   ...recoveryRows,
   ...homeRows,
