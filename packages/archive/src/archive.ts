@@ -21,6 +21,7 @@ import { Journal } from './catalogue/journal.ts'
 import { IDENTITY_NAME, parsePieceName, piecePrefix } from './catalogue/layout.ts'
 import { nativeGzip } from './objects/native-gzip.ts'
 import type { ObjectSource } from './objects/object-codec.ts'
+import type { Envelope } from './objects/object-envelope.ts'
 import { ObjectShelf, type PutObjectOptions, type PutObjectResult } from './objects/object-shelf.ts'
 import { addBackup, type Fork, forkEvent, readBackup } from './catalogue/archive-entries.ts'
 import { continuousPieces, isWithin, rangeOf } from './shipping/segment-content.ts'
@@ -159,9 +160,12 @@ export class Archive {
     return this.#shelf.get(name, options?.bytesMax)
   }
 
-  /** The content of an object as a stream: trust nothing of it before it has ended without an error. */
-  readObject(name: string): AsyncIterable<Buffer> {
-    return this.#shelf.read(name)
+  /**
+   * The content of an object as a stream: trust nothing of it before it has ended without an error. `onHeader` is told first
+   * what the object says of itself: length and checksum of what was put there.
+   */
+  readObject(name: string, onHeader?: (header: Envelope) => void): AsyncIterable<Buffer> {
+    return this.#shelf.read(name, {}, onHeader)
   }
 
   /** The file of an archived segment, as a stream that ends in an error unless it is exactly what was archived. */

@@ -33,6 +33,7 @@ export type ArchiveErrorCode =
   | 'ARCHIVE_KEY_WRONG'
   | 'ARCHIVE_KEY_INVALID'
   | 'ARCHIVE_OPTION_INVALID'
+  | 'ARCHIVE_REPAIR_REFUSED'
   | 'ARCHIVE_ABORTED'
 
 type ErrorMaker = (
@@ -67,7 +68,7 @@ export const archiveError: ErrorMaker = errorsFrom<ArchiveErrorCode>({
   // An object is not what was put there: cut, flipped, swapped with another.
   ARCHIVE_OBJECT_DAMAGED: {
     kind: 'corruption',
-    hint: 'Take the object from another archive, or from the live home.',
+    hint: 'Run `timberline archive repair`, which takes it from another archive or the live home.',
   },
   // An object is larger than the caller's bound for holding it in memory, or than the store can take in one put.
   ARCHIVE_OBJECT_TOO_LARGE: {
@@ -162,6 +163,11 @@ export const archiveError: ErrorMaker = errorsFrom<ArchiveErrorCode>({
   },
   // An argument outside its documented bounds.
   ARCHIVE_OPTION_INVALID: { kind: 'invalid', hint: 'Mend the argument named in the message.' },
+  // A repair could not remove a damaged object: a lock on objects, or a missing right. The object is as it was.
+  ARCHIVE_REPAIR_REFUSED: {
+    kind: 'unavailable',
+    hint: 'Lift the lock of that object, or give the right to delete, and repair again.',
+  },
   // The caller's signal asked to stop.
   ARCHIVE_ABORTED: { kind: 'aborted', hint: 'Nothing to mend: the caller asked to stop.' },
 })

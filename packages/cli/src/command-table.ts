@@ -1,6 +1,7 @@
 import type { CommandRow } from './command.ts'
 import { backupRows } from './rows/backup-rows.ts'
 import { fileRows } from './rows/file-rows.ts'
+import { checkingRows } from './rows/checking-rows.ts'
 import { homeRows } from './rows/home-rows.ts'
 import { recoveryRows } from './rows/recovery-rows.ts'
 import { retentionRows } from './rows/retention-rows.ts'
@@ -10,6 +11,7 @@ import { everywhere } from './rows/shared-options.ts'
 export const commandTable: readonly CommandRow[] = [
   ...backupRows,
   ...fileRows,
+  ...checkingRows,
   ...retentionRows,
   ...recoveryRows,
   ...homeRows,

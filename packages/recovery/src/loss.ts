@@ -3,8 +3,9 @@
 import type { Catalogue, FindingSubject } from '@timberline/archive'
 import type { Lsn } from '@timberline/wal'
 import { historyOf } from './catalogue-history.ts'
-import { type Coverage, coverageOf, reachFrom, type Run, spanAt } from './coverage.ts'
-import { type History, pathTo, rooted, type Span } from './history.ts'
+import { type Coverage, type Run, spanAt } from './coverage.ts'
+import type { History, Span } from './history.ts'
+import { pathsOf, restorabilityOf } from './restorability.ts'
 
 /** Records of one timeline that no recovery can end at, both ends included. */
 export interface LostRange {
@@ -36,57 +37,34 @@ export interface LossReport {
  * the next backup. What lies before the oldest backup of a timeline is no loss: it could not be had before. Pure.
  */
 export function lostBy(catalogue: Catalogue, subjects: readonly FindingSubject[]): LossReport {
-  const whole = reachOf(historyWithout(catalogue, []))
-  const left = reachOf(historyWithout(catalogue, subjects))
-  const holes = subtract(whole.wanted, whole.restorable)
+  const whole = historyWithout(catalogue, [])
+  const left = historyWithout(catalogue, subjects)
+  const { ranges: before, holes } = restorabilityOf(whole)
+  const after = reachableIn(left)
   const holeOf = (subject: FindingSubject): readonly TimelineRun[] =>
-    subject.type === 'gap' ? holes.filter((range) => holds(range, subject)) : []
-  const total = united([...subtract(whole.restorable, left.restorable), ...subjects.flatMap(holeOf)])
+    subject.type === 'gap'
+      ? holes.filter((hole) => hole.reason === 'log-missing' && holds(hole, subject))
+      : []
+  const coverages = { whole: coveragesOf(whole), left: coveragesOf(left) }
+  const told = (lost: readonly TimelineRun[]): readonly LostRange[] =>
+    united(lost).map((range) => dated(range, coverages.whole))
   const each = subjects.map((subject, index): Loss => {
-    const alone = reachOf(historyWithout(catalogue, [subject])).restorable
-    const others = reachOf(historyWithout(catalogue, subjects.toSpliced(index, 1))).restorable
-    const lost = [
-      ...holeOf(subject),
-      ...subtract(whole.restorable, alone),
-      ...subtract(others, left.restorable),
-    ]
-    const ranges = united(lost)
-    const coveredBy = ranges.length > 0 ? [] : coverersOf(subject, left.coverages)
-    return { ranges: ranges.map((range) => dated(range, whole.coverages)), coveredBy }
+    const alone = reachableIn(historyWithout(catalogue, [subject]))
+    const others = reachableIn(historyWithout(catalogue, subjects.toSpliced(index, 1)))
+    const ranges = told([...holeOf(subject), ...subtract(before, alone), ...subtract(others, after)])
+    return { ranges, coveredBy: ranges.length > 0 ? [] : coverersOf(subject, coverages.left) }
   })
-  return { total: total.map((range) => dated(range, whole.coverages)), each }
+  return { total: told([...subtract(before, after), ...subjects.flatMap(holeOf)]), each }
+}
+
+function coveragesOf(history: History): ReadonlyMap<number, Coverage> {
+  return new Map(pathsOf(history).map(({ timeline, coverage }) => [timeline, coverage]))
 }
 
 type TimelineRun = Run & { readonly timeline: number }
 
-interface Reach {
-  readonly coverages: ReadonlyMap<number, Coverage>
-  /** Of each timeline, the points that can be recovered. */
-  readonly restorable: readonly TimelineRun[]
-  /** Of each timeline, what lies between its oldest base and its last known record. */
-  readonly wanted: readonly TimelineRun[]
-}
-
-function reachOf(history: History): Reach {
-  const coverages = new Map<number, Coverage>()
-  const restorable: TimelineRun[] = []
-  const wanted: TimelineRun[] = []
-  for (const { timeline } of history.branches) {
-    const path = pathTo(history.branches, timeline)
-    const own = path?.at(-1)
-    if (path === undefined || own === undefined) continue
-    const coverage = coverageOf(history, path)
-    coverages.set(timeline, coverage)
-    // What a timeline shares with its parent is told of the parent.
-    const add = (target: TimelineRun[], fromLsn: Lsn, throughLsn: Lsn): void => {
-      const run = { timeline, fromLsn: Math.max(fromLsn, own.fromLsn), throughLsn }
-      if (run.fromLsn <= throughLsn) target.push(run)
-    }
-    for (const { lsn } of coverage.bases) add(restorable, lsn, reachFrom(coverage, lsn))
-    const [oldest] = coverage.bases
-    if (oldest !== undefined) add(wanted, oldest.lsn, coverage.knownThroughLsn)
-  }
-  return { coverages, restorable: united(restorable), wanted }
+function reachableIn(history: History): readonly TimelineRun[] {
+  return restorabilityOf(history).ranges
 }
 
 /** What an archive can supply when these objects cannot be read; what is known to have existed stays known. */
@@ -113,7 +91,7 @@ function historyWithout(catalogue: Catalogue, subjects: readonly FindingSubject[
   })
   return {
     ...kept,
-    branches: rooted(branches),
+    branches,
     known,
     bases: kept.bases.filter(({ label }) => !baseless.has(label)),
     spans: kept.spans.filter(({ origin }) => origin.type !== 'backup' || !logless.has(origin.backup.label)),
@@ -140,6 +118,7 @@ function coverersOf(subject: FindingSubject, coverages: ReadonlyMap<number, Cove
   const names = new Set<string>()
   if (place.isBase) {
     const base = coverage.bases.findLast(({ lsn }) => lsn < place.fromLsn)
+    // v8 ignore next -- where no base is lost for anything, another one is before it
     if (base !== undefined) names.add(`backup ${base.label}`)
   }
   for (let lsn = place.fromLsn; lsn <= place.throughLsn;) {
@@ -217,25 +196,28 @@ function subtract(runs: readonly TimelineRun[], others: readonly TimelineRun[]):
 }
 
 /** Only the ends of spans and the bases have times that are known without reading. */
-function dated(range: TimelineRun, coverages: ReadonlyMap<number, Coverage>): LostRange {
-  const coverage = coverages.get(range.timeline)
+function dated(run: TimelineRun, coverages: ReadonlyMap<number, Coverage>): LostRange {
+  const { timeline, fromLsn, throughLsn } = run
+  const coverage = coverages.get(timeline)
   // v8 ignore next -- a range is of a timeline that has a coverage
-  if (coverage === undefined) return { ...range, fromCommittedAtUs: 0 }
+  if (coverage === undefined) return { ...run, fromCommittedAtUs: 0 }
   // A range begins at a base or behind one.
   let from = { lsn: 0, atUs: 0 }
   let through: { readonly lsn: Lsn; readonly atUs: number } | undefined
   const see = (lsn: Lsn, atUs: number | undefined): void => {
     if (atUs === undefined) return
-    if (lsn <= range.fromLsn && lsn >= from.lsn) from = { lsn, atUs }
-    if (lsn >= range.throughLsn && (through === undefined || lsn <= through.lsn)) through = { lsn, atUs }
+    if (lsn <= fromLsn && lsn >= from.lsn) from = { lsn, atUs }
+    if (lsn >= throughLsn && (through === undefined || lsn <= through.lsn)) through = { lsn, atUs }
   }
   for (const { lsn, committedAtUs } of coverage.bases) see(lsn, committedAtUs)
-  for (const { span, throughLsn } of coverage.shelves.flatMap(({ spans }) => spans)) {
+  for (const { span, throughLsn: endLsn } of coverage.shelves.flatMap(({ spans }) => spans)) {
     see(span.firstLsn, span.firstCommittedAtUs)
-    if (throughLsn === span.lastLsn) see(throughLsn, span.lastCommittedAtUs)
+    if (endLsn === span.lastLsn) see(endLsn, span.lastCommittedAtUs)
   }
   return {
-    ...range,
+    timeline,
+    fromLsn,
+    throughLsn,
     fromCommittedAtUs: from.atUs,
     ...(through === undefined ? {} : { throughCommittedAtUs: through.atUs }),
   }

@@ -268,6 +268,14 @@ describe('a hole that the catalogue shows', () => {
     const gap = { type: 'gap', timeline: 1, lsn: 5 } as const
     expect(lostBy(holed, [gap]).total).toMatchObject([{ fromLsn: 5, throughLsn: 10 }])
     expect(brief(holed, [gap])).toBe('1:5-10')
+    const early = catalogueOf({
+      segments: [
+        [1, 4],
+        [9, 12],
+      ],
+      backups: [[11, 11]],
+    })
+    expect(brief(early, [gap])).toBe('()')
     // Without a finding it is what retention let go.
     expect(lostBy(holed, []).total).toEqual([])
   })

@@ -112,9 +112,11 @@ function fileItem(backup: BackupRef, file: BackupFile, stored: ReadonlyMap<strin
   return { name, bytes, storedBytes, isSuspect, subject: { type: 'backup-file', backup, file } }
 }
 
-/** gzip adds 18 bytes to a member and five to each of its blocks; more than this was not made by a codec. */
+/** gzip adds 18 bytes to a member and five to each of its blocks, encryption 16 to 64 KiB; more was not made by a codec. */
+const HEADERS_BYTES_MAX = 16 * 1024
+
 function isPlausible(storedBytes: number | undefined, bytes: number): boolean {
   if (storedBytes === undefined) return false
   const members = Math.ceil(bytes / GZIP_BLOCK_BYTES) + 1
-  return storedBytes >= ENVELOPE_BYTES && storedBytes <= ENVELOPE_BYTES + bytes * 1.01 + members * 1024
+  return storedBytes >= ENVELOPE_BYTES && storedBytes <= HEADERS_BYTES_MAX + bytes * 1.01 + members * 1024
 }

@@ -110,8 +110,11 @@ export class ObjectShelf {
   read(
     name: string,
     expected: { readonly bytes?: number; readonly sha256?: string } = {},
+    onHeader?: (header: Envelope) => void,
   ): AsyncIterable<Buffer> {
-    const onEnvelope = ({ bytes, sha256 }: Envelope): void => {
+    const onEnvelope = (header: Envelope): void => {
+      onHeader?.(header)
+      const { bytes, sha256 } = header
       if (bytes !== (expected.bytes ?? bytes) || sha256 !== (expected.sha256 ?? sha256)) {
         throw objectDamaged(name, 'it is not the object that the catalogue names')
       }

@@ -10,8 +10,12 @@ export async function existingArchive(url: string, environmentId?: string): Prom
 }
 
 /** Opens an existing archive whose contents are read: the keys may be named on the command line. */
-export async function readableArchive(url: string, args: Arguments): Promise<Archive> {
-  return openArchive(openStore(url), await keysFrom(args))
+export async function readableArchive(
+  url: string,
+  args: Arguments,
+  environmentId?: string,
+): Promise<Archive> {
+  return openArchive(openStore(url), { environmentId, ...(await keysFrom(args)) })
 }
 
 /** Opens the archive of an environment, or creates it where nothing is yet. */

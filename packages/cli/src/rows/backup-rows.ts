@@ -1,24 +1,12 @@
 import { targetsComplaint } from '../archive-targets.ts'
 import { type Arguments, type OptionRow, oneWord, positiveNumber, wholeNumber } from '../arguments.ts'
 import type { CommandRow } from '../command.ts'
-import { checkedSample } from '../sample.ts'
-import {
-  archiveIfAnyOption,
-  archiveOption,
-  homeIfAnyOption,
-  homeOption,
-  identityOption,
-} from './shared-options.ts'
+import { archiveIfAnyOption, archiveOption, homeOption } from './shared-options.ts'
 
 const archiveNameOption: OptionRow = {
   name: 'name',
   value: 'NAME',
   help: 'what the home calls this archive; log is kept until NAME has it (archive)',
-}
-
-const straysOption: OptionRow = {
-  name: 'strays',
-  help: 'also name objects that nothing refers to, such as interrupted work leaves; they harm nothing',
 }
 
 const watchOptions: readonly OptionRow[] = [
@@ -233,50 +221,6 @@ export const backupRows: readonly CommandRow[] = [
         ? 'only one of -d, -l and -s'
         : undefined,
     load: async () => (await import('../commands/archive-list.ts')).archiveListCommand,
-  },
-  {
-    name: 'archive verify',
-    summary: 'read everything in an archive, or a sample of it, and check it',
-    options: [
-      archiveOption,
-      identityOption,
-      straysOption,
-      {
-        name: 'sample',
-        value: 'PART',
-        help: 'read only a part of the objects, chosen by chance: 5%, or 100 of them',
-        parse: checkedSample,
-      },
-      { name: 'seed', value: 'TEXT', help: 'read the sample that this seed chooses (a new one, printed)' },
-    ],
-    notes: [
-      'Journal, manifests, gaps, and by listing the presence and length of all objects are checked with any sample.',
-      'Each finding comes with the points in time that cannot be recovered for want of the object. Exit code 1 when anything is found.',
-    ],
-    check: (args) => (args.has('seed') && !args.has('sample') ? '--seed goes with --sample' : undefined),
-    example: 'timberline archive verify -a /backups/app',
-    load: async () => (await import('../commands/verify.ts')).verifyCommand,
-  },
-  {
-    name: 'verify',
-    summary: 'check a home, a backup or an archive, or compare an archive with the live database',
-    options: [
-      homeIfAnyOption,
-      { letter: 'b', name: 'backup', value: 'BACKUP', help: 'folder of a backup' },
-      archiveIfAnyOption,
-      identityOption,
-      {
-        name: 'against',
-        value: 'HOME',
-        help: 'restore the archive to a scratch folder and compare its digest with this home at one LSN',
-      },
-    ],
-    notes: ['Exit code 1 when anything is found.'],
-    example: 'timberline verify -b ./copy',
-    check: (args) =>
-      oneOf(args, ['home', 'backup', 'archive']) ??
-      (args.has('against') && !args.has('archive') ? '--against goes with -a' : undefined),
-    load: async () => (await import('../commands/verify.ts')).verifyCommand,
   },
 ]
 
