@@ -45,7 +45,7 @@ export async function buildHome(
   await fileSystem.makeDirectory(tablesOf(workplace))
   const reader = new LogReader(source, { directory: workplace.spoolDirectory, fileSystem, signal })
   const manifest = await source.manifest(plan.base)
-  const totals = { baseBytes: tableBytes(manifest), records: plan.predicted.records }
+  const totals = { baseBytes: tableBytes(manifest), records: plan.throughLsnMax - plan.base.lsn }
   const meter = new ProgressMeter(totals, options.onProgress)
   const build: Build = { ...work, workplace, manifest, reader, meter }
   try {

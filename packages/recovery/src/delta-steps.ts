@@ -77,6 +77,14 @@ export function bytesOf(steps: readonly Step[]): number {
   }, 0)
 }
 
+/** How many records of log a way replays. */
+export function recordsOf(steps: readonly Step[]): number {
+  return steps.reduce((sum, step) => {
+    if (step.type === 'delta') return sum
+    return step.spans.reduce((records, { fromLsn, throughLsn }) => records + throughLsn - fromLsn + 1, sum)
+  }, 0)
+}
+
 /** How many objects a way opens. */
 export function objectsOf(steps: readonly Step[]): number {
   return steps.reduce((sum, step) => sum + (step.type === 'delta' ? 1 : step.spans.length), 0)

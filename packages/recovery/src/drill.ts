@@ -146,7 +146,7 @@ async function record(archive: Archive, report: DrillReport): Promise<{ readonly
         replayUs: Math.round(durationsMs.replay * 1000),
         baseBytes,
         logBytes,
-        records,
+        records: records + (recovery.deltas?.entries ?? 0),
       },
     })
     return {}

@@ -68,7 +68,8 @@ function predict(prediction: RecoveryPrediction, proof: RecoveryProof | undefine
   if (proof === undefined) return prediction
   const { totalUs, restoreUs, replayUs } = proof
   const restore = proof.baseBytes === 0 ? 0 : (restoreUs / proof.baseBytes) * prediction.baseBytes
-  const replay = proof.records === 0 ? 0 : (replayUs / proof.records) * prediction.records
+  const writes = prediction.records + prediction.deltaEntries
+  const replay = proof.records === 0 ? 0 : (replayUs / proof.records) * writes
   const fixed = Math.max(0, totalUs - restoreUs - replayUs)
   return { ...prediction, ms: (restore + replay + fixed) / 1000 }
 }

@@ -3,7 +3,7 @@
 import type { DeltaRef } from '@timberline/archive'
 import { invariant, type Lsn } from '@timberline/wal'
 import { type Coverage, coverageOf, type PathSpan, reachFrom, spanAt } from './coverage.ts'
-import { bytesOf, objectsOf, stepsThrough } from './delta-steps.ts'
+import { bytesOf, objectsOf, recordsOf, stepsThrough } from './delta-steps.ts'
 import type { RecoveryErrorCode } from './errors.ts'
 import { type Base, type History, newestTimeline, pathTo, type Point, type Stretch } from './history.ts'
 import { endOfTime } from './plan-time.ts'
@@ -35,7 +35,7 @@ export interface RecoveryPrediction {
   readonly baseBytes: number
   /** Of log and deltas. */
   readonly logBytes: number
-  /** How far the base is from the end; deltas stand for many of these. */
+  /** Records that will be replayed one by one. */
   readonly records: number
   /** Deltas that will be applied, and their entries. */
   readonly deltas: number
@@ -272,7 +272,7 @@ function complete(question: Question, base: Base, { throughLsn, throughLsnMax }:
     predicted: {
       baseBytes: base.bytes,
       logBytes: bytesOf(steps),
-      records: throughLsnMax - base.lsn,
+      records: recordsOf(steps),
       deltas: applied.length,
       deltaEntries: applied.reduce((sum, { delta }) => sum + delta.entries, 0),
       logObjects: objectsOf(steps),

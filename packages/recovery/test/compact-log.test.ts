@@ -21,6 +21,7 @@ import {
   compactLog,
   type CompactReport,
   historyOf,
+  ledgerOf,
   planRecovery,
   recover,
   type RecoveryReport,
@@ -287,6 +288,31 @@ describe('a target inside a delta', () => {
     expect(used).toBeGreaterThan(0)
     await env.close()
   })
+})
+
+test('the ledger predicts by what will be written, keys of deltas and records alike', async () => {
+  const { env, archive, folder } = await longScene()
+  const proof = {
+    timeline: 1,
+    lsn: 2,
+    committedAtUs: 1,
+    provedAtUs: 2,
+    baseBytes: 1,
+    logBytes: 1,
+    records: 1,
+  }
+  const times = { totalUs: 1000, restoreUs: 0, replayUs: 1000 }
+  await archive.appendEvent({ type: 'recovery.proved', proof: { ...proof, ...times } })
+  const plain = ledgerOf(await archive.catalogue(), 10).predicted
+  expect(plain).toMatchObject({ deltas: 0, deltaEntries: 0, ms: plain?.records })
+  await compactLog({ archive, blockSegments, scratch: folder })
+  const over = ledgerOf(await archive.catalogue(), 10).predicted
+  expect(over?.deltas).toBeGreaterThan(0)
+  expect(over?.records).toBeLessThan(plain?.records ?? 0)
+  expect(over?.ms).toBe((over?.records ?? 0) + (over?.deltaEntries ?? 0))
+  const report = await recovered({ folder, archive })
+  expect(report).toMatchObject({ records: over?.records, deltas: { entries: over?.deltaEntries } })
+  await env.close()
 })
 
 describe('a delta that cannot be used', () => {

@@ -47,6 +47,7 @@ export interface RecoveryProof {
   /** What it moved. */
   readonly baseBytes: number
   readonly logBytes: number
+  /** Records replayed, and keys of deltas: what was written on the way. */
   readonly records: number
 }
 

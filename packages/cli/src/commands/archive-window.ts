@@ -4,6 +4,7 @@ import {
   describeLoss,
   type Ledger,
   ledgerOf,
+  type PredictedRecovery,
   type RestorabilityHole,
   withoutObjects,
 } from '@timberline/recovery'
@@ -95,7 +96,7 @@ function stateRows(
       'a recovery now',
       predicted === undefined
         ? 'not possible'
-        : `${formatBytes(predicted.baseBytes)} of backup, ${formatCount(predicted.records)} records in ${formatBytes(predicted.logBytes)} of log, ${predicted.ms === undefined ? 'time unknown until a drill measured it' : `about ${formatMs(predicted.ms)}`}`,
+        : `${formatBytes(predicted.baseBytes)} of backup, ${writesText(predicted)} in ${formatBytes(predicted.logBytes)} of log, ${predicted.ms === undefined ? 'time unknown until a drill measured it' : `about ${formatMs(predicted.ms)}`}`,
     ],
     [
       'last proved',
@@ -110,6 +111,12 @@ function stateRows(
         ? promise.gaps.map((gap) => ['BROKEN', `${describeLoss(gap)} cannot be recovered`])
         : [['kept', promise.isFull ? 'yes' : 'yes, so far: the archive is younger than that']]),
   ]
+}
+
+/** `1,204 records`, or `12 records and 4,711 keys of 3 deltas`. */
+function writesText({ records, deltas, deltaEntries }: PredictedRecovery): string {
+  const log = `${formatCount(records)} records`
+  return deltas === 0 ? log : `${log} and ${formatCount(deltaEntries)} keys of ${formatCount(deltas)} deltas`
 }
 
 function describePoint(point: RecoveryPoint | undefined): string {
