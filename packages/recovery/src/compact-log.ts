@@ -9,6 +9,8 @@ import {
   declineDelta,
   type DeltaRef,
   deltaName,
+  type ObjectSource,
+  type PutObjectResult,
 } from '@timberline/archive'
 import type { Operation } from '@timberline/engine'
 import { nodeFileSystem, TimberlineError } from '@timberline/wal'
@@ -29,6 +31,8 @@ export interface CompactOptions extends DeltaPlanOptions {
   /** Where to work: a folder of its own is made there, and removed. Default: the system's temporary folder. */
   readonly scratch?: string
   readonly signal?: AbortSignal
+  /** Read the deltas that are there first, and make those anew that are damaged or gone. Default: false. */
+  readonly check?: boolean
   /** Called before each delta; must not throw. */
   readonly onProgress?: (progress: CompactProgress) => void
 }
@@ -46,7 +50,7 @@ export type CompactOutcome =
   | { readonly type: 'added'; readonly planned: PlannedDelta; readonly delta: DeltaRef }
   /** It would save too little, or no replay leads across its run: entered in the catalogue, and not tried again. */
   | { readonly type: 'declined'; readonly planned: PlannedDelta; readonly reason: 'size' | 'bulk-load' }
-  /** Its log cannot be read. */
+  /** Its log cannot be read, or was let go meanwhile. */
   | {
       readonly type: 'failed'
       readonly planned: PlannedDelta
@@ -57,6 +61,8 @@ export type CompactOutcome =
 /** What a compaction did. */
 export interface CompactReport {
   readonly outcomes: readonly CompactOutcome[]
+  /** Names of deltas that were damaged or gone, and were dropped. */
+  readonly dropped: readonly string[]
   /** Older deltas that could not be used to make larger ones of, one line each. */
   readonly warnings: readonly string[]
 }
@@ -78,13 +84,14 @@ async function compact(options: CompactOptions): Promise<CompactReport> {
   const { archive, signal, onProgress } = options
   const outcomes: CompactOutcome[] = []
   const warnings: string[] = []
+  const dropped = options.check === true ? await dropDamaged(archive, signal) : []
   const planned = planDeltas(await archive.catalogue(), options)
   for (const delta of planned) {
     throwIfAborted(signal)
     onProgress?.({ delta, done: outcomes.length, total: planned.length })
     outcomes.push(await outcomeOf(delta, options, warnings))
   }
-  return { outcomes, warnings }
+  return { outcomes, dropped, warnings }
 }
 
 async function outcomeOf(
@@ -104,7 +111,7 @@ async function outcomeOf(
   } catch (error) {
     if (!(error instanceof TimberlineError)) throw error
     if (error.code === 'RECOVERY_BULK_LOAD') return decline('bulk-load')
-    if (error.kind !== 'corruption' && error.kind !== 'gap') throw error
+    if (!['corruption', 'gap', 'conflict'].includes(error.kind)) throw error
     return { type: 'failed', planned, code: error.code, message: error.message }
   }
 }
@@ -163,9 +170,15 @@ async function store(
   if (costOf(measured.bytes) > costWithout * WORTH) return undefined
   const name = deltaName({ ...run, sha256: measured.sha256 })
   const { bytes, sha256, entries } = measured
-  const { storedBytes } = await archive.putObject(name, { bytes, sha256, read })
+  const { storedBytes } = await put(archive, name, { bytes, sha256, read })
   const delta: DeltaRef = { ...run, entries, bytes, sha256, storedBytes, name }
-  await addDelta(archive, delta)
+  try {
+    await addDelta(archive, delta)
+  } catch (error) {
+    // Retention took a segment meanwhile: nobody can enter this delta any more.
+    if (isConflict(error)) await archive.store.delete(name)
+    throw error
+  }
   return delta
 }
 
@@ -203,4 +216,42 @@ async function measure(
     bytes += chunk.length
   }
   return { bytes, sha256: hash.digest('hex'), entries }
+}
+
+/** The name holds the checksum of the content: what stands there and is something else is damaged, and in no catalogue. */
+async function put(archive: Archive, name: string, source: ObjectSource): Promise<PutObjectResult> {
+  try {
+    return await archive.putObject(name, source)
+  } catch (error) {
+    if (!isConflict(error)) throw error
+    await archive.store.delete(name)
+    return archive.putObject(name, source)
+  }
+}
+
+/** The event first: dying before the deletion leaves what the next put finds in its way and replaces. */
+async function dropDamaged(archive: Archive, signal: AbortSignal | undefined): Promise<readonly string[]> {
+  const dropped: string[] = []
+  for (const delta of (await archive.catalogue()).deltas) {
+    throwIfAborted(signal)
+    if (await isWhole(archive, delta)) continue
+    await archive.appendEvent({ type: 'delta.removed', name: delta.name })
+    await archive.store.delete(delta.name)
+    dropped.push(delta.name)
+  }
+  return dropped
+}
+
+async function isWhole(archive: Archive, delta: DeltaRef): Promise<boolean> {
+  try {
+    for await (const chunk of archive.fetchDelta(delta)) void chunk
+    return true
+  } catch (error) {
+    if (error instanceof TimberlineError && ['corruption', 'gap'].includes(error.kind)) return false
+    throw error
+  }
+}
+
+function isConflict(error: unknown): boolean {
+  return error instanceof TimberlineError && error.code === 'ARCHIVE_CONFLICT'
 }

@@ -8,7 +8,9 @@ import {
   type ArchiveStore,
   countingStore,
   createArchive,
+  decideRetention,
   memoryStore,
+  openArchive,
   verifyArchive,
 } from '@timberline/archive'
 import type { AppliedPosition, OperationBatch, ReplayTarget } from '@timberline/engine'
@@ -315,18 +317,31 @@ test('the ledger predicts by what will be written, keys of deltas and records al
   await env.close()
 })
 
+const damages: Record<string, (bytes: Buffer) => Buffer | undefined> = {
+  missing: () => undefined,
+  cut: (bytes) => bytes.subarray(0, bytes.length - 1),
+  flipped: (bytes) => {
+    const other = Buffer.from(bytes)
+    // In the middle of what is compressed.
+    const at = 64 + Math.floor((bytes.length - 64) / 2)
+    other.writeUInt8(other.readUInt8(at) ^ 4, at)
+    return other
+  },
+}
+
+async function damageObject(store: ArchiveStore, name: string, damage: string): Promise<void> {
+  const bytes = damages[damage]?.(await store.get(name))
+  await store.delete(name)
+  if (bytes !== undefined) await store.put(name, bytes)
+}
+
+async function findingsOf(archive: Archive): Promise<string[]> {
+  const findings = []
+  for await (const { name } of verifyArchive(archive, { strays: true })) findings.push(name)
+  return findings
+}
+
 describe('a delta that cannot be used', () => {
-  const damages: Record<string, (bytes: Buffer) => Buffer | undefined> = {
-    missing: () => undefined,
-    cut: (bytes) => bytes.subarray(0, bytes.length - 1),
-    flipped: (bytes) => {
-      const other = Buffer.from(bytes)
-      // In the middle of what is compressed.
-      const at = 64 + Math.floor((bytes.length - 64) / 2)
-      other.writeUInt8(other.readUInt8(at) ^ 4, at)
-      return other
-    },
-  }
   test.each(Object.keys(damages))(
     'because it is %s costs time, not the recovery, and is told',
     async (damage) => {
@@ -335,20 +350,14 @@ describe('a delta that cannot be used', () => {
       const { env, archive, folder } = scene
       await compactLog({ archive, blockSegments, scratch: folder })
       const { deltas } = await archive.catalogue()
-      for (const { name } of deltas) {
-        const bytes = damages[damage]?.(await store.get(name))
-        await store.delete(name)
-        if (bytes !== undefined) await store.put(name, bytes)
-      }
+      for (const { name } of deltas) await damageObject(store, name, damage)
       const report = await recovered(scene)
       expect(report.digest).toEqual(digestOf(env.content(env.lsn), env.lsn))
       expect(report.deltas).toBeUndefined()
       expect(report.warnings.length).toBeGreaterThan(0)
       for (const warning of report.warnings)
         expect(deltas.some(({ name }) => warning.includes(name))).toBe(true)
-      const findings = []
-      for await (const finding of verifyArchive(archive, { strays: true })) findings.push(finding.name)
-      expect(findings.toSorted()).toEqual(deltas.map(({ name }) => name).toSorted())
+      expect((await findingsOf(archive)).toSorted()).toEqual(deltas.map(({ name }) => name).toSorted())
       await env.close()
     },
   )
@@ -512,6 +521,70 @@ describe('compaction', () => {
       'added 1:7-9',
       'failed ARCHIVE_OBJECT_MISSING 2:1-9',
     ])
+    await env.close()
+  })
+
+  test.each(Object.keys(damages))('makes a delta anew that is %s, when it is to look', async (damage) => {
+    const store = memoryStore()
+    const { env, archive, folder } = await longScene(store)
+    await compactLog({ archive, blockSegments, scratch: folder })
+    const { deltas } = await archive.catalogue()
+    const [first] = deltas
+    if (first === undefined) throw new Error('no delta')
+    await damageObject(store, first.name, damage)
+    const idle = await compactLog({ archive, blockSegments, scratch: folder })
+    expect(idle).toMatchObject({ outcomes: [], dropped: [] })
+    const report = await compactLog({ archive, blockSegments, scratch: folder, check: true })
+    expect(report).toMatchObject({ outcomes: [{ type: 'added', delta: first }], dropped: [first.name] })
+    expect((await archive.catalogue()).deltas).toEqual(deltas)
+    expect(await findingsOf(archive)).toEqual([])
+    await env.close()
+  })
+
+  test('replaces what is damaged under its name and in no catalogue', async () => {
+    const store = memoryStore()
+    const { env, archive, folder } = await longScene(store)
+    await compactLog({ archive, blockSegments, scratch: folder })
+    const { deltas } = await archive.catalogue()
+    for (const { name } of deltas) {
+      await archive.appendEvent({ type: 'delta.removed', name })
+      await damageObject(store, name, 'flipped')
+    }
+    await compactLog({ archive, blockSegments, scratch: folder })
+    expect((await archive.catalogue()).deltas).toEqual(deltas)
+    expect(await findingsOf(archive)).toEqual([])
+    await env.close()
+  })
+
+  test('leaves nothing of a delta whose log was let go while it was made', async () => {
+    const store = memoryStore()
+    let letGo = (): Promise<void> => Promise.resolve()
+    const busy: ArchiveStore = {
+      ...store,
+      url: store.url,
+      put: async (name, content) => {
+        const outcome = await store.put(name, content)
+        if (name.startsWith('delta/')) await letGo()
+        return outcome
+      },
+    }
+    const { env, archive, folder } = await longScene(busy)
+    // By another process, which has a journal of its own.
+    const other = await openArchive(store)
+    letGo = () => {
+      letGo = () => Promise.resolve()
+      const segments = [{ timeline: 1, fromSegment: 1, throughSegment: 1 }]
+      return decideRetention(other, () => ({ backups: [], segments, timelines: [] }))
+    }
+    expect(kinds(await compactLog({ archive, blockSegments, scratch: folder }))).toEqual([
+      'failed ARCHIVE_CONFLICT 1:1-3',
+      'added 1:4-6',
+      'added 1:7-9',
+      'failed ARCHIVE_CONFLICT 2:1-9',
+    ])
+    const left = []
+    for await (const { name } of store.list('delta/')) left.push(name)
+    expect(left).toEqual((await archive.catalogue()).deltas.map(({ name }) => name))
     await env.close()
   })
 

@@ -16,19 +16,22 @@ export const archiveCompactCommand: Command = async (args, surroundings) => {
     }
   }
   const scratch = args.text('scratch')
-  const { outcomes, warnings } = await compactLog({
+  const { outcomes, dropped, warnings } = await compactLog({
     archive,
     ...blocks,
+    check: args.flag('check'),
     ...(scratch === undefined ? {} : { scratch }),
     signal: surroundings.signal,
     onProgress: ({ delta, done, total }) =>
       surroundings.tell(`delta ${String(done + 1)} of ${String(total)}: ${placeOf(delta)}`),
   })
+  for (const name of dropped) surroundings.warn(`a delta was damaged or gone, and is made anew: ${name}`)
   for (const warning of warnings) surroundings.warn(warning)
   return {
     document: {
       archive: archive.store.url,
       outcomes: outcomes.map(({ planned, ...outcome }) => ({ ...summaryOf(planned), ...outcome })),
+      dropped,
       warnings,
     },
     lines: outcomes.length === 0 ? [nothing] : columns(outcomes.map(outcomeRow)),

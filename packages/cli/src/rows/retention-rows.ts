@@ -78,6 +78,10 @@ export const retentionRows: readonly CommandRow[] = [
         parse: wholeNumber('a number of segments', { min: 2, max: 1000 }),
       },
       { name: 'scratch', value: 'DIR', help: 'where to work (a temporary folder)' },
+      {
+        name: 'check',
+        help: 'read the deltas that are there first, and make those anew that are damaged or gone',
+      },
       { name: 'plan', help: 'only tell what would be made' },
     ],
     notes: [
