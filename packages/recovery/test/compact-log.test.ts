@@ -588,6 +588,36 @@ describe('compaction', () => {
     await env.close()
   })
 
+  test('of an encrypted archive takes a key, and makes deltas that take it too', async () => {
+    const store = memoryStore()
+    const { env, archive, folder } = await emptyScene(store)
+    // Made for this test alone.
+    const identity = 'AGE-SECRET-KEY-13D84MK74LL5DLFRFY9DWJ2KLXJMKVXEG8DRY2S7LYPRWLFYHSFYSMH7N0K'
+    await archive.setRecipients(['age1xmjecr8mw2y5fmh69fcfprx37zznmlyrhsr42v2n4tn9fsllvcmsf7jv2s'])
+    await env.write({ a: '1' })
+    await backupInto(env, archive, { label: 'b1' })
+    await writeSegments(env, 9, seededRandom(2))
+    await env.writeMany(2)
+    await ship(env, archive)
+    await expect(compactLog({ archive, blockSegments, scratch: folder })).rejects.toMatchObject({
+      code: 'ARCHIVE_KEY_MISSING',
+    })
+    const opened = await openArchive(store, { identities: [identity] })
+    await compactLog({ archive: opened, blockSegments, scratch: folder })
+    for (const { name } of (await opened.catalogue()).deltas) {
+      expect((await store.get(name)).toString('latin1', 0, 21)).toBe('age-encryption.org/v1')
+    }
+    const report = await recovered({ folder, archive: opened })
+    expect(report.deltas?.count).toBeGreaterThan(0)
+    expect(report.digest).toEqual(digestOf(env.content(env.lsn), env.lsn))
+    // Made twice at once, they differ in bytes and not in content.
+    const { deltas } = await opened.catalogue()
+    for (const { name } of deltas) await opened.appendEvent({ type: 'delta.removed', name })
+    await compactLog({ archive: opened, blockSegments, scratch: folder })
+    expect((await opened.catalogue()).deltas.map(({ name }) => name)).toEqual(deltas.map(({ name }) => name))
+    await env.close()
+  })
+
   test('that dies at any put leaves a stray at most, and is done when it is run again', async () => {
     const store = memoryStore()
     let puts = Infinity

@@ -1,11 +1,11 @@
 import { compactLog, type CompactOutcome, type PlannedDelta, planDeltas } from '@timberline/recovery'
 import type { Command } from '../command.ts'
 import { columns, formatBytes, formatCount } from '../quantity.ts'
-import { existingArchive } from './archive-access.ts'
+import { readableArchive } from './archive-access.ts'
 
 /** `timberline archive compact` */
 export const archiveCompactCommand: Command = async (args, surroundings) => {
-  const archive = await existingArchive(args.required('archive'))
+  const archive = await readableArchive(args.required('archive'), args)
   const blockSegments = args.number('block-segments')
   const blocks = blockSegments === undefined ? {} : { blockSegments }
   if (args.flag('plan')) {

@@ -1,7 +1,7 @@
 import { type Arguments, type OptionRow, wholeNumber } from '../arguments.ts'
 import type { CommandRow } from '../command.ts'
 import { parseSpan } from '../span.ts'
-import { archiveOption, homeIfAnyOption } from './shared-options.ts'
+import { archiveOption, homeIfAnyOption, identityOption } from './shared-options.ts'
 
 const promiseOptions: readonly OptionRow[] = [
   {
@@ -71,6 +71,7 @@ export const retentionRows: readonly CommandRow[] = [
     summary: 'make deltas, so that recovery reads the last write of each key instead of all log',
     options: [
       archiveOption,
+      identityOption,
       {
         name: 'block-segments',
         value: 'N',
