@@ -1,6 +1,7 @@
 /** One measurement in a process of its own: `child.ts <workload> <json>` prints the result as one JSON line. */
 import { measureCommits, measureGets } from './workloads.ts'
 import { measureBackup } from './backup-workload.ts'
+import { measureDelta } from './delta-workload.ts'
 import { measureReplay } from './replay-workload.ts'
 
 const workloads: Readonly<Record<string, (work: never) => Promise<unknown>>> = {
@@ -8,6 +9,7 @@ const workloads: Readonly<Record<string, (work: never) => Promise<unknown>>> = {
   gets: measureGets,
   backup: measureBackup,
   replay: measureReplay,
+  deltas: measureDelta,
 }
 
 const [name = '', work = '{}'] = process.argv.slice(2)

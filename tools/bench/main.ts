@@ -2,11 +2,12 @@
  * Medians and ratios against classic-level, interleaved in one run: every round measures all peers one after another, each in
  * a process of its own, and ratios are taken within a round, so that a machine that slows down slows all of them.
  *
- * `pnpm bench [--quick] [--writers=1,16] [commits] [gets] [backup] [replay]`
+ * `pnpm bench [--quick] [--writers=1,16] [commits] [gets] [backup] [replay] [deltas]`
  */
 import { spawn } from 'node:child_process'
 import { fileURLToPath } from 'node:url'
 import type { BackupResult } from './backup-workload.ts'
+import type { DeltaResult } from './delta-workload.ts'
 import type { Peer } from './peers.ts'
 import type { ReplayResult } from './replay-workload.ts'
 import { median, medianRatio, table } from './statistics.ts'
@@ -28,6 +29,7 @@ if (wants('commits')) await benchCommits()
 if (wants('gets')) await benchGets()
 if (wants('backup')) await benchBackup()
 if (wants('replay')) await benchReplay()
+if (wants('deltas')) await benchDeltas()
 
 interface CommitColumn {
   readonly title: string
@@ -143,6 +145,28 @@ async function benchReplay(): Promise<void> {
       [
         ['replay', median(ours).toFixed(0), '1.00'],
         ['plain batches', median(plain).toFixed(0), medianRatio(ours, plain).toFixed(2)],
+      ],
+    ),
+  )
+}
+
+async function benchDeltas(): Promise<void> {
+  const samples: DeltaResult[] = []
+  const work = { records: quick ? 500_000 : 1_000_000, keys: 1000 }
+  for (let round = 0; round < rounds; round++) samples.push(await inChild<DeltaResult>('deltas', work))
+  const plain = samples.map((sample) => sample.plainMs)
+  const over = samples.map((sample) => sample.deltaMs)
+  const segments = median(samples.map((sample) => sample.segments))
+  console.log(
+    `\nRecovery of ${String(work.records)} updates over ${String(work.keys)} keys, in ${String(segments)} segments, after the backup is restored`,
+  )
+  console.log(
+    table(
+      ['', 'ms', 'plain / this'],
+      [
+        ['record by record', median(plain).toFixed(0), '1.00'],
+        ['over deltas', median(over).toFixed(0), medianRatio(plain, over).toFixed(2)],
+        ['(making the deltas)', median(samples.map((sample) => sample.compactMs)).toFixed(0), ''],
       ],
     ),
   )
