@@ -5,12 +5,10 @@ import { engineBugs } from './engine-bugs.ts'
 import { hotbackupBugs } from './hotbackup-bugs.ts'
 import type { PlantedBug } from './planted-bug.ts'
 import { recoveryBugs } from './recovery-bugs.ts'
+import { retentionBugs } from './retention-bugs.ts'
 import { walBugs } from './wal-bugs.ts'
 
-/**
- * All planted bugs, package by package. Missing until there is such code: retention that ignores a base or shrinks the
- * promised window, and a standby that applies what its primary could lose.
- */
+/** All planted bugs, package by package. Missing until there is such code: a standby that applies what its primary could lose. */
 export const bugs: readonly PlantedBug[] = [
   ...walBugs,
   ...engineBugs,
@@ -18,5 +16,6 @@ export const bugs: readonly PlantedBug[] = [
   ...archiveBugs,
   ...hotbackupBugs,
   ...recoveryBugs,
+  ...retentionBugs,
   ...cliBugs,
 ]
