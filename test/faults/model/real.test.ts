@@ -7,7 +7,7 @@
  * Not injected, because these products have no option for it: the clock of a `TimberLevel` (commit times are read from the log,
  * and only their order is foretold), the interval of a shipper (an hour, so that only `flush` ships), the time in a backup’s label.
  *
- * Left out: retention, because it does not exist yet; a standby, because it does not exist yet.
+ * Left out: retention, which the bounded histories and the table of every operation have; a standby, because it does not exist yet.
  */
 import { expect, test } from 'vitest'
 import { runReal } from './real-run.ts'
