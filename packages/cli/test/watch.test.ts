@@ -9,7 +9,7 @@ import { TimberlineError } from '@timberline/wal'
 import { Subject } from 'rxjs'
 import { describe, expect, onTestFinished, test } from 'vitest'
 import { LagGauge } from '../src/watch/lag-gauge.ts'
-import { METRIC_NAMES } from '../src/watch/shipper-metrics.ts'
+import { type ArchiveFacts, METRIC_NAMES } from '../src/watch/shipper-metrics.ts'
 import { watchShippers, type WatchOptions } from '../src/watch/shipper-watch.ts'
 
 const running: ShipperStatus = {
@@ -29,8 +29,26 @@ class Pretended {
   readonly events = new Subject<ShipperEvent>()
   readonly events$ = this.events.asObservable()
   now: ShipperStatus = running
+  facts: ArchiveFacts = {
+    counts: {
+      put: 2,
+      get: 3,
+      getRange: 1,
+      getStream: 1,
+      status: 4,
+      list: 1,
+      delete: 0,
+      putBytes: 0,
+      getBytes: 0,
+    },
+    provedAtUs: 1_700_000_000_000_000,
+  }
   status(): ShipperStatus {
     return this.now
+  }
+
+  archive(): ArchiveFacts {
+    return this.facts
   }
 
   behind(durableLsn: number): void {
@@ -167,6 +185,9 @@ describe('figures', () => {
     expect(text).toContain('timberline_lag_seconds{archive="nas"} 5')
     expect(text).toContain('timberline_lag_transactions{archive="nas"} 7')
     expect(text).toContain('timberline_errors_total{archive="nas",code="ARCHIVE_STORE_FAILED"} 1')
+    expect(text).toContain('timberline_last_proved_seconds{archive="nas"} 1700000000')
+    expect(text).toContain('timberline_requests_total{archive="nas",request="get"} 5')
+    expect(text).toContain('timberline_requests_total{archive="nas",request="head"} 4')
     expect(text.endsWith('# EOF\n')).toBe(true)
     expect((await fetch(new URL('/other', watch.url))).status).toBe(404)
     await watch.close()

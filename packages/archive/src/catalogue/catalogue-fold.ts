@@ -76,6 +76,11 @@ export class CatalogueFold {
     return this.#promise
   }
 
+  /** The newest rehearsed recovery. */
+  get proof(): RecoveryProof | undefined {
+    return this.#proof
+  }
+
   /** What retention has let go. */
   get retired(): Pick<Retired, 'hasSegment' | 'newestSegment' | 'unfinished'> {
     return this.#retired

@@ -1,4 +1,4 @@
-import type { ShipperEvent, ShipperStatus } from '@timberline/archive'
+import type { ShipperEvent, ShipperStatus, StoreCounts } from '@timberline/archive'
 import { Counter, Gauge, type OpenMetricsContentType, Registry } from 'prom-client'
 import type { Health } from './health.ts'
 
@@ -13,6 +13,23 @@ export interface Sample {
   readonly health: Health
 }
 
+/** What an open archive tells beside its shipper. */
+export interface ArchiveFacts {
+  /** Requests made of its store. */
+  readonly counts: Readonly<StoreCounts>
+  /** When a recovery from it was last proved, microseconds since 1970. */
+  readonly provedAtUs: number | undefined
+}
+
+/** Requests as stores bill them, by the calls of the port. */
+const REQUESTS = {
+  put: ['put'],
+  get: ['get', 'getRange', 'getStream'],
+  head: ['status'],
+  list: ['list'],
+  delete: ['delete'],
+} as const satisfies Record<string, readonly (keyof StoreCounts)[]>
+
 /** Name and meaning of each figure that is set; documented in docs/operations.md, which a test holds against this table. */
 const GAUGES = {
   timberline_lag_seconds: 'Age of the oldest commit that the archive lacks',
@@ -22,6 +39,7 @@ const GAUGES = {
   timberline_archived_lsn: 'Last LSN that the archive holds without a hole',
   timberline_archived_segment: 'Last segment that the archive holds whole',
   timberline_last_success_seconds: 'When something last became durable in the archive, seconds since 1970',
+  timberline_last_proved_seconds: 'When a drill last proved a recovery from the archive, seconds since 1970',
   timberline_healthy: '1 while the lag is within the alarm and shipping goes on, else 0',
 } as const
 
@@ -37,6 +55,7 @@ export const METRIC_NAMES: readonly string[] = [
   ...Object.keys(GAUGES),
   ...Object.keys(COUNTERS).map((name) => `${name}_total`),
   'timberline_errors_total',
+  'timberline_requests_total',
 ]
 
 /** The figures of a process that ships, in OpenMetrics text. */
@@ -45,6 +64,9 @@ export class ShipperMetrics {
   readonly #gauges: ReadonlyMap<string, Gauge>
   readonly #counters: ReadonlyMap<string, Counter>
   readonly #errors: Counter
+  readonly #requests: Counter
+  /** What was counted of each archive's requests, by archive and kind. */
+  readonly #counted = new Map<string, number>()
 
   constructor() {
     this.#registry.setContentType(Registry.OPENMETRICS_CONTENT_TYPE)
@@ -65,6 +87,23 @@ export class ShipperMetrics {
       labelNames: ['archive', 'code'],
       registers,
     })
+    this.#requests = new Counter({
+      name: 'timberline_requests',
+      help: 'Requests made of the store by this process, by kind',
+      labelNames: ['archive', 'request'],
+      registers,
+    })
+  }
+
+  /** Takes over what an archive's store has answered so far, and when it was last proved. */
+  used(archive: string, { counts, provedAtUs }: ArchiveFacts): void {
+    for (const [request, calls] of Object.entries(REQUESTS)) {
+      const count = calls.reduce((sum, call) => sum + counts[call], 0)
+      const key = `${archive} ${request}`
+      this.#requests.inc({ archive, request }, Math.max(0, count - (this.#counted.get(key) ?? 0)))
+      this.#counted.set(key, count)
+    }
+    if (provedAtUs !== undefined) this.#set('timberline_last_proved_seconds', archive, provedAtUs / 1e6)
   }
 
   get contentType(): string {

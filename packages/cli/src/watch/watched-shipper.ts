@@ -3,10 +3,12 @@ import { TimberlineError } from '@timberline/wal'
 import type { Change } from './change-hook.ts'
 import { type Health, judge } from './health.ts'
 import { LagGauge } from './lag-gauge.ts'
-import type { ShipperMetrics } from './shipper-metrics.ts'
+import type { ArchiveFacts, ShipperMetrics } from './shipper-metrics.ts'
 
-/** The part of a shipper that is looked at. */
-export type Watchable = Pick<Shipper, 'events$' | 'status'>
+/** The part of a shipper that is looked at, and the archive that it ships into, once that is open. */
+export interface Watchable extends Pick<Shipper, 'events$' | 'status'> {
+  archive?(): ArchiveFacts | undefined
+}
 
 /** One archive's shipper: its lag, its health, and what changed since the last look. */
 export class WatchedShipper {
@@ -42,6 +44,8 @@ export class WatchedShipper {
     if (hasFailed && this.#health !== 'failed') this.#count(status.error)
     const health = judge({ secondsBehind, alarmSeconds, hasFailed })
     this.#metrics.sample({ archive, status, secondsBehind, health })
+    const facts = this.#shipper.archive?.()
+    if (facts !== undefined) this.#metrics.used(archive, facts)
     if (health === this.#health) return undefined
     const from = this.#health
     this.#health = health
