@@ -1,8 +1,8 @@
 // SQLite's online backup for Level databases: begun, stepped, finished, at the caller's pace. Unlike there, the copy never begins
 // anew, whoever writes; and the target has all of it or nothing.
 import { setTimeout as wait } from 'node:timers/promises'
-import type { AbstractLevel } from 'abstract-level'
 import { asHotbackupError, hotbackupError } from '../errors.ts'
+import type { AnyLevel } from './any-level.ts'
 import { openPatiently } from './busy.ts'
 import {
   checkedPages,
@@ -29,9 +29,9 @@ const CHUNK_BYTES = 1024 * 1024
  * while ((await backup.step(100)) === 'more') show(backup.remainingPages, backup.pageCount)
  * const { digest } = await backup.finish()
  */
-export async function beginBackup<F, K, V, F2, K2, V2>(
-  source: AbstractLevel<F, K, V>,
-  target: AbstractLevel<F2, K2, V2> | string,
+export async function beginBackup(
+  source: AnyLevel,
+  target: AnyLevel | string,
   options: StepBackupOptions = {},
 ): Promise<StepBackup> {
   await openPatiently(() => source.open(), options)

@@ -1,8 +1,9 @@
 // What a step-by-step copy reads: an explicit snapshot, so that no writer can disturb it, and of a Timberline database its log.
-import type { AbstractLevel, AbstractSnapshot } from 'abstract-level'
+import type { AbstractSnapshot } from 'abstract-level'
 import { decodeTransaction, homeLayout, type Operation, TimberLevel } from '@timberline/engine'
 import { type Hold, listSegments, nodeFileSystem, placeHold, readLog } from '@timberline/wal'
 import { hotbackupError } from '../errors.ts'
+import { type AnyLevel, asBuffers } from './any-level.ts'
 import { PAGE_BYTES } from './step-options.ts'
 
 /** Length and checksum framing counts, so that pages measure what is moved. */
@@ -37,10 +38,7 @@ export interface StepSource {
 }
 
 /** Takes a snapshot and measures it; the source must be open. @throws HOTBACKUP_OPTIONS */
-export async function beginSource<F, K, V>(
-  level: AbstractLevel<F, K, V>,
-  asOf: 'start' | 'end' | undefined,
-): Promise<StepSource> {
+export async function beginSource(level: AnyLevel, asOf: 'start' | 'end' | undefined): Promise<StepSource> {
   if (level.supports.explicitSnapshots !== true) {
     throw hotbackupError('HOTBACKUP_OPTIONS', 'the source has no snapshots to copy from')
   }
@@ -61,7 +59,7 @@ export async function beginSource<F, K, V>(
   }
 }
 
-class SnapshotSource<F, K, V> implements StepSource {
+class SnapshotSource implements StepSource {
   readonly bytes: number
   readonly lsn: number | undefined
   readonly #parts: {
@@ -76,7 +74,7 @@ class SnapshotSource<F, K, V> implements StepSource {
 
   constructor(
     parts: {
-      readonly level: AbstractLevel<F, K, V>
+      readonly level: AnyLevel
       readonly snapshot: AbstractSnapshot
       readonly hold: Hold | undefined
       readonly home: TimberLevel<unknown, unknown> | undefined
@@ -141,7 +139,7 @@ async function holdLog({ location }: TimberLevel<unknown, unknown>): Promise<Hol
   return placeHold(logDirectory, { purpose: 'step-by-step copy', fromSegment: active })
 }
 
-async function measure<F, K, V>(level: AbstractLevel<F, K, V>, snapshot: AbstractSnapshot): Promise<number> {
+async function measure(level: AnyLevel, snapshot: AbstractSnapshot): Promise<number> {
   const iterator = read(level, snapshot)
   let bytes = 0
   try {
@@ -155,13 +153,13 @@ async function measure<F, K, V>(level: AbstractLevel<F, K, V>, snapshot: Abstrac
   }
 }
 
-function read<F, K, V>(
-  level: AbstractLevel<F, K, V>,
+function read(
+  level: AnyLevel,
   snapshot: AbstractSnapshot,
 ): { nextv(count: number): Promise<[Buffer, Buffer][]>; close(): Promise<void> } {
-  return level.iterator<Buffer, Buffer>({
+  return asBuffers(level).iterator({
     ...BUFFERS,
     snapshot,
     highWaterMarkBytes: READ_AHEAD_BYTES,
-  } as never)
+  } as object)
 }

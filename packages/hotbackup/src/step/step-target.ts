@@ -4,10 +4,10 @@ import { randomBytes } from 'node:crypto'
 import { mkdir, readdir, rename, rm } from 'node:fs/promises'
 import { tmpdir } from 'node:os'
 import { dirname, join, resolve } from 'node:path'
-import type { AbstractLevel } from 'abstract-level'
 import { type Operation, RawLevel, type StateDigest, stateDigest } from '@timberline/engine'
 import { nodeFileSystem, syncTree } from '@timberline/wal'
 import { hotbackupError } from '../errors.ts'
+import { type AnyLevel, asBuffers } from './any-level.ts'
 import { type Entry, entryBytes } from './step-source.ts'
 import type { StepBackupOptions } from './step-options.ts'
 
@@ -99,20 +99,21 @@ export async function folderTarget(
 }
 
 /** An open database, by one atomic batch. @throws HOTBACKUP_STEP_TARGET */
-export async function levelTarget<F, K, V>(
-  level: AbstractLevel<F, K, V>,
-  source: Encodings,
+export async function levelTarget(
+  target: AnyLevel,
+  source: AnyLevel,
   options: StepBackupOptions,
 ): Promise<StepTarget> {
+  const level = asBuffers(target)
   const { overwrite = false, compact = false, batchBytesMax = BATCH_BYTES_MAX } = options
   if (compact) {
     throw hotbackupError('HOTBACKUP_OPTIONS', 'only a copy into a folder can be compacted')
   }
   const refuse = async (): Promise<void> => {
     if (overwrite) return
-    const [own, other] = [encodingsOf(level), encodingsOf(source)]
+    const [own, other] = [encodingsOf(target), encodingsOf(source)]
     if (own !== other) throw refused('the target has other encodings', { source: other, target: own })
-    const [first] = await level.keys<Buffer>({ keyEncoding: 'buffer', limit: 1 }).all()
+    const [first] = await level.keys({ keyEncoding: 'buffer', limit: 1 }).all()
     if (first !== undefined) throw refused('the target has content')
   }
   await refuse()
@@ -122,23 +123,17 @@ export async function levelTarget<F, K, V>(
     async commit() {
       await refuse()
       const batch = level.batch()
-      for await (const key of level.keys<Buffer>({ keyEncoding: 'buffer' })) {
-        batch.del<Buffer>(key, { keyEncoding: 'buffer' })
+      for await (const key of level.keys({ keyEncoding: 'buffer' })) {
+        batch.del(key, { keyEncoding: 'buffer' })
       }
-      for await (const [key, value] of staging.level.iterator())
-        batch.put<Buffer, Buffer>(key, value, BUFFERS)
+      for await (const [key, value] of staging.level.iterator()) batch.put(key, value, BUFFERS)
       await batch.write()
     },
   }
 }
 
 /** The encodings that a database's users see. */
-export interface Encodings {
-  keyEncoding(): { readonly commonName: string }
-  valueEncoding(): { readonly commonName: string }
-}
-
-function encodingsOf(level: Encodings): string {
+function encodingsOf(level: AnyLevel): string {
   return `${level.keyEncoding().commonName} keys, ${level.valueEncoding().commonName} values`
 }
 
