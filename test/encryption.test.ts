@@ -7,10 +7,17 @@ import { mkdtemp, rm } from 'node:fs/promises'
 import { tmpdir } from 'node:os'
 import { join } from 'node:path'
 import { gunzipSync } from 'node:zlib'
-import { createArchive, memoryStore, openArchive, parseIdentityFile, runShipper } from '@timberline/archive'
+import {
+  type Archive,
+  createArchive,
+  memoryStore,
+  openArchive,
+  parseIdentityFile,
+  runShipper,
+} from '@timberline/archive'
 import { homeLayout, readHomeIdentity, TimberLevel } from '@timberline/engine'
 import { hotbackup } from '@timberline/hotbackup'
-import { recover } from '@timberline/recovery'
+import { compactLog, recover } from '@timberline/recovery'
 import { afterAll, beforeAll, expect, test } from 'vitest'
 
 // Made by age-keygen, for this test alone.
@@ -25,11 +32,12 @@ const SECRET_VALUE = 'iban-of-a-customer-zebra'
 const store = memoryStore()
 let folder = ''
 let home = ''
+let deltaCount = 0
 
 beforeAll(async () => {
   folder = await mkdtemp(join(tmpdir(), 'timberline-encryption-'))
   home = join(folder, 'home')
-  const db = new TimberLevel(home)
+  const db = new TimberLevel(home, { log: { segmentBytesMax: 8192, preallocateBytes: 0 } })
   const archive = await createArchive(store, await prepared(db))
   await archive.setRecipients([RECIPIENT])
   const stop = new AbortController()
@@ -50,9 +58,13 @@ beforeAll(async () => {
   stop.abort()
   await shipper.done
   await db.close()
+  const { outcomes } = await compactLog({ archive: await reader(), blockSegments: 2 })
+  deltaCount = outcomes.length
 })
 
 afterAll(() => rm(folder, { recursive: true, force: true }))
+
+const reader = (): Promise<Archive> => openArchive(store, { identities: parseIdentityFile(IDENTITY_FILE) })
 
 async function prepared(db: TimberLevel): Promise<{ environmentId: string }> {
   await db.open()
@@ -72,7 +84,7 @@ async function entriesOf(location: string): Promise<readonly string[]> {
 }
 
 test('it comes back whole, with the digest that the backup recorded', async () => {
-  const archive = await openArchive(store, { identities: parseIdentityFile(IDENTITY_FILE) })
+  const archive = await reader()
   const copy = join(folder, 'copy')
   const report = await recover({ from: { archive }, home: copy })
   const digest = createHash('sha256')
@@ -90,7 +102,7 @@ test('without a key it is refused by one error, and the same folder takes the re
   const copy = join(folder, 'refused')
   const refused = recover({ from: { archive: await openArchive(store) }, home: copy })
   await expect(refused).rejects.toMatchObject({ code: 'ARCHIVE_KEY_MISSING' })
-  const archive = await openArchive(store, { identities: parseIdentityFile(IDENTITY_FILE) })
+  const archive = await reader()
   await recover({ from: { archive }, home: copy })
   expect(await entriesOf(copy)).toEqual(await entriesOf(home))
 })
@@ -108,7 +120,8 @@ test('nothing that was written stands in it in the clear', async () => {
   }
   // Pages repeat the journal.
   expect(clear.filter((name) => !/^(journal|page)\//.test(name))).toEqual(['archive.json'])
-  for (const kind of ['backup/', 'segment/', 'piece/']) {
+  expect(deltaCount).toBeGreaterThan(0)
+  for (const kind of ['backup/', 'segment/', 'piece/', 'delta/']) {
     expect(
       names.some((name) => name.startsWith(kind)),
       kind,

@@ -186,4 +186,34 @@ export const archiveBugs: readonly PlantedBug[] = [
       title: 'has an object whole or not at all, and for good once put has resolved (ext4)',
     },
   },
+  {
+    name: 'wrong-history-by-name',
+    what: 'a shipper that cannot read a piece takes it for its own, whenever it was committed',
+    file: 'packages/archive/src/shipping/piece-names.ts',
+    edits: [{ find: '=== piece.lastCommittedAtUs', replace: '!== undefined' }],
+    caughtBy: {
+      testFile: 'packages/archive/test/encrypted-shipping.test.ts',
+      title: 'is refused by the pieces of a copy of its home that went another way',
+    },
+  },
+  {
+    name: 'manifest-in-the-clear',
+    what: 'the boundary keys in the manifest of a backup are not encrypted',
+    file: 'packages/archive/src/catalogue/archive-entries.ts',
+    edits: [{ find: 'archive.putBare(', replace: 'archive.store.put(' }],
+    caughtBy: {
+      testFile: 'packages/archive/test/encryption.test.ts',
+      title: 'hides the manifest of a backup, whose boundary keys are the user’s',
+    },
+  },
+  {
+    name: 'recipients-of-the-beginning',
+    what: 'after a rotation objects are still encrypted to the first recipients',
+    file: 'packages/archive/src/catalogue/catalogue-fold.ts',
+    edits: [{ find: 'this.#recipientSets.at(-1)', replace: 'this.#recipientSets.at(0)' }],
+    caughtBy: {
+      testFile: 'packages/archive/test/encryption.test.ts',
+      title: 'encrypts to the new recipients after a rotation, and to nobody else',
+    },
+  },
 ]

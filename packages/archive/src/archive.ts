@@ -108,7 +108,7 @@ export class Archive {
     })
     this.journal = journal
     const book = {
-      current: async () => (await journal.loaded()).recipients,
+      current: async () => (await journal.recent()).recipients,
       all: async () => (await journal.refresh()).recipientSets,
     }
     this.#keyring = new Keyring(store, book, options)
@@ -230,6 +230,7 @@ export class Archive {
 
   /**
    * From now on every new object is encrypted to these recipients of age (`age1…`), 1 to 32; what is there stays as it is.
+   * A running shipper follows with its next object, whoever else has the archive open within a minute.
    * An archive that is encrypted cannot be made a clear one again.
    *
    * @throws ARCHIVE_KEY_INVALID

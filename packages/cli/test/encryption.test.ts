@@ -115,6 +115,9 @@ describe('an encrypted archive of a database', () => {
     const words = ['archive', 'status', '-h', at('home'), ...archive()]
     expect((await timberline(words)).code).toBe(0)
     expect((await timberline(['timeline', ...archive()])).code).toBe(0)
+    expect(await timberline(['archive', 'window', ...archive()])).toMatchObject({ code: 0, err: '' })
+    const expire = ['archive', 'expire', ...archive(), '--instants', '7d', '--bases', '1w/8w']
+    expect(await timberline(expire)).toMatchObject({ code: 0, err: '' })
   })
 
   test('gets other recipients by a rotation, told to keep the older identities', async () => {

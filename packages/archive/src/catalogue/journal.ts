@@ -18,6 +18,7 @@ import type { ObjectShelf } from '../objects/object-shelf.ts'
 const FETCH_COUNT_MAX = 8
 /** Other writers may take the next number so often in a row before an append gives up for now. */
 const APPEND_TRIES_MAX = 1000
+const RECENT_MS_MAX = 60_000
 const ENTRY_BYTES_MAX = 64 * 1024 * 1024
 
 export interface JournalOptions {
@@ -42,6 +43,8 @@ export class Journal {
   readonly #writerId = randomBytes(16).toString('hex')
   #turn: Promise<unknown> = Promise.resolve()
   #isLoaded = false
+  /** When the last reading of all began. */
+  #readMs = -Infinity
 
   constructor(options: JournalOptions) {
     this.#options = options
@@ -53,9 +56,10 @@ export class Journal {
     return this.#inTurn(() => this.#refresh())
   }
 
-  /** The fold as it was last read; reads the journal when nothing was read yet. */
-  loaded(): Promise<CatalogueFold> {
-    return this.#isLoaded ? Promise.resolve(this.fold) : this.refresh()
+  /** The fold as of the last minute: for what others may learn a little later, and is asked with each object. */
+  recent(): Promise<CatalogueFold> {
+    const isRecent = performance.now() - this.#readMs < RECENT_MS_MAX
+    return isRecent ? Promise.resolve(this.fold) : this.refresh()
   }
 
   /**
@@ -112,6 +116,7 @@ export class Journal {
   }
 
   async #refresh(): Promise<CatalogueFold> {
+    const begunMs = performance.now()
     if (!this.#isLoaded) {
       for await (const entry of this.#options.index?.entries() ?? []) this.#applyNew(entry)
       for await (const entries of this.pages.entriesAfter(this.fold.sequence)) {
@@ -123,6 +128,7 @@ export class Journal {
       this.#isLoaded = true
     }
     await this.#catchUp()
+    this.#readMs = begunMs
     return this.fold
   }
 

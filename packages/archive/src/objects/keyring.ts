@@ -21,7 +21,7 @@ import { following, takeHead } from './stream-head.ts'
 
 /** What the journal says of recipients. */
 export interface RecipientBook {
-  /** Those of now, as far as the journal was read; none in a clear archive. */
+  /** Those of the last minute; none in a clear archive. */
   current(): Promise<readonly string[]>
   /** All sets that ever were, read anew. */
   all(): Promise<readonly (readonly string[])[]>
