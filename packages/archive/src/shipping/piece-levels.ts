@@ -28,6 +28,11 @@ export function mergeableRuns(pieces: readonly PieceRef[], newestAtUs: number): 
   return groups.flatMap((group) => (isRun(group) ? [group] : []))
 }
 
+/** Nothing becomes mergeable while the newest commit stays in one of these: no slot of any level ends within it. */
+export function mergeSlot(newestAtUs: number): number {
+  return Math.floor(newestAtUs / Math.min(...LEVEL_SLOTS_US))
+}
+
 /** Pieces that stand wholly within another one which counts, so that nobody needs them. */
 export function coveredPieces(
   listed: readonly PieceRef[],

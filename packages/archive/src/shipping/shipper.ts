@@ -38,6 +38,7 @@ import type { ShipperEvent, ShipperWork } from './events.ts'
 import { beginVoyage, type Voyage } from './ship-begin.ts'
 import { followBacklog } from './ship-follow.ts'
 import { nameOfTail, shipPiece } from './ship-piece.ts'
+import { mergeSlot } from './piece-levels.ts'
 import { mergePieces, runsToMerge } from './ship-merge.ts'
 import { archiveSegment, removePieces } from './ship-segment.ts'
 import { ShipperGauge, type ShipperStatus } from './shipper-gauge.ts'
@@ -79,6 +80,9 @@ export class Shipper {
   /** When the store last answered a piece: a heartbeat after that tells nothing new. */
   #usedMs = 0
   #isMerging = false
+  /** Of the newest commit shipped, and where it was when merges were last looked for. */
+  #newestAtUs = 0
+  #mergedSlot: number | undefined
   #confirmed = ''
   #confirming: Promise<unknown> = Promise.resolve()
   #claimant: Claimant | undefined
@@ -283,6 +287,7 @@ export class Shipper {
       pieces.set(tail.segmentNumber, own)
       const storedBytes = await shipPiece(shipment, reign, tail)
       backlog.pieceShipped(tail)
+      this.#newestAtUs = tail.lastCommittedAtUs
       this.#moved.next()
       this.#usedMs = performance.now()
       this.#lastPieceMs = this.#usedMs - begunMs
@@ -294,7 +299,11 @@ export class Shipper {
     for (const number of backlog.takeWhole()) whole.next({ work: 'segment', segmentNumber: number })
     await this.#confirm(voyage)
     const active = Math.max(0, ...pieces.keys())
-    if (this.#isMerging || runsToMerge(voyage, active).length === 0) return
+    const slot = mergeSlot(this.#newestAtUs)
+    // A shipper in a hurry makes thousands of pieces in a slot: to go over all of them each time would cost more than the pieces.
+    if (this.#isMerging || slot === this.#mergedSlot) return
+    this.#mergedSlot = slot
+    if (runsToMerge(voyage, active).length === 0) return
     this.#isMerging = true
     whole.next({ work: 'merge', segmentNumber: active })
   }
