@@ -42,6 +42,7 @@ async function benchCommits(): Promise<void> {
   const columns: readonly CommitColumn[] = [
     { title: 'timberline', peer: 'timberline' },
     { title: 'timberline, shipping', peer: 'timberline', shipping: true },
+    { title: 'timberline, archived', peer: 'timberline-archived', shipping: true },
     { title: 'classic sync', peer: 'classic-sync' },
     { title: 'classic sync, pool 64', peer: 'classic-sync', poolSize: 64 },
     { title: 'classic no sync', peer: 'classic-nosync' },

@@ -2,7 +2,10 @@
 import { TimberLevel } from '@timberline/engine'
 import { ClassicLevel } from 'classic-level'
 
-export type Peer = 'timberline' | 'classic-sync' | 'classic-nosync'
+export type Peer = 'timberline' | 'timberline-archived' | 'classic-sync' | 'classic-nosync'
+
+/** The archive that commits of `timberline-archived` wait for. */
+export const BENCH_ARCHIVE = 'bench'
 
 export interface OpenPeer {
   put(key: Buffer, value: Buffer): Promise<void>
@@ -14,12 +17,11 @@ export interface OpenPeer {
 const encodings = { keyEncoding: 'buffer', valueEncoding: 'buffer' } as const
 
 export async function openPeer(peer: Peer, directory: string): Promise<OpenPeer> {
-  const Level = peer === 'timberline' ? (TimberLevel as typeof ClassicLevel) : ClassicLevel
-  const db = new Level<Buffer, Buffer>(directory, encodings)
+  const db = newLevel(peer, directory)
   await db.open()
   const options = { sync: peer === 'classic-sync' }
   // Timberline is durable by default; passing `sync: false` there would ask for less than what is measured.
-  const write = peer === 'timberline' ? {} : options
+  const write = peer.startsWith('timberline') ? {} : options
   return {
     put: (key, value) => db.put(key, value, write),
     get: (key) => db.get(key),
@@ -30,6 +32,16 @@ export async function openPeer(peer: Peer, directory: string): Promise<OpenPeer>
       ),
     close: () => db.close(),
   }
+}
+
+function newLevel(peer: Peer, directory: string): ClassicLevel<Buffer, Buffer> {
+  if (!peer.startsWith('timberline')) return new ClassicLevel<Buffer, Buffer>(directory, encodings)
+  const waiting = { durability: 'archived', archived: { archives: [BENCH_ARCHIVE] } } as const
+  const Level = TimberLevel as typeof ClassicLevel
+  return new Level<Buffer, Buffer>(directory, {
+    ...encodings,
+    ...(peer === 'timberline-archived' ? waiting : {}),
+  })
 }
 
 /** Keys of 16 bytes in scattered order; the values are 100 incompressible-looking bytes, as in the brief's peers table. */

@@ -4,7 +4,7 @@ import { join } from 'node:path'
 import { performance } from 'node:perf_hooks'
 import { directoryStore, createArchive, runShipper } from '@timberline/archive'
 import { homeLayout, readHomeIdentity } from '@timberline/engine'
-import { keyOf, openPeer, valueOf, type OpenPeer, type Peer } from './peers.ts'
+import { BENCH_ARCHIVE, keyOf, openPeer, valueOf, type OpenPeer, type Peer } from './peers.ts'
 import { quantile } from './statistics.ts'
 
 export interface CommitWork {
@@ -67,7 +67,7 @@ async function startShipping(home: string, archivePath: string): Promise<() => P
   const shipper = runShipper({
     logDirectory: homeLayout(home).logDirectory,
     archive,
-    name: 'bench',
+    name: BENCH_ARCHIVE,
     identity,
     intervalMs: 1000,
     signal: abort.signal,
