@@ -141,7 +141,11 @@ describe('output', () => {
       const more = options.some((option) => option.name === 'archive' && option.isRequired === true)
         ? ['-a', '/nowhere/archive']
         : []
-      const target = name === 'hotbackup' ? ['-b', '/nowhere/backup'] : []
+      const targets: Readonly<Record<string, readonly string[]>> = {
+        hotbackup: ['-b', '/nowhere/backup'],
+        copy: ['-o', '/nowhere/copy'],
+      }
+      const target = targets[name] ?? []
       const { code, err } = await run([...name.split(' '), '-h', '/nowhere/home', ...more, ...target])
       expect(err, name).toMatch(/^timberline: (ENGINE_HOME|CLI_FILE)_MISSING .*\ntimberline: next: /)
       expect(code, name).toBe(6)

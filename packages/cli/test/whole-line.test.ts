@@ -135,9 +135,9 @@ describe('archive', () => {
     const { lsn } = await outcome(['load', '-h', at('home'), '--merge', '-f', at('more.jsonl')])
     const run = ['archive', 'run', '-h', at('home'), '-a', at('archive'), '--once']
     await outcome([...run, '--metrics-file', at('figures.prom'), '--metrics-port', '0'])
-    expect(await readFile(at('figures.prom'), 'utf8')).toMatch(
-      /^timberline_archived_lsn\{archive="archive"\} [1-9]/m,
-    )
+    const figures = await readFile(at('figures.prom'), 'utf8')
+    expect(figures).toMatch(/^timberline_archived_lsn\{archive="archive"\} [1-9]/m)
+    expect(figures).toMatch(/^timberline_requests_total\{archive="archive",request="put"\} [1-9]/m)
     expect(await outcome(['archive', 'verify', '-a', at('archive')])).toMatchObject({ whole: true })
     const status = await timberline(['archive', 'status', '-h', at('home'), '-a', at('archive')])
     expect(status).toMatchObject({ code: 0 })

@@ -1,4 +1,4 @@
-import { type Archive, createArchive, openArchive, openStore } from '@timberline/archive'
+import { type Archive, type ArchiveStore, createArchive, openArchive, openStore } from '@timberline/archive'
 import type { HomeIdentity } from '@timberline/engine'
 import { TimberlineError } from '@timberline/wal'
 import { keysFrom } from '../archive-keys.ts'
@@ -23,13 +23,20 @@ export async function archiveFor(
   url: string,
   identity: Pick<HomeIdentity, 'environmentId'>,
 ): Promise<{ readonly archive: Archive; readonly isNew: boolean }> {
-  const { environmentId } = identity
+  return archiveIn(openStore(url), identity)
+}
+
+/** The same, in a store that is open. */
+export async function archiveIn(
+  store: ArchiveStore,
+  { environmentId }: Pick<HomeIdentity, 'environmentId'>,
+): Promise<{ readonly archive: Archive; readonly isNew: boolean }> {
+  const options = { environmentId, ...(await keysFrom()) }
   try {
-    return { archive: await existingArchive(url, environmentId), isNew: false }
+    return { archive: await openArchive(store, options), isNew: false }
   } catch (error) {
     if (!isMissing(error)) throw error
-    const options = { environmentId, ...(await keysFrom()) }
-    return { archive: await createArchive(openStore(url), options), isNew: true }
+    return { archive: await createArchive(store, options), isNew: true }
   }
 }
 

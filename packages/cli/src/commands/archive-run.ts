@@ -1,5 +1,13 @@
 // Ships a log until stopped, into one archive or several. What goes wrong with one is told at once, and the others go on.
-import { type Archive, type FleetMember, runShippers, type ShipperEvent } from '@timberline/archive'
+import {
+  type Archive,
+  type ArchiveStore,
+  countingStore,
+  type FleetMember,
+  openStore,
+  runShippers,
+  type ShipperEvent,
+} from '@timberline/archive'
 import { type HomeIdentity, homeLayout, readHomeIdentity } from '@timberline/engine'
 import type { TimberlineError } from '@timberline/wal'
 import { archiveTargets } from '../archive-targets.ts'
@@ -9,8 +17,10 @@ import { asTimberlineError, cliError } from '../errors.ts'
 import { exitCodeOf } from '../exit-code.ts'
 import { describeFailure, failureDocument } from '../failure.ts'
 import { formatBytes, formatMs } from '../quantity.ts'
+import type { ArchiveFacts } from '../watch/shipper-metrics.ts'
 import { watchShippers, type WatchOptions } from '../watch/shipper-watch.ts'
-import { archiveFor } from './archive-access.ts'
+import type { Watchable } from '../watch/watched-shipper.ts'
+import { archiveIn } from './archive-access.ts'
 
 /** What became of one archive. */
 interface Shipped {
@@ -30,6 +40,7 @@ export const archiveRunCommand: Command = async (args, surroundings) => {
   }
   const targets = archiveTargets(args)
   const addresses = new Map(targets.map(({ name, url }) => [name, url]))
+  const facts = new Map<string, () => ArchiveFacts>()
   const stop = new AbortController()
   const end = (): void => stop.abort()
   surroundings.signal.addEventListener('abort', end, { once: true })
@@ -41,8 +52,11 @@ export const archiveRunCommand: Command = async (args, surroundings) => {
     targets: targets.map(({ name, url }) => ({
       name,
       open: async () => {
-        const archive = await openTarget(url, identity, surroundings)
-        addresses.set(name, archive.store.url)
+        const store = countingStore(openStore(url))
+        const archive = await openTarget(store, identity, surroundings)
+        addresses.set(name, store.url)
+        const { fold } = archive.journal
+        facts.set(name, () => ({ counts: store.counts, provedAtUs: fold.proof?.provedAtUs }))
         return archive
       },
     })),
@@ -55,7 +69,7 @@ export const archiveRunCommand: Command = async (args, surroundings) => {
   const voyages = fleet.members.map((member) => watchOver({ member, isOnce, isAlone }, surroundings))
   try {
     const watch = await watchShippers(
-      new Map(fleet.members.map((member) => [member.name, member])),
+      new Map(fleet.members.map((member) => [member.name, watchable(member, facts)])),
       watchOptions(args, surroundings),
     )
     if (watch.url !== undefined) surroundings.tell(`metrics at ${watch.url}`)
@@ -71,12 +85,17 @@ export const archiveRunCommand: Command = async (args, surroundings) => {
   }
 }
 
+function watchable(member: FleetMember, facts: ReadonlyMap<string, () => ArchiveFacts>): Watchable {
+  const { name, events$ } = member
+  return { events$, status: () => member.status(), archive: () => facts.get(name)?.() }
+}
+
 async function openTarget(
-  url: string,
+  store: ArchiveStore,
   identity: HomeIdentity,
   { warn }: Pick<Surroundings, 'warn'>,
 ): Promise<Archive> {
-  const { archive, isNew } = await archiveFor(url, identity)
+  const { archive, isNew } = await archiveIn(store, identity)
   if (isNew) warn(`created an archive at ${archive.store.url}`)
   return archive
 }
