@@ -326,6 +326,20 @@ describe('a fleet', () => {
     expect(await scene.confirmed()).toEqual({ dead: { segmentNumber: 0, lsn: 0 } })
   })
 
+  it('tells how late an archive is that neither opens nor fails', async () => {
+    const scene = await Scene.begin()
+    await scene.write()
+    const opening = gate()
+    scene.run([scene.target('hangs', { before: () => opening.opened })], { heartbeatMs: 5 })
+    await until(() => scene.member('hangs').status().durableLsn === 25)
+    await appendRecords(scene.log, 5)
+    await until(() => scene.member('hangs').status().lagTransactions === 30)
+    expect(scene.member('hangs').status()).toMatchObject({ state: 'beginning', failing: [] })
+    expect(scene.member('hangs').status().lagBytes).toBeGreaterThan(1000)
+    opening.open()
+    expect(await scene.member('hangs').flushWhole()).toBe(30)
+  })
+
   it('tells how late an archive is that opens and does not answer then', async () => {
     const scene = await Scene.begin()
     await scene.write()

@@ -32,6 +32,9 @@ test('stat names the process, and what it says itself', async () => {
     owner: { pid: application.pid },
     live: { pid: application.pid },
   })
+  expect((await timberline(['stat', '-h', at('home')])).out).toMatch(
+    /^log limit +0 % of 17\.2 GB; at the limit: stall$/m,
+  )
 })
 
 test('what needs the home for itself is refused, naming the process', async () => {

@@ -6,6 +6,7 @@ import { TimberLevel } from '@timberline/engine'
 import { listSegments, openLog, writeConfirmation } from '@timberline/wal'
 import { expect, onTestFinished, test } from 'vitest'
 import { heldFor, type HeldLog } from '../src/commands/log-held.ts'
+import { limitRows } from '../src/commands/log-limit-rows.ts'
 import { outcome, timberline } from './terminal.ts'
 
 async function scratch(): Promise<string> {
@@ -110,4 +111,25 @@ test('stat tells it in words and as a document', async () => {
   expect((await timberline(['stat', '-h', home])).out).toMatch(
     /^archive nas +has no whole segment, LSN 0; \d+ segments, .*B, are held for it; it lacks \d+ records, the oldest .* old$/m,
   )
+})
+
+test('what the owner tells of its limits becomes rows', () => {
+  const live = {
+    logBytes: 830,
+    stalled: false,
+    logLimits: { logBytesMax: 1000, logAgeMsMax: 0, logFullPolicy: 'release' },
+    fillingFor: [],
+  }
+  expect(limitRows(live)).toEqual([['log limit', '83 % of 1.0 kB; at the limit: release']])
+  const both = { logBytesMax: 1000, logAgeMsMax: 7_200_000, logFullPolicy: 'stall' }
+  expect(limitRows({ ...live, logLimits: both, stalled: true, fillingFor: ['nas', 's3'] })).toEqual([
+    ['log limit', '83 % of 1.0 kB, 2 h 00 min of waiting; at the limit: stall'],
+    ['FILLING', 'the log comes near its limit because of nas, s3'],
+    ['STALLED', 'commits wait until the archives confirm'],
+  ])
+  expect(limitRows({ ...live, logLimits: { logBytesMax: 0, logAgeMsMax: 0 } })).toEqual([
+    ['log limit', expect.stringMatching(/^none/)],
+  ])
+  for (const silent of [null, { unanswered: 'ENGINE_CONTROL_TIMEOUT' }, { logBytes: 1 }, 'x'])
+    expect(limitRows(silent)).toEqual([])
 })

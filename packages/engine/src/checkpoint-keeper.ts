@@ -75,6 +75,10 @@ export interface KeeperStatus {
   readonly bytesSinceCheckpoint: number
   readonly logBytes: number
   readonly stalled: boolean
+  /** How far the log may grow, and what happens then. */
+  readonly logLimits: Pick<CheckpointPolicy, 'logBytesMax' | 'logAgeMsMax' | 'logFullPolicy'>
+  /** The archives of which `log.filling` told, until the log is well below its limits again. */
+  readonly fillingFor: readonly string[]
 }
 
 const TICK_MS = 1000
@@ -176,6 +180,7 @@ export class CheckpointKeeper {
   /** How checkpoints and log stand. */
   status(): KeeperStatus {
     const newest = this.#newest
+    const { logBytesMax, logAgeMsMax, logFullPolicy } = this.policy
     return {
       checkpoint: newest && {
         lsn: newest.lsn,
@@ -186,6 +191,8 @@ export class CheckpointKeeper {
       bytesSinceCheckpoint: this.#bytesSince,
       logBytes: this.#pruner.logBytes,
       stalled: this.#pruner.stalled,
+      logLimits: { logBytesMax, logAgeMsMax, logFullPolicy },
+      fillingFor: this.#pruner.fillingFor,
     }
   }
 

@@ -58,6 +58,11 @@ export class LogPruner {
     return this.#gate !== undefined
   }
 
+  /** The archives of which it was announced that the log comes near a limit because of them. */
+  get fillingFor(): readonly string[] {
+    return this.#alarm.announced
+  }
+
   /** What commits wait for. */
   get gate(): Promise<void> | undefined {
     return this.#gate?.promise

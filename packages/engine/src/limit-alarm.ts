@@ -21,6 +21,11 @@ export class LimitAlarm {
     this.#logAgeMsMax = logAgeMsMax
   }
 
+  /** The archives that were announced, until the log is well below its limits again. */
+  get announced(): readonly string[] {
+    return [...this.#announcedAtMs.keys()]
+  }
+
   /** Of the limits that are exceeded, those whose archives were announced long enough ago. */
   due({ excesses }: LogReach, nowMs: number): readonly Excess[] {
     return excesses.filter(({ limit, archives }) => {

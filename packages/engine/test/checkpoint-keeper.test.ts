@@ -197,6 +197,10 @@ describe('the checkpoint keeper', () => {
     })
     await grow(54_000)
     expect(filling()).toBe(1)
+    expect(kept.keeper.status()).toMatchObject({
+      fillingFor: ['offsite'],
+      logLimits: { logBytesMax: 60_000, logAgeMsMax: 0, logFullPolicy: 'release' },
+    })
     expect(kept.types()).not.toContain('log.released')
     // The archive comes and goes while the log stays where it is: nothing new.
     for (let round = 0; round < 3; round += 1) {

@@ -25,6 +25,9 @@ export interface FleetTarget {
   readonly open: () => Promise<Archive>
 }
 
+/** How often the log is looked at before the archive is open, in milliseconds at most: it is read for that. */
+const LOOK_MS_MAX = 10_000
+
 type Hold = Awaited<ReturnType<typeof holdLogFor>>
 type Reach = Pick<
   ShipperStatus,
@@ -48,7 +51,8 @@ export class FleetMember {
   #reach: Reach = { archivedSegment: 0, durableLsn: 0, lagBytes: 0, lagTransactions: 0, shippedLsn: 0 }
   /** Whether the hold on the log is this member's own, and nothing was ever archived under its name. */
   #isNew = false
-  #looking: Promise<void> = Promise.resolve()
+  readonly #timer: NodeJS.Timeout
+  #looking: Promise<void> | undefined
   #isEnded = false
   #error: unknown
 
@@ -62,6 +66,9 @@ export class FleetMember {
     const stop = (): void => this.stop()
     signal?.addEventListener('abort', stop, { once: true })
     if (signal?.aborted === true) stop()
+    // By a clock and not by failed tries: an archive that neither opens nor fails is late all the same.
+    this.#timer = setInterval(() => this.#look(), Math.min(options.heartbeatMs ?? LOOK_MS_MAX, LOOK_MS_MAX))
+    this.#timer.unref()
     this.#opening = this.#begin(firstHold)
     this.done = this.#run().finally(() => signal?.removeEventListener('abort', stop))
     // A caller may look at `done` much later; the error is not lost by that.
@@ -101,6 +108,7 @@ export class FleetMember {
       throw error
     } finally {
       this.#isEnded = true
+      clearInterval(this.#timer)
       await this.#looking
       if (this.#shipper === undefined) this.#events.next({ type: 'ship.ended' })
       this.#events.complete()
@@ -118,14 +126,13 @@ export class FleetMember {
   }
 
   async #ship(archive: Archive): Promise<Shipper> {
-    const { logDirectory, identity, intervalMs, retryMs, heartbeatMs, fileSystem } = this.#options
-    const settings = { logDirectory, identity, intervalMs, retryMs, heartbeatMs, fileSystem }
     try {
-      const shipper = runShipper({ ...settings, archive, name: this.name, signal: this.#stop.signal })
+      const own = { archive, name: this.name, signal: this.#stop.signal }
+      const shipper = runShipper({ ...this.#options, ...own })
       this.#shipper = shipper
       shipper.events$.subscribe((event) => {
-        // Until it has begun it knows as little of its lag as before.
-        if (event.type === 'ship.retried' && event.work === 'begin') this.#look()
+        // From here on it knows its lag itself.
+        if (event.type === 'ship.began') clearInterval(this.#timer)
         this.#events.next(event)
       })
       return shipper
@@ -163,7 +170,6 @@ export class FleetMember {
     readonly delayMs: number
   }): Promise<void> {
     this.#failing = failure
-    this.#look()
     this.#events.next({ type: 'ship.retried', work: 'open', ...failure })
     try {
       await delay(failure.delayMs, undefined, { signal: this.#stop.signal })
@@ -198,7 +204,11 @@ export class FleetMember {
       this.#reach = { ...this.#reach, durableLsn, lagBytes, lagTransactions: durableLsn - shippedLsn }
     }
     // A log that cannot be read leaves the last known figures; the shipper, which must read it, tells why.
-    this.#looking = this.#looking.then(look).catch(() => undefined)
+    this.#looking ??= look()
+      .catch(() => undefined)
+      .finally(() => {
+        this.#looking = undefined
+      })
   }
 
   #statusWithout(): ShipperStatus {
