@@ -216,4 +216,14 @@ export const archiveBugs: readonly PlantedBug[] = [
       title: 'encrypts to the new recipients after a rotation, and to nobody else',
     },
   },
+  {
+    name: 'opened-before-all-are-held',
+    what: 'an archive of several is opened before the log is held for the others',
+    file: 'packages/archive/src/shipping/shipper-fleet.ts',
+    edits: [{ find: 'held.then(() => hold)', replace: 'hold' }],
+    caughtBy: {
+      testFile: 'packages/archive/test/shipper-fleet.test.ts',
+      title: 'holds the log for every archive before it opens one',
+    },
+  },
 ]

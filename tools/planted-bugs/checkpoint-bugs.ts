@@ -51,6 +51,27 @@ export const checkpointBugs: readonly PlantedBug[] = [
     },
   },
   {
+    name: 'released-unannounced',
+    what: 'at its limit the log is released from an archive that no event has named before',
+    file: 'packages/engine/src/limit-alarm.ts',
+    edits: [{ find: '?? nowMs + 1', replace: '?? -1' }],
+    caughtBy: {
+      testFile: 'packages/engine/test/log-limit.test.ts',
+      title: 'lets nothing be done to an archive before it was told of',
+    },
+  },
+  {
+    name: 'released-for-all',
+    what: 'at its limit the log is released as a whole, also what healthy archives lack for a moment',
+    file: 'packages/engine/src/log-limit.ts',
+    edits: [{ find: 'const isTaken = left > logBytesMax', replace: 'const isTaken = left > 0' }],
+    caughtBy: {
+      testFile: 'test/late-archives.test.ts',
+      title:
+        'the log waits for a dead archive up to the limit, is released as announced, and the others miss nothing',
+    },
+  },
+  {
     name: 'checkpoint-not-confirmed',
     what: 'a checkpoint believes that LevelDB has flushed, though its MANIFEST does not say so',
     file: 'packages/engine/src/leveldb-flush.ts',

@@ -2,7 +2,13 @@
  * Several archives of one log. A dead one is a target whose opening is refused until the test lets it; a slow one, a store whose puts
  * wait for a gate. Nothing here waits for a clock: gates open when the test says so, and each step waits for a state.
  */
-import { type Confirmation, type Log, readConfirmations, TimberlineError } from '@timberline/wal'
+import {
+  type Confirmation,
+  type FileSystem,
+  type Log,
+  readConfirmations,
+  TimberlineError,
+} from '@timberline/wal'
 import { describe, expect, it, onTestFinished } from 'vitest'
 import {
   type Archive,
@@ -50,6 +56,22 @@ function slowStore(until: Promise<void>): ArchiveStore {
       return store.put(name, content)
     },
   }
+}
+
+/** A file system whose renames wait for what is asked to be waited for. */
+function renaming(fileSystem: CrashFileSystem, before: (to: string) => Promise<void>): FileSystem {
+  return new Proxy(fileSystem, {
+    get: (disk, key) => {
+      if (key === 'rename') {
+        return async (from: string, to: string) => {
+          await before(to)
+          return disk.rename(from, to)
+        }
+      }
+      const value: unknown = Reflect.get(disk, key)
+      return typeof value === 'function' ? value.bind(disk) : value
+    },
+  })
 }
 
 class Scene {
@@ -189,16 +211,21 @@ describe('a fleet', () => {
   it('holds the log for every archive before it opens one', async () => {
     const scene = await Scene.begin()
     await scene.write()
-    const seen: unknown[] = []
-    const look = async (): Promise<void> => {
-      seen.push(Object.keys(await scene.confirmed()).toSorted())
-    }
-    scene.run([scene.target('a', { before: look }), scene.target('b', { before: look })])
+    const held = gate()
+    const opened: string[] = []
+    const note = (name: string) => ({ before: async () => void opened.push(name) })
+    // The hold for b takes its time.
+    const fileSystem = renaming(scene.disk, async (to) => {
+      if (to.endsWith('confirmed.b.json')) await held.opened
+    })
+    scene.run([scene.target('a', note('a')), scene.target('b', note('b'))], { fileSystem })
+    await until(async () => Object.keys(await scene.confirmed()).includes('a'))
+    for (let turn = 0; turn < 100; turn++) await new Promise((resolve) => setImmediate(resolve))
+    const early = [...opened]
+    held.open()
+    expect(early).toEqual([])
     for (const name of ['a', 'b']) await scene.member(name).flushWhole()
-    expect(seen).toEqual([
-      ['a', 'b'],
-      ['a', 'b'],
-    ])
+    expect(opened.toSorted()).toEqual(['a', 'b'])
   })
 
   it('gives up one that is wrong, and keeps no log for what was never meant', async () => {
