@@ -1,4 +1,5 @@
 import { defineConfig } from 'vitest/config'
+import { LongestFirst } from './tools/longest-first.ts'
 import { plantBug } from './tools/planted-bugs/plugin.ts'
 
 const soak = process.env['SOAK'] === '1'
@@ -12,6 +13,7 @@ export default defineConfig({
   test: {
     // One more than there are processors here and on CI's machines: tests wait for disks and for processes of their own.
     maxWorkers: 3,
+    sequence: { sequencer: LongestFirst },
     reporters: ['default'],
     setupFiles: bug === undefined ? [] : ['tools/planted-bugs/count-states.ts'],
     projects: [

@@ -94,6 +94,7 @@ describe('a mistyped home', () => {
       const needsArchive = options.some((option) => option.name === 'archive' && option.isRequired === true)
       const words = [...name.split(' '), ...(needsArchive ? ['-a', newPath('archive')] : [])]
       if (name === 'hotbackup') words.push('-b', newPath('backup'))
+      if (name === 'copy') words.push('-o', newPath('copy'))
       const empty = newPath('empty')
       await mkdir(empty)
       for (const home of [newPath('missing'), empty])

@@ -226,4 +226,19 @@ export const archiveBugs: readonly PlantedBug[] = [
       title: 'holds the log for every archive before it opens one',
     },
   },
+  {
+    name: 'retired-timeline-claimed',
+    what: 'a home of a timeline that was let go ships again, into numbers whose objects are being deleted',
+    file: 'packages/archive/src/catalogue/catalogue-fold.ts',
+    edits: [
+      {
+        find: 'if (this.#retired.hasTimeline(event.timeline)) return',
+        replace: 'if (this.#retired.hasTimeline(-event.timeline)) return',
+      },
+    ],
+    caughtBy: {
+      testFile: 'packages/archive/test/retention.test.ts',
+      title: 'a timeline that retention let go cannot be claimed, whoever asks',
+    },
+  },
 ]

@@ -50,6 +50,21 @@ describe('the directory store under power loss', () => {
 })
 
 describe('the directory store on a refusing disk', () => {
+  it('removes with its next put the temporary file that it could not remove before', async () => {
+    const disk = new CrashFileSystem()
+    let isReadOnly = false
+    const faulty = new FaultFileSystem(disk, ({ kind }) =>
+      isReadOnly || kind === 'link' ? ((isReadOnly = true), 'EIO') : undefined,
+    )
+    const store = directoryStore('/archive', faulty)
+    await expect(store.put(NAME, CONTENT)).rejects.toMatchObject({ code: 'ARCHIVE_STORE_FAILED' })
+    expect(await disk.list('/archive/.tmp')).toHaveLength(1)
+    faulty.inject(undefined)
+    await store.put(NAME, CONTENT)
+    expect(await disk.list('/archive/.tmp')).toEqual([])
+    expect(await store.get(NAME)).toEqual(CONTENT)
+  })
+
   it('names every refusal as one that may pass, and leaves no object', async () => {
     const count = await countOperations((fs) => directoryStore('/archive', fs).put(NAME, CONTENT))
     let refused = 0

@@ -286,6 +286,26 @@ describe('a promise', () => {
 })
 
 describe('a timeline that retention let go', () => {
+  it('cannot be claimed, whoever asks', async () => {
+    const archive = await archiveOn(memoryStore())
+    await archive.beginTimeline({ timeline: 1 })
+    await archive.beginTimeline({ timeline: 2, parent: 1, forkLsn: 0 })
+    await decideRetention(archive, () => ({ backups: [], segments: [], timelines: [1] }))
+    const claim = (timeline: number) =>
+      archive.appendEvent({
+        type: 'owner.claimed',
+        epoch: 1,
+        ownerId: 'f'.repeat(32),
+        description: 'a home that came back',
+        timeline,
+      })
+    await expect(claim(1)).rejects.toMatchObject({
+      code: 'ARCHIVE_CONFLICT',
+      message: expect.stringContaining('a claim on a timeline that retention let go'),
+    })
+    await claim(2)
+  })
+
   it('keeps its place in the tree, loses segments and pieces, and is not shipped again', async () => {
     const { disk, store, archive } = await scene()
     await archive.beginTimeline({ timeline: 2, parent: 1, forkLsn: 20 })

@@ -68,11 +68,10 @@ function wholeBlocks(segments: readonly SegmentRef[], size: number): readonly (r
       const before = block[index - 1]
       return before === undefined || before.lastLsn + 1 === segment.firstLsn
     })
-    return (
-      (block[0]?.segmentNumber ?? 0) % size === 1 &&
-      (block.at(-1)?.segmentNumber ?? 0) % size === 0 &&
-      isFollowed
-    )
+    const [first, last] = [block[0]?.segmentNumber, block.at(-1)?.segmentNumber]
+    // v8 ignore next -- no block is empty
+    if (first === undefined || last === undefined) return false
+    return first % size === 1 && last % size === 0 && isFollowed
   })
 }
 

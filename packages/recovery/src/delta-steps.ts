@@ -47,13 +47,15 @@ export function stepsThrough({ spans, deltas }: LogChoice, way: Way): readonly S
   for (const place of places) {
     const reached = best.get(place)
     if (reached === undefined || place >= throughLsn) continue
-    while ((spans[nextSpan]?.throughLsn ?? Infinity) <= place) nextSpan++
+    for (let span = spans[nextSpan]; span !== undefined && span.throughLsn <= place; span = spans[nextSpan]) {
+      nextSpan++
+    }
     for (
       let delta = usable[nextDelta];
-      (delta?.firstLsn ?? Infinity) <= place + 1;
+      delta !== undefined && delta.firstLsn <= place + 1;
       delta = usable[nextDelta]
     ) {
-      if (delta !== undefined) open.push(delta)
+      open.push(delta)
       nextDelta++
     }
     open = open.filter(({ lastLsn }) => lastLsn > place)

@@ -1,6 +1,6 @@
 // One answer to "what can I get back, and how soon". Pure: the catalogue and the clock decide.
 import type { BackupRef, Catalogue, RecoveryProof, RetentionPromise } from '@timberline/archive'
-import type { Lsn } from '@timberline/wal'
+import { invariant, type Lsn } from '@timberline/wal'
 import { planRecovery } from './catalogue-history.ts'
 import type { RecoveryPrediction } from './plan.ts'
 import { restorability, type Restorability } from './restorability.ts'
@@ -51,14 +51,16 @@ export function ledgerOf(catalogue: Catalogue, nowUs: number): Ledger {
   const last = ranges.findLast((range) => range.timeline === timeline)
   if (timeline === undefined || last === undefined) return more
   const plan = planRecovery(catalogue, { type: 'lsn', lsn: last.throughLsn, edge: 'through' }, { timeline })
-  if (!plan.possible) return { ...more, timeline }
+  invariant(plan.possible, 'a state within a range can be recovered')
   const { throughLsn: lsn, throughCommittedAtUs: committedAtUs } = last
   const backup = catalogue.backups.find(({ label }) => label === plan.base.label)
+  invariant(backup, 'the base of an archive is one of its backups')
   return {
     ...more,
     timeline,
+    // v8 ignore next -- the newest state ends a span or is a base, and both have times
     newest: { lsn, ...(committedAtUs === undefined ? {} : { committedAtUs }) },
-    ...(backup === undefined ? {} : { base: { backup, ageUs: Math.max(0, nowUs - backup.committedAtUs) } }),
+    base: { backup, ageUs: Math.max(0, nowUs - backup.committedAtUs) },
     predicted: predict(plan.predicted, proof),
   }
 }

@@ -130,7 +130,9 @@ function coverersOf(subject: FindingSubject, coverages: ReadonlyMap<number, Cove
   return [...names]
 }
 
-function placeOf(subject: FindingSubject): (TimelineRun & { readonly isBase: boolean }) | undefined {
+function placeOf(
+  subject: Exclude<FindingSubject, { readonly type: 'delta' }>,
+): (TimelineRun & { readonly isBase: boolean }) | undefined {
   switch (subject.type) {
     case 'segment':
     case 'piece': {
@@ -149,7 +151,6 @@ function placeOf(subject: FindingSubject): (TimelineRun & { readonly isBase: boo
         isBase: part !== 'log',
       }
     }
-    case 'delta':
     case 'file':
     case 'gap':
       return undefined

@@ -106,6 +106,7 @@ export class RangeReplay {
         // All of it is looked at before the first write: what is not whole must not touch the state.
         for await (const batch of this.#entries(delta, path)) void batch
       } catch (error) {
+        /* v8 ignore if -- a mistake of ours, or the caller's wish to stop, is no fault of the delta */
         if (!(error instanceof TimberlineError) || error.kind === 'aborted') throw error
         this.#unusable.add(delta)
         this.warnings.push(

@@ -114,6 +114,7 @@ function rangeOf(timeline: number, run: StateRun, coverage: Coverage): Restorabl
     timeline,
     ...run,
     ...(fromCommittedAtUs === undefined ? {} : { fromCommittedAtUs }),
+    // v8 ignore next -- a range ends with a span or a base of its own timeline, and both have times
     ...(throughCommittedAtUs === undefined ? {} : { throughCommittedAtUs }),
   }
 }
@@ -153,6 +154,7 @@ function firstTimeAt(coverage: Coverage, lsn: Lsn): number | undefined {
   const base = coverage.bases.find((candidate) => candidate.lsn === lsn)
   if (base !== undefined) return base.committedAtUs
   const span = spanAt(coverage, lsn)?.span
+  // v8 ignore next -- the own log of a timeline begins with the first of its records
   return span?.firstLsn === lsn ? span.firstCommittedAtUs : undefined
 }
 

@@ -22,6 +22,8 @@ import { pathTo } from '../src/history.ts'
 import {
   compactLog,
   type CompactReport,
+  drill,
+  formatDrill,
   historyOf,
   ledgerOf,
   planRecovery,
@@ -420,6 +422,25 @@ describe('compaction', () => {
     const over = await opened(true)
     expect(plain).toBeGreaterThan(40)
     expect(over).toBeLessThan(plain - 25)
+    await env.close()
+  })
+
+  test('of more keys than go into one batch is applied whole, and a drill tells of it', async () => {
+    const scene = await emptyScene()
+    const { env, archive, folder } = scene
+    await env.write({ a: '1' })
+    await backupInto(env, archive, { label: 'b1' })
+    for (let round = 0; round < 8; round++) {
+      const keys = Array.from({ length: 1200 }, (_, index) => [`key ${index}`, `value ${round}`] as const)
+      await env.write(Object.fromEntries(keys))
+      await env.log.roll()
+    }
+    await ship(env, archive)
+    await compactLog({ archive, blockSegments, scratch: folder })
+    const report = await drill({ archive, scratch: join(folder, 'drill') })
+    expect(report.recovery?.deltas?.entries).toBeGreaterThan(1000)
+    expect(report.recovery?.digest).toEqual(digestOf(env.content(env.lsn), env.lsn))
+    expect(formatDrill(report).join('\n')).toMatch(/keys of \d+ deltas in place of \d+ more/)
     await env.close()
   })
 

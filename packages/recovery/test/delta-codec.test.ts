@@ -47,6 +47,12 @@ describe('a delta', () => {
     expect((await encoded([put('a', '1'), del('b')])).toString('hex')).toBe(hex.replaceAll(' ', ''))
   })
 
+  it('is refused when its end counts other entries than it has', async () => {
+    const bytes = await encoded([put('a', '1'), del('b')])
+    bytes.writeBigUInt64LE(3n, bytes.length - 8)
+    await expect(decoded([bytes])).rejects.toEqual(unusable)
+  })
+
   it('comes back as it was, however it is cut into chunks', async () => {
     const entries = fc.dictionary(
       fc.string({ maxLength: 12 }),

@@ -28,6 +28,10 @@ function brief(segments: readonly SegmentRef[], more: Parameters<typeof catalogu
 }
 
 describe('the deltas to make', () => {
+  it('are none of segments without records', () => {
+    expect(brief(numbers(1, 4).map((n) => segment(n, { firstLsn: 11, lastLsn: 10 })))).toEqual([])
+  })
+
   it('are of whole blocks, small ones before the larger ones made of them', () => {
     expect(brief(log(1, 3))).toEqual([])
     expect(brief(log(1, 9))).toEqual(['1/1: 1-4 lsn 1-40', '1/1: 5-8 lsn 41-80'])

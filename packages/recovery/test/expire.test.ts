@@ -9,7 +9,7 @@ import {
   verifyArchive,
 } from '@timberline/archive'
 import { describe, expect, test } from 'vitest'
-import { drill, expire, ledgerOf, planFor, recover } from '../src/index.ts'
+import { describeLoss, drill, expire, formatDrill, ledgerOf, planFor, recover } from '../src/index.ts'
 import { backupInto, contentOf, Environment, scratchFolder, ship } from './environment.ts'
 
 interface Scene {
@@ -109,6 +109,16 @@ describe('expire', () => {
     const { lost } = await expire({ ...less, force: true })
     expect(lost).toMatchObject([{ type: 'states', fromLsn: 8, throughLsn: 15 }])
     expect(await labels(archive)).toEqual(['b16'])
+  })
+
+  test('goes by the clock when it is given none, and tells a backup that is lost', async () => {
+    const { archive } = await scene()
+    const bases = [{ everyUs: 1, spanUs: 1_000_000 * 365 * 86_400 * 100 }]
+    await archive.appendEvent({ type: 'promise.made', promise: { instantsUs: 0, bases } })
+    const { lost, plan } = await expire({ archive, promise: instants(0), force: true })
+    expect(plan.nowUs).toBeGreaterThan(1_700_000_000_000_000)
+    expect(lost.map(describeLoss)).toContain('backup b04')
+    expect(await labels(archive)).toHaveLength(4)
   })
 
   test('lets nothing go while something that is to stay is not there', async () => {
@@ -233,6 +243,9 @@ describe('the ledger', () => {
     const reader = await createArchive(readOnly, { environmentId: env.identity.environmentId })
     const report = await drill({ archive: reader, scratch: join(folder, 'scratch') })
     expect(report).toMatchObject({ passed: true, unrecorded: 'ARCHIVE_STORE_FAILED the store refused' })
+    expect(formatDrill(report)).toContain(
+      'not recorded in the archive: ARCHIVE_STORE_FAILED the store refused',
+    )
     expect((await archive.catalogue()).proof).toBeUndefined()
   })
 })

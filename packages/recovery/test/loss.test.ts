@@ -4,6 +4,7 @@ import type {
   BackupFile,
   BackupRef,
   Catalogue,
+  DeltaRef,
   FindingSubject,
   PieceRef,
   SegmentRef,
@@ -143,6 +144,13 @@ describe('damage to', () => {
     expect(lostBy(plain, [segment(plain, 1)]).total).toEqual([
       { timeline: 1, fromLsn: 5, throughLsn: 7, fromCommittedAtUs: 50, throughCommittedAtUs: 80 },
     ])
+  })
+
+  test('a delta costs nothing, for the log that it shortens is there', () => {
+    const delta = { timeline: 1, firstLsn: 3, lastLsn: 7, name: 'delta/1' } as DeltaRef
+    const { total, each } = lostBy(plain, [{ type: 'delta', delta }])
+    expect(total).toEqual([])
+    expect(each).toEqual([{ ranges: [], coveredBy: ['the log of lsn 3 to 7'] }])
   })
 
   test('what something else holds costs nothing, and that is named', () => {

@@ -1,6 +1,7 @@
 import fc from 'fast-check'
 import { describe, expect, test } from 'vitest'
-import { restorability, restorabilityOf } from '../src/restorability.ts'
+import { ledgerOf } from '../src/ledger.ts'
+import { restorability, restorabilityOf, withoutObjects } from '../src/restorability.ts'
 import { planHistory } from '../src/plan.ts'
 import { rooted } from '../src/history.ts'
 import { backupOf, catalogueWith, pieceOf, segmentsOf, timelineOf } from './catalogue-fixtures.ts'
@@ -98,6 +99,60 @@ describe('the ledger tells', () => {
       reason: 'log-missing',
       missing: { fromLsn: 11, throughLsn: 15 },
     })
+  })
+})
+
+describe('without objects', () => {
+  test('a catalogue tells what is left', () => {
+    const segments = segmentsOf(1, 1, 3)
+    const whole = catalogueWith({
+      segments,
+      pieces: [pieceOf({ number: 4, firstLsn: 31, lastLsn: 33 })],
+      backups: [backupOf(2), backupOf(5)],
+    })
+    const gone = new Set([segments[1]?.name ?? '', 'piece/1/4', 'backup/b2/manifest.json'])
+    const { ranges } = restorability(withoutObjects(whole, gone))
+    expect(ranges).toMatchObject([{ fromLsn: 5, throughLsn: 10 }])
+    expect(withoutObjects(whole, new Set())).toEqual(whole)
+  })
+})
+
+describe('the ledger as a whole', () => {
+  const proof = {
+    timeline: 1,
+    lsn: 20,
+    committedAtUs: 1,
+    provedAtUs: 2,
+    totalUs: 3000,
+    restoreUs: 0,
+    replayUs: 0,
+    baseBytes: 0,
+    logBytes: 0,
+    records: 0,
+  }
+
+  test('has neither timeline nor prediction where nothing was archived, or nothing can be recovered', () => {
+    expect(ledgerOf(catalogueWith({ timelines: [] }), 1)).toEqual({ ranges: [], holes: [] })
+    const bare = ledgerOf(catalogueWith({ segments: segmentsOf(1, 1, 1) }), 1)
+    expect(bare.newest).toBeUndefined()
+    expect(bare.predicted).toBeUndefined()
+  })
+
+  test('predicts by the fixed part alone from a proof that moved nothing', () => {
+    const catalogue = catalogueWith({ segments: segmentsOf(1, 1, 2), backups: [backupOf(5)], proof })
+    expect(ledgerOf(catalogue, time(30)).predicted?.ms).toBe(3)
+  })
+
+  test('leaves the time of its newest state open where only the log could tell it', () => {
+    // The child's own log is gone; what is left ends inside a segment of its parent.
+    const catalogue = catalogueWith({
+      timelines: [timelineOf(1), timelineOf(2, { parent: 1, forkLsn: 15 })],
+      segments: segmentsOf(1, 1, 2),
+      backups: [backupOf(4), backupOf(17, { timeline: 2, endLsn: 17, endCommittedAtUs: time(17) })],
+    })
+    const { newest, timeline } = ledgerOf(catalogue, time(30))
+    expect(timeline).toBe(2)
+    expect(newest).toEqual({ lsn: 17, committedAtUs: time(17) })
   })
 })
 

@@ -1,6 +1,9 @@
+import { mkdtemp, rm } from 'node:fs/promises'
+import { tmpdir } from 'node:os'
+import { join } from 'node:path'
 import { describe, expect, it } from 'vitest'
-import { followWanted, openWanted, readWanted } from '../src/index.ts'
-import { CrashFileSystem } from '../src/testing/index.ts'
+import { followWanted, openWanted, readConfirmationOf, readWanted } from '../src/index.ts'
+import { CrashFileSystem, failAt, FaultFileSystem } from '../src/testing/index.ts'
 import { DIRECTORY } from './log-scenario.ts'
 
 async function folder(): Promise<CrashFileSystem> {
@@ -28,6 +31,36 @@ describe('what is wanted', () => {
     }
     await wanted.close()
     expect(await readWanted(DIRECTORY, disk)).toBeUndefined()
+  })
+
+  it('of a folder that takes no file is refused, and so is a file that takes no write', async () => {
+    const disk = await folder()
+    for (const [index, systemCode] of [
+      [1, 'EIO'],
+      [2, 'ENOSPC'],
+    ] as const) {
+      const faulty = new FaultFileSystem(disk, failAt(index, systemCode))
+      await expect(openWanted(DIRECTORY, faulty)).rejects.toMatchObject({ code: systemCode })
+      expect(faulty.injected).toHaveLength(1)
+    }
+  })
+
+  it('is read and followed in a real folder without being told which file system', async () => {
+    const path = await mkdtemp(join(tmpdir(), 'timberline-wanted-'))
+    try {
+      const wanted = await openWanted(path)
+      await wanted.write(3)
+      const stop = new AbortController()
+      for await (const lsn of followWanted({ directory: path, gatherMs: () => 0, signal: stop.signal })) {
+        expect(lsn).toBe(3)
+        stop.abort()
+      }
+      await wanted.close()
+      expect(await readWanted(path)).toBeUndefined()
+      expect(await readConfirmationOf(path, 'none')).toBeUndefined()
+    } finally {
+      await rm(path, { recursive: true })
+    }
   })
 
   it('is taken over from a process that died', async () => {

@@ -83,6 +83,8 @@ class ObjectFolder {
   readonly #root: string
   readonly #fileSystem: FileSystem
   readonly #folders: DurableFolders
+  /** Temporary files that could not be removed, for the next put to try again. */
+  readonly #left = new Set<string>()
   #isSwept = false
 
   constructor(root: string, fileSystem: FileSystem) {
@@ -101,6 +103,7 @@ class ObjectFolder {
     await this.#folders.ensure(temporaryFolder)
     await this.#folders.ensure(dirname(path))
     await this.#sweep(temporaryFolder)
+    for (const path of this.#left) await this.#removeTemporary(path)
     const temporary = join(temporaryFolder, randomBytes(12).toString('hex'))
     try {
       await this.#write(temporary, content)
@@ -179,11 +182,14 @@ class ObjectFolder {
   }
 
   async #removeTemporary(path: string): Promise<void> {
+    this.#left.delete(path)
     try {
       await this.#fileSystem.remove(path)
     } catch (error) {
-      // Not there, or not removable now: the next sweep tries again, and nothing depends on it.
-      if (systemCodeOf(error) === undefined) throw error
+      const code = systemCodeOf(error)
+      if (code === undefined) throw error
+      // A disk that went read-only, say. Nothing depends on the file, but nobody else would remove it for hours.
+      if (code !== 'ENOENT') this.#left.add(path)
     }
   }
 }

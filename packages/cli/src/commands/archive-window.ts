@@ -115,7 +115,7 @@ function stateRows(
 
 /** `1,204 records`, or `12 records and 4,711 keys of 3 deltas`. */
 function writesText({ records, deltas, deltaEntries }: PredictedRecovery): string {
-  const log = `${formatCount(records)} records`
+  const log = `${formatCount(records)} ${records === 1 ? 'record' : 'records'}`
   return deltas === 0 ? log : `${log} and ${formatCount(deltaEntries)} keys of ${formatCount(deltas)} deltas`
 }
 

@@ -28,7 +28,7 @@ export class Staging {
   }
 
   /** @param bytesMax - how much the target can take; refused as soon as there is more, not only at the end */
-  static async begin(parent: string, bytesMax = Infinity): Promise<Staging> {
+  static async begin(parent: string, bytesMax: number = Infinity): Promise<Staging> {
     const name = `.timberline-copy-${process.pid}-${randomBytes(6).toString('hex')}`
     const staging = new Staging(join(parent, name), bytesMax)
     await mkdir(parent, { recursive: true })
