@@ -62,6 +62,7 @@ export type {
 } from './catalogue/retention-record.ts'
 export { archiveStatus } from './archive-status.ts'
 export type { ArchiveStatus, ArchiveStatusOptions, SegmentState, SegmentStatus } from './archive-status.ts'
+export { uncovered } from './catalogue/lsn-runs.ts'
 export type { LsnRun } from './catalogue/lsn-runs.ts'
 export { verifyArchive } from './verify.ts'
 export type { VerifyArchiveOptions, VerifyProgress } from './verify.ts'

@@ -1,6 +1,6 @@
 // What damage makes unreachable, as a function of the catalogue: what can be restored from all of it, less what can be restored
 // without the objects that are damaged. A backup and the log overlap, so that damage often costs nothing but a second copy.
-import type { Catalogue, FindingSubject } from '@timberline/archive'
+import { type Catalogue, type FindingSubject, uncovered } from '@timberline/archive'
 import type { Lsn } from '@timberline/wal'
 import { historyOf } from './catalogue-history.ts'
 import { type Coverage, type Run, spanAt } from './coverage.ts'
@@ -184,15 +184,8 @@ function united(runs: readonly TimelineRun[]): readonly TimelineRun[] {
 /** The parts of `runs` that none of `others` holds; both united. */
 function subtract(runs: readonly TimelineRun[], others: readonly TimelineRun[]): readonly TimelineRun[] {
   return runs.flatMap((run) => {
-    const parts: TimelineRun[] = []
-    let { fromLsn } = run
-    for (const other of others) {
-      if (other.timeline !== run.timeline || other.throughLsn < fromLsn || other.fromLsn > run.throughLsn)
-        continue
-      if (other.fromLsn > fromLsn) parts.push({ ...run, fromLsn, throughLsn: other.fromLsn - 1 })
-      fromLsn = other.throughLsn + 1
-    }
-    return fromLsn > run.throughLsn ? parts : [...parts, { ...run, fromLsn }]
+    const own = others.filter(({ timeline }) => timeline === run.timeline)
+    return uncovered(run, own).map((part) => ({ timeline: run.timeline, ...part }))
   })
 }
 

@@ -1,13 +1,14 @@
 // What may go: a pure function of the catalogue, the promise and the clock. It thinks in paths from the root, because a
 // backup and a segment of one timeline may carry the promise of another that left it.
-import type {
-  BackupRef,
-  Catalogue,
-  PieceRef,
-  RetentionDecision,
-  RetentionPromise,
-  SegmentRange,
-  SegmentRef,
+import {
+  type BackupRef,
+  type Catalogue,
+  type PieceRef,
+  type RetentionDecision,
+  type RetentionPromise,
+  type SegmentRange,
+  type SegmentRef,
+  uncovered,
 } from '@timberline/archive'
 import type { Lsn } from '@timberline/wal'
 import { historyOf } from './catalogue-history.ts'
@@ -107,7 +108,7 @@ export function promisedLoss(
     // v8 ignore next -- a timeline that is let go stays in the tree
     const left = coverage === undefined ? [] : reachableRuns(coverage)
     return within(reachableRuns(promised.coverage), promised)
-      .flatMap((run) => minus(run, left))
+      .flatMap((run) => uncovered(run, left))
       .map((run) => ({ type: 'states', timeline, ...run }))
   })
   const labels = new Set(after.backups.map(({ label }) => label))
@@ -123,7 +124,7 @@ export function promiseGaps(
 ): readonly PromisedLoss[] {
   return promisedStates(catalogue, promise, nowUs).flatMap((promised): PromisedLoss[] => {
     const { timeline, coverage, fromLsn, throughLsn } = promised
-    const gaps = minus({ fromLsn, throughLsn }, reachableRuns(coverage))
+    const gaps = uncovered({ fromLsn, throughLsn }, reachableRuns(coverage))
     return gaps.map((run) => ({ type: 'states', timeline, ...run }))
   })
 }
@@ -248,15 +249,4 @@ function within(runs: readonly StateRun[], { fromLsn, throughLsn }: StateRun): r
       throughLsn: Math.min(run.throughLsn, throughLsn),
     }))
     .filter((run) => run.fromLsn <= run.throughLsn)
-}
-
-/** What of `run` is in none of `others`, which ascend. */
-function minus(run: StateRun, others: readonly StateRun[]): readonly StateRun[] {
-  const left: StateRun[] = []
-  let next = run.fromLsn
-  for (const { fromLsn, throughLsn } of within(others, run)) {
-    if (fromLsn > next) left.push({ fromLsn: next, throughLsn: fromLsn - 1 })
-    next = throughLsn + 1
-  }
-  return next > run.throughLsn ? left : [...left, { fromLsn: next, throughLsn: run.throughLsn }]
 }

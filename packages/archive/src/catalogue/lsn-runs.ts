@@ -24,7 +24,7 @@ export function holesBetween(runs: readonly LsnRun[]): readonly LsnRun[] {
   }))
 }
 
-/** The parts of a range that no run covers. */
+/** The parts of a range that no run covers; the runs ascend. */
 export function uncovered(range: LsnRun, runs: readonly LsnRun[]): readonly LsnRun[] {
   const inside = runs.filter((run) => run.throughLsn >= range.fromLsn && run.fromLsn <= range.throughLsn)
   const edges = [
