@@ -1,7 +1,9 @@
 import { mkdtemp, readdir, rm } from 'node:fs/promises'
 import { tmpdir } from 'node:os'
-import { join } from 'node:path'
+import { basename, join } from 'node:path'
 import { TimberLevel } from '@timberline/engine'
+import { nodeFileSystem } from '@timberline/wal'
+import { failAt, FaultFileSystem } from '@timberline/wal/testing'
 import { ClassicLevel } from 'classic-level'
 import fc from 'fast-check'
 import { MemoryLevel } from 'memory-level'
@@ -295,6 +297,41 @@ describe('the target', () => {
     await target.put('own', 'x')
     await expect(backup.finish()).rejects.toMatchObject({ code: 'HOTBACKUP_STEP_TARGET' })
     expect(await content(target)).toEqual([['own', 'x']])
+  })
+
+  it('in a folder is durable, file by file, before it has its name, and its name before the end', async () => {
+    const faulty = new FaultFileSystem(nodeFileSystem)
+    await finished(await beginBackup(await fill(memory(), 40), at('copy'), { fileSystem: faulty }))
+    const { operations } = faulty
+    const renamed = operations.findIndex(({ kind }) => kind === 'rename')
+    const syncedBefore = new Set(
+      operations
+        .slice(0, renamed)
+        .filter(({ kind }) => kind === 'sync')
+        .map(({ path }) => basename(path)),
+    )
+    // LevelDB's lock holds nothing, and its own notes are for people.
+    const files = (await readdir(at('copy'))).filter((name) => !name.startsWith('LO'))
+    expect(files.length).toBeGreaterThan(2)
+    expect(files.filter((name) => !syncedBefore.has(name))).toEqual([])
+    expect(operations.slice(renamed + 1)).toMatchObject([{ kind: 'syncDirectory', path: folder }])
+  })
+
+  it('in a folder is whole or absent, whichever operation at its end fails', async () => {
+    const source = await fill(memory(), 40)
+    const clean = new FaultFileSystem(nodeFileSystem)
+    await finished(await beginBackup(source, at('clean'), { fileSystem: clean }))
+    for (let index = 1; index <= clean.operations.length; index++) {
+      const faulty = new FaultFileSystem(nodeFileSystem, failAt(index, 'EIO'))
+      const copy = await beginBackup(source, at(`copy-${String(index)}`), { fileSystem: faulty })
+      await copy.step(-1)
+      await expect(copy.finish()).rejects.toThrow('EIO')
+      const isThere = (await readdir(folder)).includes(`copy-${String(index)}`)
+      // Only the sync of the name comes after the name.
+      expect(isThere).toBe(index === clean.operations.length)
+      expect(await leftovers()).toEqual([])
+    }
+    expect(await contentOf(at(`copy-${String(clean.operations.length)}`))).toEqual(await content(source))
   })
 
   it('of a compact copy is a folder, and no larger than without', async () => {

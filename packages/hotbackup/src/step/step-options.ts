@@ -1,3 +1,4 @@
+import type { FileSystem } from '@timberline/wal'
 import { hotbackupError } from '../errors.ts'
 
 /** How to copy one database over another, step by step. */
@@ -20,6 +21,8 @@ export interface StepBackupOptions {
   }) => boolean | Promise<boolean>
   /** Content that an open target may be given in its one atomic batch, in bytes. Default: 268,435,456. */
   readonly batchBytesMax?: number
+  /** Makes a copy in a folder durable and gives it its name; LevelDB writes its files itself. Default: the real one. */
+  readonly fileSystem?: FileSystem
 }
 
 /** How to go through all steps. */

@@ -1,11 +1,11 @@
 // Where a step-by-step copy goes. Steps write into a LevelDB of their own, in a folder beside; the target sees nothing of it until
 // the end, so that a copy that was given up, or whose process died, leaves the target as it was.
 import { randomBytes } from 'node:crypto'
-import { mkdir, readdir, rename, rm } from 'node:fs/promises'
+import { mkdir, readdir, rm } from 'node:fs/promises'
 import { tmpdir } from 'node:os'
 import { dirname, join, resolve } from 'node:path'
 import { type Operation, RawLevel, type StateDigest, stateDigest } from '@timberline/engine'
-import { nodeFileSystem, syncTree } from '@timberline/wal'
+import { type FileSystem, nodeFileSystem } from '@timberline/wal'
 import { hotbackupError } from '../errors.ts'
 import { type AnyLevel, asBuffers } from './any-level.ts'
 import { type Entry, entryBytes } from './step-source.ts'
@@ -74,7 +74,7 @@ export interface StepTarget {
 /** A new LevelDB at a path, by one rename. @throws HOTBACKUP_STEP_TARGET when something is there */
 export async function folderTarget(
   path: string,
-  { overwrite = false, compact = false }: StepBackupOptions,
+  { overwrite = false, compact = false, fileSystem = nodeFileSystem }: StepBackupOptions,
 ): Promise<StepTarget> {
   const directory = resolve(path)
   if (overwrite) {
@@ -89,11 +89,12 @@ export async function folderTarget(
     async commit() {
       if (compact) await staging.level.compactRange(Buffer.alloc(0), Buffer.alloc(64, 0xff))
       await staging.level.close()
-      await syncTree(staging.directory, nodeFileSystem)
+      // All of it is durable before it has its name, and the name before the caller hears of it.
+      await syncFiles(staging.directory, fileSystem)
       await refuseContent(directory)
       // An empty folder of this name is replaced by the rename.
-      await rename(staging.directory, directory)
-      await nodeFileSystem.syncDirectory(dirname(directory))
+      await fileSystem.rename(staging.directory, directory)
+      await fileSystem.syncDirectory(dirname(directory))
     },
   }
 }
@@ -135,6 +136,19 @@ export async function levelTarget(
 /** The encodings that a database's users see. */
 function encodingsOf(level: AnyLevel): string {
   return `${level.keyEncoding().commonName} keys, ${level.valueEncoding().commonName} values`
+}
+
+/** LevelDB syncs its tables alone, and a copy is written without a sync for each step. */
+async function syncFiles(directory: string, fileSystem: FileSystem): Promise<void> {
+  for (const name of await fileSystem.list(directory)) {
+    const file = await fileSystem.open(join(directory, name), 'write')
+    try {
+      await file.sync()
+    } finally {
+      await file.close()
+    }
+  }
+  await fileSystem.syncDirectory(directory)
 }
 
 async function refuseContent(directory: string): Promise<void> {
