@@ -11,6 +11,7 @@ export type CliCode =
   | 'CLI_LOAD_FORMAT'
   | 'CLI_LOAD_INCOMPLETE'
   | 'CLI_LOAD_NOT_EMPTY'
+  | 'CLI_RECOVERY_UNMEASURED'
   | 'CLI_METRICS_UNAVAILABLE'
   | 'CLI_INTERRUPTED'
   | 'CLI_SYSTEM'
@@ -38,6 +39,11 @@ export const cliError: (
   CLI_FILE_MISSING: { kind: 'invalid', hint: 'check the path' },
   // A file that the command would create is there already; nothing is overwritten.
   CLI_FILE_EXISTS: { kind: 'conflict', hint: 'choose another path, or move the file away' },
+  // A backup is to depend on how long a recovery would take, and no drill has measured that in this archive.
+  CLI_RECOVERY_UNMEASURED: {
+    kind: 'invalid',
+    hint: 'run `timberline drill -a ARCHIVE` once, and from time to time',
+  },
   // The loopback port for metrics is taken or not allowed.
   CLI_METRICS_UNAVAILABLE: { kind: 'unavailable', hint: 'choose another port, or 0 for a free one' },
   // A line of the input is not of the dump format.

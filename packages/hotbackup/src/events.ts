@@ -21,6 +21,8 @@ export type HotbackupEvent =
   /** Everything that was durable at this moment will be in the backup. */
   | { readonly type: 'log.begun' }
   | { readonly type: 'log.ended'; readonly lsn: number; readonly segments: readonly string[] }
+  /** Recovery was run on the backup: its data files reach its end. */
+  | { readonly type: 'data.forwarded'; readonly lsn: number; readonly tableCount: number }
   | { readonly type: 'digest.computed'; readonly lsn: number; readonly hex: string; readonly ms: number }
   | { readonly type: 'leftover.kept'; readonly path: string; readonly reason: string }
   | { readonly type: 'backup.ended'; readonly lsn: number; readonly bytes: number; readonly ms: number }

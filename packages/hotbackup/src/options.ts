@@ -16,6 +16,11 @@ export interface HotbackupOptions {
   readonly target: string | { readonly archive: Archive }
   /** Add only the log written since to the backup in the target folder. Default false. */
   readonly update?: boolean
+  /**
+   * With `update`: run recovery on the backup as it is updated, so that its data files reach its end and nothing is left to replay.
+   * It can then be recovered to its end only. Default false.
+   */
+  readonly recover?: boolean
   /** Ask the owner for a checkpoint first, so that the backup carries less log. Default false. */
   readonly checkpoint?: boolean
   /** Record the digest of the state at the end, by opening the copy in a scratch folder. Default true. */
@@ -59,6 +64,7 @@ export interface CompletedOptions {
   readonly home: string
   readonly target: string | { readonly archive: Archive }
   readonly update: boolean
+  readonly recover: boolean
   readonly checkpoint: boolean
   readonly digest: boolean
   readonly bytesPerS: number | undefined
@@ -67,7 +73,7 @@ export interface CompletedOptions {
   readonly fileSystem: FileSystem
 }
 
-const DEFAULTS = Object.freeze({ update: false, checkpoint: false, digest: true })
+const DEFAULTS = Object.freeze({ update: false, recover: false, checkpoint: false, digest: true })
 
 /**
  * Checks options and fills in what was left out.
@@ -84,10 +90,14 @@ export function completeOptions(options: HotbackupOptions): CompletedOptions {
   if (options.update === true && typeof target !== 'string') {
     throw hotbackupError('HOTBACKUP_UPDATE_ARCHIVE', 'a backup in an archive cannot be updated')
   }
+  if (options.recover === true && options.update !== true) {
+    throw hotbackupError('HOTBACKUP_OPTIONS', 'recover goes with update')
+  }
   return {
     home: options.home,
     target,
     update: options.update ?? DEFAULTS.update,
+    recover: options.recover ?? DEFAULTS.recover,
     checkpoint: options.checkpoint ?? DEFAULTS.checkpoint,
     digest: options.digest ?? DEFAULTS.digest,
     bytesPerS: maxMbPerS === undefined ? undefined : maxMbPerS * 1e6,

@@ -1,5 +1,5 @@
 /**
- * The digest of the state at the end of a backup, from the copy itself: its tables are linked into a scratch folder, its
+ * The state at the end of a backup, from the copy itself: its tables are linked into a scratch folder, its
  * log is replayed there. The backup is never opened: LevelDB writes into whatever it opens.
  */
 import { join } from 'node:path'
@@ -16,6 +16,8 @@ export interface ScratchDigestOptions {
   readonly endLsn: number
   /** A folder to be made and removed again, best on the file system of the tables. */
   readonly scratch: string
+  /** Compare each table with the checksum that the checkpoint has of it. Default false. */
+  readonly verify?: boolean
   readonly fileSystem: FileSystem
   readonly signal?: AbortSignal | undefined
 }
@@ -24,13 +26,21 @@ export interface ScratchDigestOptions {
 const NO_LINKS = new Set(['EXDEV', 'EPERM', 'ENOTSUP', 'ENOSYS', 'EMLINK'])
 
 /** Computes the digest of checkpoint plus log through `endLsn`. */
-export async function scratchDigest(options: ScratchDigestOptions): Promise<StateDigest> {
+export function scratchDigest(options: ScratchDigestOptions): Promise<StateDigest> {
+  return inScratch(options, (state) => state.digest())
+}
+
+/** Works on the state of checkpoint plus log through `endLsn`, in a folder that is gone afterwards. */
+export async function inScratch<Result>(
+  options: ScratchDigestOptions,
+  work: (state: State, dataDirectory: string) => Promise<Result>,
+): Promise<Result> {
   try {
     const dataDirectory = await linkOrCopyData(options)
     const state = await openState(dataDirectory, { createIfMissing: false })
     try {
       await replay(state, options)
-      return await state.digest()
+      return await work(state, dataDirectory)
     } finally {
       await state.close()
     }
@@ -41,14 +51,14 @@ export async function scratchDigest(options: ScratchDigestOptions): Promise<Stat
 
 async function linkOrCopyData(options: ScratchDigestOptions): Promise<string> {
   const linked = join(options.scratch, 'data')
-  const { checkpoint, tablesDirectory } = options
+  const { checkpoint, tablesDirectory, verify = false } = options
   try {
-    await writeDataFromCheckpoint(checkpoint, tablesDirectory, linked, { mode: 'link', verify: false })
+    await writeDataFromCheckpoint(checkpoint, tablesDirectory, linked, { mode: 'link', verify })
     return linked
   } catch (error) {
     if (!NO_LINKS.has(systemCodeOf(error) ?? systemCodeOf(causeOf(error)) ?? '')) throw error
     const copied = join(options.scratch, 'data-copy')
-    await writeDataFromCheckpoint(checkpoint, tablesDirectory, copied, { mode: 'copy', verify: false })
+    await writeDataFromCheckpoint(checkpoint, tablesDirectory, copied, { mode: 'copy', verify })
     return copied
   }
 }

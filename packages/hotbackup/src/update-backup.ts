@@ -12,6 +12,7 @@ import { listSegments, placeHold, readFileWhole, segmentName } from '@timberline
 import type { SegmentSummary } from '@timberline/wal'
 import { completeRun, digestOf } from './backup-run.ts'
 import type { BackupRun, CopiedSet } from './backup-run.ts'
+import { bringForward } from './bring-forward.ts'
 import { planCopy } from './copy-plan.ts'
 import { hotbackupError, systemCodeOf } from './errors.ts'
 import { copyRange } from './file-source.ts'
@@ -124,16 +125,23 @@ async function updatedSet(run: BackupRun, base: Base, sink: FolderSink): Promise
     return files
   })
   options.onEvent({ type: 'log.ended', lsn: plan.endLsn, segments: copied.map((file) => file.name) })
+  const endCommittedAtUs = durable.endCommittedAtUs ?? base.manifest.endCommittedAtUs
+  const log: DurableLog = { ...durable, endCommittedAtUs }
+  const files = [...keptFiles, ...copied]
+  const { endLsn } = plan
+  if (options.recover && checkpoint.lsn < endLsn) {
+    const last = plan.copied.at(-1) ?? base.last
+    const lastSegmentNumber = last.header.segmentNumber
+    const forwarded = await bringForward(run, { sink, checkpoint, files, endLsn, lastSegmentNumber })
+    return { ...forwarded, log, tries: 1 }
+  }
   const copy = {
     checkpoint,
     tablesDirectory: join(sink.folder, 'checkpoint/tables'),
     logDirectory: join(sink.folder, 'log'),
     scratch: join(sink.folder, 'scratch'),
   }
-  const digest = await digestOf(run, copy, plan.endLsn)
-  const endCommittedAtUs = durable.endCommittedAtUs ?? base.manifest.endCommittedAtUs
-  const log: DurableLog = { ...durable, endCommittedAtUs }
-  return { checkpoint, files: [...keptFiles, ...copied], log, digest, tries: 1 }
+  return { checkpoint, files, log, digest: await digestOf(run, copy, endLsn), tries: 1 }
 }
 
 /** Gives the base's files a name in the new set: a link where the file system has links, else a verified copy. */

@@ -22,6 +22,10 @@ export const backupScenarios: readonly Scenario[] = [
     prepare: makeBackedUpHome,
   },
   {
+    ...backingUp('update of a backup with recovery', { update: true, recover: true }),
+    prepare: makeBackedUpHome,
+  },
+  {
     name: 'backup into an archive',
     over: 'folders',
     prepare: async (machine) => {

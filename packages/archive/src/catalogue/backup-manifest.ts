@@ -118,6 +118,11 @@ export function decodeBackupManifest(content: Uint8Array): BackupManifest {
     throw archiveError('ARCHIVE_MANIFEST_DAMAGED', `the manifest is damaged, ${decoded.reason}`)
   }
   const parsed = v.safeParse(manifestSchema, decoded.value)
-  if (parsed.success) return parsed.output
-  throw archiveError('ARCHIVE_MANIFEST_DAMAGED', `the manifest is not one, ${v.summarize(parsed.issues)}`)
+  if (!parsed.success)
+    throw archiveError('ARCHIVE_MANIFEST_DAMAGED', `the manifest is not one, ${v.summarize(parsed.issues)}`)
+  const { endLsn, checkpoint } = parsed.output
+  if (endLsn >= checkpoint.lsn) return parsed.output
+  throw archiveError('ARCHIVE_MANIFEST_DAMAGED', 'the log of the backup was copied before its data', {
+    details: { endLsn, checkpointLsn: checkpoint.lsn },
+  })
 }

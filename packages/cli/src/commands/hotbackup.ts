@@ -7,6 +7,7 @@ import { cliError } from '../errors.ts'
 import { formatInstant, formatPoint } from '../instant.ts'
 import { columns, formatBytes, formatMs } from '../quantity.ts'
 import { existingArchive } from './archive-access.ts'
+import { dueByRecoveryTime } from './recovery-limit.ts'
 
 /** `timberline hotbackup` */
 export const hotbackupCommand: Command = async (args, surroundings) => {
@@ -18,6 +19,12 @@ export const hotbackupCommand: Command = async (args, surroundings) => {
     archiveUrl === undefined
       ? args.required('target')
       : { archive: await existingArchive(archiveUrl, identity.environmentId) }
+  const limitUs = args.number('when-recovery-exceeds')
+  if (limitUs !== undefined && typeof target !== 'string') {
+    const verdict = await dueByRecoveryTime(target.archive, { path: home, identity }, limitUs)
+    if (!verdict.isDue) return { document: verdict, lines: [`not due: ${verdict.reason}`] }
+    surroundings.tell(`due: ${verdict.reason}`)
+  }
   const progress = surroundings.progress('copying', 'bytes')
   const maxMbPerS = args.number('max-mb-per-s')
   const options = {
@@ -34,7 +41,12 @@ export const hotbackupCommand: Command = async (args, surroundings) => {
   try {
     const result = args.flag('offline')
       ? await offlineBackup(options)
-      : await hotbackup({ ...options, update: args.flag('update'), checkpoint: args.flag('checkpoint') })
+      : await hotbackup({
+          ...options,
+          update: args.flag('update'),
+          recover: args.flag('recover'),
+          checkpoint: args.flag('checkpoint'),
+        })
     return { document: documentOf(result), lines: linesOf(result) }
   } finally {
     progress.end()

@@ -1,6 +1,7 @@
 import { targetsComplaint } from '../archive-targets.ts'
 import { type Arguments, type OptionRow, oneWord, positiveNumber, wholeNumber } from '../arguments.ts'
 import type { CommandRow } from '../command.ts'
+import { parseSpan } from '../span.ts'
 import { archiveIfAnyOption, archiveOption, homeOption } from './shared-options.ts'
 
 const archiveNameOption: OptionRow = {
@@ -50,6 +51,16 @@ export const backupRows: readonly CommandRow[] = [
         help: 'ask the owner for a checkpoint first, so that less log is copied',
       },
       { letter: 'u', name: 'update', help: 'add the log written since to the backup in TARGET' },
+      {
+        name: 'recover',
+        help: 'with -u: run recovery on the backup, so that a restore has nothing left to replay',
+      },
+      {
+        name: 'when-recovery-exceeds',
+        value: 'SPAN',
+        help: 'with -a: only if a recovery from there would take longer than this: 10min, 1h',
+        parse: parseSpan,
+      },
       { name: 'offline', help: 'take the home itself, so that no writer can be open' },
       {
         name: 'max-mb-per-s',
@@ -75,6 +86,8 @@ export const backupRows: readonly CommandRow[] = [
     notes: [
       'Data files are copied first, then the log: the backup holds every commit that was durable when the copy of the log began.',
       'It appears at its end by one rename, and opens only through `timberline recover`. Logs always stay in a backup.',
+      'With --recover the older data files and logs leave the backup: it can then be recovered to its end, and to nothing before.',
+      'How long a recovery takes is what the newest `timberline drill` measured, for the backup and the log that there are now.',
     ],
     example: 'timberline hotbackup -h ./home -b ./copy -v',
     check: (args) => oneOf(args, ['target', 'archive']) ?? hotbackupComplaint(args),
@@ -236,5 +249,8 @@ function hotbackupComplaint(args: Arguments): string | undefined {
   if (args.flag('update') && !args.has('target'))
     return '-u needs -b: an archive is continued by `timberline archive run`'
   if (args.flag('offline') && args.flag('update')) return '--offline and -u exclude each other'
+  if (args.flag('recover') && !args.flag('update')) return '--recover goes with -u'
+  if (args.has('when-recovery-exceeds') && !args.has('archive'))
+    return '--when-recovery-exceeds goes with -a: a folder has no drills to predict from'
   return undefined
 }
