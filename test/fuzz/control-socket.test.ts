@@ -39,6 +39,8 @@ function handlersThat(status: () => object): ControlHandlers {
     checkpoint: (options) => Promise.resolve({ lsn: 7, ...options }),
     switchSegment: () => Promise.resolve({}),
     digest: () => Promise.resolve({ hex: '00' }),
+    quiesce: () => Promise.resolve({}),
+    resume: () => ({}),
   }
 }
 

@@ -214,6 +214,8 @@ export const engineDecoders: readonly Decoder[] = [
       json({ type: 'checkpoint', digest: true, hashed: false }),
       json({ type: 'hold', purpose: 'a backup', pid: process.pid }),
       json({ type: 'release', id: 'hold.1.00ff.json' }),
+      json({ type: 'quiesce', maxMs: 60_000, connected: true }),
+      json({ type: 'resume', id: '2b1c3d4e-0000-4000-8000-00ff00ff00ff' }),
     ],
     decode: (input) => decodeRequest(input.toString()),
     encode: json,

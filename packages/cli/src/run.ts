@@ -21,8 +21,9 @@ export interface Stage {
  */
 export async function runCommandLine(words: readonly string[], stage: Stage): Promise<number> {
   // Known before parsing, so that a usage error too is a JSON document for who asked for one.
-  const json = words.includes('--json')
-  const debug = words.some((word) => word === '--debug' || /^-[a-zA-Z]*g$/.test(word))
+  const own = words.includes('--') ? words.slice(0, words.indexOf('--')) : words
+  const json = own.includes('--json')
+  const debug = own.some((word) => word === '--debug' || /^-[a-zA-Z]*g$/.test(word))
   try {
     const request = parseCommandLine(words, version)
     if (request.type === 'print') {

@@ -9,6 +9,8 @@ import type { CheckpointManifest } from './checkpoint-manifest.ts'
 import { completePolicy } from './checkpoint-policy.ts'
 import type { CheckpointPolicy } from './checkpoint-policy.ts'
 import { LogPruner, type PrunerClock } from './checkpoint-pruner.ts'
+import { restIn } from './checkpoint-rest.ts'
+import type { CheckpointRest } from './checkpoint-rest.ts'
 import { segmentHolding } from './checkpoint-segment.ts'
 import { sweepCheckpoints } from './checkpoint-sweep.ts'
 import { takeCheckpoint } from './checkpoint-take.ts'
@@ -117,6 +119,7 @@ export class CheckpointKeeper {
   #retryMs = RETRY_MS_MIN
   #timer: NodeJS.Timeout | undefined
   #closed = false
+  #isResting = false
 
   /** Keepers come from {@link openCheckpointKeeper}. */
   constructor(options: KeeperOptions, newest: CheckpointManifest | undefined, noteLsn: number) {
@@ -175,6 +178,22 @@ export class CheckpointKeeper {
   /** Removes the log segments that are no longer needed; also done after each checkpoint and while the log is full. */
   async prune(): Promise<readonly string[]> {
     return this.#enqueue(() => this.#prune())
+  }
+
+  /**
+   * Keeps checkpoints and log as they are until told to go on: what is asked for meanwhile waits, and nothing is done by itself.
+   */
+  rest(): CheckpointRest {
+    return restIn((work) => this.#enqueue(work), {
+      pause: async () => {
+        this.#isResting = true
+        this.#newest = (await this.#hasher.stop()) ?? this.#newest
+      },
+      goOn: () => {
+        this.#isResting = false
+        if (this.#newest !== undefined && !this.#closed) this.#beginHashing(this.#newest)
+      },
+    })
   }
 
   /** How checkpoints and log stand. */
@@ -317,6 +336,7 @@ export class CheckpointKeeper {
   }
 
   #tick(): void {
+    if (this.#isResting) return
     const { checkpointAgeMs, checkpointBytes } = this.policy
     const isMuch = checkpointBytes > 0 && this.#bytesSince >= checkpointBytes
     const isOld = checkpointAgeMs > 0 && performance.now() - this.#takenAtMs >= checkpointAgeMs

@@ -3,6 +3,7 @@
  * without it.
  */
 import * as v from 'valibot'
+import { PAUSE_MS_MAX } from './commit-pause.ts'
 import { engineError } from './errors.ts'
 
 /** What the owner of a home can be asked. */
@@ -17,6 +18,10 @@ export type ControlRequest =
   /** Keep log segments until released, or until the process `pid` ends. */
   | { readonly type: 'hold'; readonly purpose: string; readonly pid: number }
   | { readonly type: 'release'; readonly id: string }
+  /** Let commits wait; `connected` ends it with this connection. */
+  | { readonly type: 'quiesce'; readonly maxMs?: number; readonly connected?: boolean }
+  /** Let commits go on. */
+  | { readonly type: 'resume'; readonly id?: string }
 
 /** A reply on the wire. */
 export type ControlReply =
@@ -36,6 +41,9 @@ export const REQUEST_BYTES_MAX: number = 16 * 1024
 /** The longest reply, in bytes. */
 export const REPLY_BYTES_MAX: number = 4 * 1024 * 1024
 
+const idSchema = v.pipe(v.string(), v.regex(/^[A-Za-z0-9._-]{1,200}$/))
+const maxMsSchema = v.pipe(v.number(), v.safeInteger(), v.minValue(1), v.maxValue(PAUSE_MS_MAX))
+
 const requestSchema = v.variant('type', [
   v.strictObject({ type: v.literal('status') }),
   v.strictObject({
@@ -50,7 +58,13 @@ const requestSchema = v.variant('type', [
     purpose: v.pipe(v.string(), v.minLength(1), v.maxLength(200)),
     pid: v.pipe(v.number(), v.safeInteger(), v.minValue(1)),
   }),
-  v.strictObject({ type: v.literal('release'), id: v.pipe(v.string(), v.regex(/^[A-Za-z0-9._-]{1,200}$/)) }),
+  v.strictObject({ type: v.literal('release'), id: idSchema }),
+  v.strictObject({
+    type: v.literal('quiesce'),
+    maxMs: v.exactOptional(maxMsSchema),
+    connected: v.exactOptional(v.boolean()),
+  }),
+  v.strictObject({ type: v.literal('resume'), id: v.exactOptional(idSchema) }),
 ])
 
 const replySchema = v.variant('ok', [

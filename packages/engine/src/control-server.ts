@@ -16,6 +16,9 @@ export interface ControlHandlers {
   checkpoint(options: { readonly digest?: boolean; readonly hashed?: boolean }): Promise<object>
   switchSegment(): Promise<object>
   digest(): Promise<object>
+  /** The signal, if there is one, is aborted when who asked is gone. */
+  quiesce(options: { readonly maxMs?: number; readonly signal?: AbortSignal }): Promise<object>
+  resume(id?: string): Promise<object> | object
 }
 
 /** The listening socket of a home, or the reason why there is none. */
@@ -49,6 +52,13 @@ export async function openControlServer(
       close: () => Promise.resolve(),
     }
   }
+}
+
+/** Who asks. */
+interface Peer {
+  readonly socket: Socket
+  /** Aborted when the connection is closed. */
+  readonly gone: AbortController
 }
 
 class SocketServer implements ControlServer {
@@ -107,11 +117,15 @@ class SocketServer implements ControlServer {
 
   #serve(socket: Socket): void {
     const lines = new LineSplitter(REQUEST_BYTES_MAX)
+    const peer: Peer = { socket, gone: new AbortController() }
     let answering = Promise.resolve()
     this.#sockets.add(socket)
     socket.unref()
     socket.setTimeout(IDLE_MS_MAX, () => socket.destroy())
-    socket.on('close', () => this.#sockets.delete(socket))
+    socket.on('close', () => {
+      this.#sockets.delete(socket)
+      peer.gone.abort()
+    })
     // A client that went away is no concern of the database.
     socket.on('error', () => socket.destroy())
     socket.on('data', (chunk: Buffer) => {
@@ -126,7 +140,7 @@ class SocketServer implements ControlServer {
       // the owner hold what it would have read.
       socket.pause()
       answering = answering
-        .then(() => this.#answerAll(whole, socket))
+        .then(() => this.#answerAll(whole, peer))
         .then(() => {
           socket.resume()
         })
@@ -134,23 +148,24 @@ class SocketServer implements ControlServer {
   }
 
   /** One after the other: replies come in the order of requests. */
-  async #answerAll(lines: readonly string[], socket: Socket): Promise<void> {
+  async #answerAll(lines: readonly string[], peer: Peer): Promise<void> {
+    const { socket } = peer
     for (const line of lines) {
-      const reply = await this.#answer(line)
+      const reply = await this.#answer(line, peer)
       if (!socket.writable) return
       if (!socket.write(`${JSON.stringify(reply)}\n`)) await drained(socket)
     }
   }
 
-  async #answer(line: string): Promise<ControlReply> {
+  async #answer(line: string, peer: Peer): Promise<ControlReply> {
     try {
-      return { ok: true, result: await this.#do(decodeRequest(line)) }
+      return { ok: true, result: await this.#do(decodeRequest(line), peer) }
     } catch (error) {
       return failure(error)
     }
   }
 
-  async #do(request: ControlRequest): Promise<unknown> {
+  async #do(request: ControlRequest, peer: Peer): Promise<unknown> {
     switch (request.type) {
       case 'status':
         return this.#handlers.status()
@@ -169,7 +184,19 @@ class SocketServer implements ControlServer {
         return this.#hold(request.purpose, request.pid)
       case 'release':
         return this.#release(request.id)
+      case 'quiesce':
+        return this.#quiesce(request, peer)
+      case 'resume':
+        return this.#handlers.resume(request.id)
     }
+  }
+
+  #quiesce({ maxMs, connected }: ControlRequest & { type: 'quiesce' }, peer: Peer): Promise<object> {
+    const bound = maxMs === undefined ? {} : { maxMs }
+    if (connected !== true) return this.#handlers.quiesce(bound)
+    // The pause has a bound of its own, which may be longer than a connection may be idle.
+    peer.socket.setTimeout(0)
+    return this.#handlers.quiesce({ ...bound, signal: peer.gone.signal })
   }
 
   async #hold(purpose: string, pid: number): Promise<{ id: string }> {

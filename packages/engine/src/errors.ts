@@ -24,6 +24,9 @@ export type EngineCode =
   | 'ENGINE_NOT_RUNNING'
   | 'ENGINE_CONTROL_FAILED'
   | 'ENGINE_CONTROL_REQUEST'
+  | 'ENGINE_QUIESCED'
+  | 'ENGINE_QUIESCE_ENDED'
+  | 'ENGINE_NOT_QUIESCED'
   | 'ENGINE_ADOPT_REFUSED'
   | 'ENGINE_ADOPT_KEY_RESERVED'
   | 'ENGINE_ADOPT_UNFINISHED'
@@ -143,6 +146,20 @@ export const engineError: ErrorMaker<EngineCode> = errorsFrom<EngineCode>({
   },
   // The request is not one of the protocol.
   ENGINE_CONTROL_REQUEST: { kind: 'invalid', hint: 'use the request types of ControlRequest' },
+
+  // ---- pauses
+  // Commits of the home are paused already, or what was asked for has to wait for the end of a pause.
+  ENGINE_QUIESCED: {
+    kind: 'conflict',
+    hint: 'wait until it ends, or end it with `timberline resume`; `timberline stat` shows it',
+  },
+  // The pause was over before it was resumed: commits went on meanwhile.
+  ENGINE_QUIESCE_ENDED: {
+    kind: 'unavailable',
+    hint: 'throw away what was copied since, and do it again with a longer maximum',
+  },
+  // There is nothing to resume: commits are not paused, or this pause ended long ago.
+  ENGINE_NOT_QUIESCED: { kind: 'invalid', hint: 'see `timberline stat`; quiesce the home first' },
 
   // ---- adopting a plain LevelDB folder
   // The folder holds no LevelDB database, or already is a home.

@@ -2,6 +2,7 @@ import type { FileSystem, OpenedLog } from '@timberline/wal'
 import type { ArchiveEvent } from './archive-event.ts'
 import type { ArchivedOptions, Durability } from './archived-options.ts'
 import type { CheckpointEvent } from './checkpoint-event.ts'
+import type { PauseEvent } from './commit-pause.ts'
 import type { CheckpointPolicy } from './checkpoint-policy.ts'
 import type { RecoverReport } from './state-recovery.ts'
 
@@ -21,6 +22,7 @@ export interface LogLimits {
 export type EngineEvent =
   | ArchiveEvent
   | CheckpointEvent
+  | PauseEvent
   | { readonly type: 'database.opened'; readonly report: OpenReport }
   /** No more writes are taken; reads go on. */
   | { readonly type: 'database.failed'; readonly error: Error }

@@ -8,6 +8,7 @@ import { openArchiveWait } from './archive-wait.ts'
 import type { ArchiveWait } from './archive-wait.ts'
 import { archivedPolicyOf } from './archived-options.ts'
 import type { ArchivedPolicy } from './archived-options.ts'
+import { CommitPause } from './commit-pause.ts'
 import { openCheckpointKeeper } from './checkpoint-keeper.ts'
 import type { CheckpointKeeper } from './checkpoint-keeper.ts'
 import type { DigestSource } from './digest.ts'
@@ -62,12 +63,14 @@ class Opening {
   readonly #fileSystem: FileSystem
   #engine: Engine | undefined
   #keeper: CheckpointKeeper | undefined
+  readonly #pause: CommitPause
 
   constructor(base: SessionBase, closers: Closer[]) {
     this.#base = base
     this.#closers = closers
     this.#layout = homeLayout(base.home)
     this.#fileSystem = base.options.fileSystem ?? nodeFileSystem
+    this.#pause = new CommitPause(() => this.#engine?.release(), base.options.onEvent)
   }
 
   async run(): Promise<Session> {
@@ -88,7 +91,7 @@ class Opening {
     const ms = performance.now() - begunAtMs
     const report = { home: layout.home, environmentId, timeline, created, log: log.opened, state, ms }
     const session = new Session(
-      { engine, keeper, log, level, layout, report },
+      { engine, keeper, pause: this.#pause, log, level, layout, report },
       this.#closers,
       options.onEvent,
     )
@@ -182,7 +185,7 @@ class Opening {
       native,
       position: { lsn: state.throughLsn, committedAtUs: state.committedAtUs },
       queuedBytesMax: options.queuedBytesMax ?? QUEUED_BYTES_MAX,
-      isStalled: () => this.#keeper?.gate() !== undefined,
+      isStalled: () => this.#pause.isShut || this.#keeper?.gate() !== undefined,
       onAppended: (bytes) => {
         this.#keeper?.appended(bytes)
       },

@@ -5,6 +5,8 @@ import type {
   CheckpointRequest,
   KeeperStatus,
 } from './checkpoint-keeper.ts'
+import { PAUSE_MS_DEFAULT } from './commit-pause.ts'
+import type { CommitPause, PauseInfo, PauseReport } from './commit-pause.ts'
 import { openControlServer } from './control-server.ts'
 import type { ControlServer } from './control-server.ts'
 import { stateDigest } from './digest.ts'
@@ -31,6 +33,8 @@ export interface HomeStatus extends KeeperStatus {
   readonly queuedBytes: number
   /** Writes held back. */
   readonly waitingCount: number
+  /** Commits wait until this ends. */
+  readonly paused?: PauseInfo
   readonly activeSegment: number
   /** Bytes of tables that only the checkpoint still keeps. */
   readonly heldBytes: number
@@ -44,6 +48,14 @@ export interface HomeStatus extends KeeperStatus {
   readonly controlOff?: string
 }
 
+/** How long to quiesce, and for whom. */
+export interface QuiesceOptions {
+  /** Commits go on by themselves after so many milliseconds; default 60,000, from 1 to 3,600,000. */
+  readonly maxMs?: number | undefined
+  /** Ends it when aborted. */
+  readonly signal?: AbortSignal | undefined
+}
+
 /** Closes one of the things that were opened. */
 export type Closer = () => Promise<unknown>
 
@@ -51,6 +63,7 @@ export type Closer = () => Promise<unknown>
 export interface SessionParts {
   readonly engine: Engine
   readonly keeper: CheckpointKeeper
+  readonly pause: CommitPause
   readonly log: Log
   readonly level: DigestSource
   readonly layout: HomeLayout
@@ -79,9 +92,11 @@ export class Session {
   async begin(): Promise<void> {
     const control = await openControlServer(this.#parts.layout, {
       status: () => this.status(),
-      checkpoint: (request) => this.checkpoint(request),
-      switchSegment: () => this.switchSegment(),
+      checkpoint: (request) => this.#unlessPaused(() => this.checkpoint(request)),
+      switchSegment: () => this.#unlessPaused(() => this.switchSegment()),
       digest: () => this.digest(),
+      quiesce: (options) => this.quiesce(options),
+      resume: (id) => this.resume(id),
     })
     this.#control = control
     this.#closers.push(() => control.close())
@@ -92,8 +107,37 @@ export class Session {
     return this.#parts.keeper.take(request)
   }
 
-  switchSegment(): Promise<SegmentSummary> {
+  async switchSegment(): Promise<SegmentSummary> {
+    await this.#parts.pause.ended()
     return this.#guarded(() => this.#parts.log.roll())
+  }
+
+  /**
+   * Lets commits wait, and nothing of log and checkpoints change, once all that came before is durable and applied: the log ends
+   * with a sealed segment then.
+   *
+   * @throws ENGINE_QUIESCED, ENGINE_QUIESCE_ENDED, ENGINE_OPTION_INVALID
+   */
+  quiesce(options: QuiesceOptions = {}): Promise<PauseInfo> {
+    const { engine, keeper, log, pause } = this.#parts
+    return this.#guarded(() =>
+      pause.begin({
+        purpose: 'quiesce',
+        maxMs: options.maxMs ?? PAUSE_MS_DEFAULT,
+        signal: options.signal,
+        rest: () => keeper.rest(),
+        settle: async () => {
+          await engine.appliedThrough(Number.MAX_SAFE_INTEGER)
+          await log.sync()
+          await log.roll()
+          return log.nextLsn - 1
+        },
+      }),
+    )
+  }
+
+  resume(id?: string): PauseReport {
+    return this.#parts.pause.resume(id)
   }
 
   /** The digest of the state at the LSN that it names; writers go on. */
@@ -112,7 +156,7 @@ export class Session {
   }
 
   async #status(): Promise<HomeStatus> {
-    const { engine, keeper, log, layout, report } = this.#parts
+    const { engine, keeper, log, layout, report, pause } = this.#parts
     const backupDue = await readBackupDue(layout.home)
     return {
       home: layout.home,
@@ -124,6 +168,7 @@ export class Session {
       appliedLsn: engine.appliedLsn,
       queuedBytes: engine.queuedBytes,
       waitingCount: engine.waitingCount,
+      ...(pause.info === undefined ? {} : { paused: pause.info }),
       activeSegment: log.activeSegment,
       heldBytes: await keeper.heldBytes(),
       ...keeper.status(),
@@ -146,8 +191,15 @@ export class Session {
     return atHomeBoundary(this.#parts.layout.home, work)
   }
 
+  /** For requests from elsewhere: who asks may be who is to resume, and would wait for itself. */
+  #unlessPaused<Result>(work: () => Promise<Result>): Promise<Result> {
+    this.#parts.pause.refuse()
+    return work()
+  }
+
   async #close(): Promise<void> {
-    const { engine, keeper } = this.#parts
+    const { engine, keeper, pause } = this.#parts
+    pause.close()
     await engine.close()
     if (engine.failure === undefined) {
       await keeper.take({ reason: 'close' }).catch((error: unknown) => {

@@ -26,7 +26,8 @@ import { NativeClassic, openIterator } from './native-level.ts'
 import type { Encoded, NativeRange } from './native-level.ts'
 import type { HomeOptions, OpenReport } from './open-options.ts'
 import { openSession } from './session-opening.ts'
-import type { HomeStatus, Session } from './session.ts'
+import type { Quiesced } from './quiesced.ts'
+import type { HomeStatus, QuiesceOptions, Session } from './session.ts'
 import { transactionHost } from './transaction-host.ts'
 import { runTransaction } from './transaction-runner.ts'
 import type { TransactionBody, TransactionOptions } from './transaction-runner.ts'
@@ -147,6 +148,23 @@ export class TimberLevel<K = string, V = string> extends ClassicLevel<K, V> {
     await this.#opening()
     const { header, lastLsn } = await this.#open.switchSegment()
     return { segmentNumber: header.segmentNumber, lastLsn }
+  }
+
+  /**
+   * Lets commits wait, so that the home can be copied by other means, such as a snapshot of its disk; reads go on. It ends with
+   * `resume`, with its maximum length, or with the database.
+   *
+   * @throws ENGINE_QUIESCED, ENGINE_QUIESCE_ENDED, ENGINE_OPTION_INVALID
+   * @example
+   * const quiet = await db.quiesce({ maxMs: 30_000 })
+   * await takeSnapshotOfDisk()
+   * await quiet.resume()
+   */
+  async quiesce(options?: QuiesceOptions): Promise<Quiesced> {
+    await this.#opening()
+    const session = this.#open
+    const info = await session.quiesce(options)
+    return { ...info, resume: async () => session.resume(info.id) }
   }
 
   /** The LSN of the state that a snapshot of this database shows. */

@@ -21,6 +21,8 @@ const handlers: ControlHandlers = {
   checkpoint: (options) => Promise.resolve({ lsn: 7, ...options }),
   switchSegment: () => Promise.reject(engineError('ENGINE_CLOSED', 'closed')),
   digest: () => Promise.resolve({ hex: '00' }),
+  quiesce: (options) => Promise.resolve(options),
+  resume: (id) => ({ id }),
 }
 
 async function serve(name = ''): Promise<{ home: string; server: ControlServer }> {

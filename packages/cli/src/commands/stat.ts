@@ -22,6 +22,7 @@ import { columns, formatBytes, formatCount, formatMs } from '../quantity.ts'
 import { removableSegments } from './archive-list.ts'
 import { type HeldFor, heldFor } from './log-held.ts'
 import { limitRows } from './log-limit-rows.ts'
+import { pausedRows } from './paused-rows.ts'
 
 /** `timberline stat` */
 export const statCommand: Command = async (args) => {
@@ -126,6 +127,7 @@ function linesOf(facts: HomeFacts): readonly string[] {
       facts.archiving === false ? 'off since recovery; `timberline archive init` turns it on' : 'allowed',
     ],
     ...(facts.backupDue === null ? [] : [['backup due', `in full, because of ${facts.backupDue.reason}`]]),
+    ...pausedRows(facts.live),
     ...limitRows(facts.live),
     ...facts.archives.map((archive) => [`archive ${archive.name}`, archiveText(archive)]),
     ...facts.holds.map(({ purpose, pid, fromSegment }) => [

@@ -1,5 +1,6 @@
-import { type Arguments, wholeNumber } from '../arguments.ts'
+import { type Arguments, positiveNumber, wholeNumber } from '../arguments.ts'
 import type { CommandRow } from '../command.ts'
+import { cliError } from '../errors.ts'
 import { parseInstant } from '../instant.ts'
 import { homeOption, lsnOption } from './shared-options.ts'
 
@@ -75,6 +76,45 @@ export const homeRows: readonly CommandRow[] = [
     load: async () => (await import('../commands/stat.ts')).statCommand,
   },
   {
+    name: 'quiesce',
+    summary: 'let commits wait, so that the home can be copied by other means',
+    operands: '[command...]',
+    options: [
+      homeOption,
+      {
+        name: 'max-seconds',
+        value: 'S',
+        help: 'commits go on by themselves after so long (60), at most 3600',
+        parse: secondsUpTo(3600),
+      },
+    ],
+    notes: [
+      'With -- COMMAND: it runs while commits wait, and they go on when it ends, or when this process dies. Exit code 1 when it failed.',
+      'Without: they wait until `timberline resume`. Reads go on. All that was acknowledged is durable and applied, and the log is sealed.',
+      'Without a snapshot of the disk, copy timberline.json, log and checkpoint: data is rebuilt from them.',
+    ],
+    example: 'timberline quiesce -h ./home -- lvcreate -s -n snap /dev/vg/home',
+    load: async () => (await import('../commands/quiesce.ts')).quiesceCommand,
+  },
+  {
+    name: 'resume',
+    summary: 'let commits go on after quiesce',
+    options: [
+      homeOption,
+      {
+        name: 'id',
+        value: 'ID',
+        help: 'end only this one, as quiesce printed it (whichever there is)',
+        parse: pauseId,
+      },
+    ],
+    notes: [
+      'Ends with ENGINE_QUIESCE_ENDED when it had ended by itself: what was copied meanwhile may not be consistent.',
+    ],
+    example: 'timberline resume -h ./home',
+    load: async () => (await import('../commands/quiesce.ts')).resumeCommand,
+  },
+  {
     name: 'dump',
     summary: 'write the entries of a database as text',
     options: [
@@ -119,6 +159,20 @@ export const homeRows: readonly CommandRow[] = [
     load: async () => (await import('../commands/adopt.ts')).adoptCommand,
   },
 ]
+
+function secondsUpTo(most: number): (text: string) => number {
+  const parse = positiveNumber('a number of seconds')
+  return (text) => {
+    const seconds = parse(text)
+    if (seconds <= most) return seconds
+    throw cliError('CLI_USAGE', `'${text}' is too long: at most ${String(most)} seconds`)
+  }
+}
+
+function pauseId(text: string): string {
+  if (/^[A-Za-z0-9._-]{1,200}$/.test(text)) return text
+  throw cliError('CLI_USAGE', `'${text}' is no id that quiesce printed`)
+}
 
 const kinds: readonly string[] = ['entry', 'mark', 'note']
 
