@@ -3,6 +3,7 @@ import { checkpointBugs } from './checkpoint-bugs.ts'
 import { cliBugs } from './cli-bugs.ts'
 import { engineBugs } from './engine-bugs.ts'
 import { hotbackupBugs } from './hotbackup-bugs.ts'
+import { pauseBugs } from './pause-bugs.ts'
 import type { PlantedBug } from './planted-bug.ts'
 import { recoveryBugs } from './recovery-bugs.ts'
 import { retentionBugs } from './retention-bugs.ts'
@@ -13,6 +14,7 @@ export const bugs: readonly PlantedBug[] = [
   ...walBugs,
   ...engineBugs,
   ...checkpointBugs,
+  ...pauseBugs,
   ...archiveBugs,
   ...hotbackupBugs,
   ...recoveryBugs,

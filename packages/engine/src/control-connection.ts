@@ -106,7 +106,10 @@ export class ControlConnection {
 
   #take(chunk: Buffer): void {
     try {
-      for (const line of this.#lines.push(chunk)) this.#waiting.shift()?.resolve(decodeReply(line))
+      for (const line of this.#lines.push(chunk)) {
+        const reply = decodeReply(line)
+        this.#waiting.shift()?.resolve(reply)
+      }
     } catch (error) {
       this.#socket.destroy(error instanceof Error ? error : new Error(String(error)))
     }

@@ -57,13 +57,12 @@ async function runQuiesced(
   command: readonly string[],
   surroundings: Surroundings,
 ): Promise<Outcome> {
-  const { resume, ...info } = quiet
-  surroundings.tell(quiescedLine(info))
-  const ended = await runCommand(command, info, surroundings).catch(async (error: unknown) => {
-    await resume()
+  surroundings.tell(quiescedLine(quiet))
+  const ended = await runCommand(command, quiet, surroundings).catch(async (error: unknown) => {
+    await quiet.resume()
     throw error
   })
-  const report = await resume()
+  const report = await quiet.resume()
   surroundings.tell(resumedLine(report))
   surroundings.signal.throwIfAborted()
   if (ended !== 0) surroundings.warn(`the command ended with ${String(ended)}: ${command.join(' ')}`)
