@@ -7,6 +7,7 @@ import { copyMeter } from './copy-meter.ts'
 import type { CopyMeter } from './copy-meter.ts'
 import { hotbackupError } from './errors.ts'
 import type { BackupStyle } from './events.ts'
+import type { FileRange } from './file-source.ts'
 import type { DurableLog } from './log-copy.ts'
 import { nameOf } from './options.ts'
 import type { BackupResult, CompletedOptions } from './options.ts'
@@ -33,6 +34,14 @@ export interface CopiedSet {
   readonly log: DurableLog
   readonly digest: StateDigest | undefined
   readonly tries: number
+}
+
+/** What is to be copied, what is not, and files to measure a rate by. */
+export interface BackupSize {
+  readonly dataBytes: number
+  readonly logBytes: number
+  readonly reusedBytes: number
+  readonly files: readonly FileRange[]
 }
 
 type Phase = keyof BackupResult['phasesMs']
@@ -130,6 +139,7 @@ function manifestOf(run: BackupRun, set: CopiedSet, label: string): BackupManife
     environmentId: run.identity.environmentId,
     timeline: run.identity.timeline,
     kind: 'full',
+    asOf: run.options.asOf,
     checkpoint: {
       lsn: checkpoint.lsn,
       committedAtUs: checkpoint.committedAtUs,

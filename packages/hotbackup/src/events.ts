@@ -18,7 +18,7 @@ export type HotbackupEvent =
     }
   | ({ readonly type: 'file.copied'; readonly name: string; readonly bytes: number } & CopyProgress)
   | ({ readonly type: 'progressed' } & CopyProgress)
-  /** Everything that was durable at this moment will be in the backup. */
+  /** Everything that was durable at this moment will be in the backup; as of the start, told before any file is copied. */
   | { readonly type: 'log.begun' }
   | { readonly type: 'log.ended'; readonly lsn: number; readonly segments: readonly string[] }
   /** Recovery was run on the backup: its data files reach its end. */

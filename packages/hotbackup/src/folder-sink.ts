@@ -44,8 +44,20 @@ export async function inspectTarget(
   identity: HomeIdentity,
   context: { fileSystem: FileSystem; onEvent: HotbackupListener },
 ): Promise<BackupManifest | undefined> {
-  const { fileSystem } = context
-  await settleLeftovers(target, fileSystem, context.onEvent)
+  await settleLeftovers(target, context.fileSystem, context.onEvent)
+  return readTarget(target, identity, context.fileSystem)
+}
+
+/**
+ * The older backup in a target folder, `undefined` when it is to be made; changes nothing.
+ *
+ * @throws HOTBACKUP_TARGET_NOT_BACKUP, HOTBACKUP_TARGET_FOREIGN
+ */
+export async function readTarget(
+  target: string,
+  identity: HomeIdentity,
+  fileSystem: FileSystem,
+): Promise<BackupManifest | undefined> {
   const status = await fileSystem.status(target)
   if (status === undefined) return undefined
   if (!status.isDirectory) throw notBackup(target, 'it is a file')

@@ -99,11 +99,15 @@ async function copySet(run: BackupRun, pin: Pin, sink: BackupSink): Promise<Copi
   const { checkpoint, tries } = pin
   const { fileSystem } = options
   const identity = await sink.write('timberline.json', await readFileWhole(layout.identityPath, fileSystem))
+  const listLog = (): Promise<DurableLog> => {
+    options.onEvent({ type: 'log.begun' })
+    const places = { live: layout.logDirectory, staged: pin.logDirectory, fileSystem }
+    return watch.time('log', () => durableLog(checkpoint, places))
+  }
+  // Segments only grow, so what was durable at the start can be copied after the data as well as before them.
+  const atStart = options.asOf === 'start' ? await listLog() : undefined
   const data = await watch.time('data', () => copyData(pin, sink, meter))
-  options.onEvent({ type: 'log.begun' })
-  const log = await watch.time('log', () =>
-    durableLog(checkpoint, { live: layout.logDirectory, staged: pin.logDirectory, fileSystem }),
-  )
+  const log = atStart ?? (await listLog())
   const logs = await watch.time('log', async () => {
     const copied = await copyLog(log, sink, meter)
     const directory = sink.folder === undefined ? log.directory : join(sink.folder, 'log')

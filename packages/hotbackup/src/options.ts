@@ -5,6 +5,9 @@ import { hotbackupError } from './errors.ts'
 import { guardedListener } from './events.ts'
 import type { HotbackupListener } from './events.ts'
 
+/** The moment whose state a backup holds. */
+export type BackupMoment = 'start' | 'end'
+
 /** What to back up, where to, and how. */
 export interface HotbackupOptions {
   /** Folder of the database. */
@@ -21,6 +24,12 @@ export interface HotbackupOptions {
    * It can then be recovered to its end only. Default false.
    */
   readonly recover?: boolean
+  /**
+   * Which moment the backup holds: `end` = all that is durable when the data files are copied, `start` = exactly what is durable
+   * when they have been pinned, which is the first thing done after the checkpoint that may be asked for. Not with `update`, whose
+   * log is listed once, when it begins. Default `end`.
+   */
+  readonly asOf?: BackupMoment
   /** Ask the owner for a checkpoint first, so that the backup carries less log. Default false. */
   readonly checkpoint?: boolean
   /** Record the digest of the state at the end, by opening the copy in a scratch folder. Default true. */
@@ -65,6 +74,7 @@ export interface CompletedOptions {
   readonly target: string | { readonly archive: Archive }
   readonly update: boolean
   readonly recover: boolean
+  readonly asOf: BackupMoment
   readonly checkpoint: boolean
   readonly digest: boolean
   readonly bytesPerS: number | undefined
@@ -73,7 +83,13 @@ export interface CompletedOptions {
   readonly fileSystem: FileSystem
 }
 
-const DEFAULTS = Object.freeze({ update: false, recover: false, checkpoint: false, digest: true })
+const DEFAULTS = Object.freeze({
+  update: false,
+  recover: false,
+  asOf: 'end' as const,
+  checkpoint: false,
+  digest: true,
+})
 
 /**
  * Checks options and fills in what was left out.
@@ -81,7 +97,7 @@ const DEFAULTS = Object.freeze({ update: false, recover: false, checkpoint: fals
  * @throws HOTBACKUP_OPTIONS, HOTBACKUP_UPDATE_ARCHIVE
  */
 export function completeOptions(options: HotbackupOptions): CompletedOptions {
-  const { maxMbPerS, target } = options
+  const { asOf, maxMbPerS, target } = options
   if (options.home === '') throw hotbackupError('HOTBACKUP_OPTIONS', 'home is empty')
   if (target === '') throw hotbackupError('HOTBACKUP_OPTIONS', 'target is empty')
   if (maxMbPerS !== undefined && !(maxMbPerS > 0 && Number.isFinite(maxMbPerS))) {
@@ -93,11 +109,18 @@ export function completeOptions(options: HotbackupOptions): CompletedOptions {
   if (options.recover === true && options.update !== true) {
     throw hotbackupError('HOTBACKUP_OPTIONS', 'recover goes with update')
   }
+  if (options.update === true && asOf !== undefined) {
+    throw hotbackupError(
+      'HOTBACKUP_OPTIONS',
+      'an update has no asOf: it ends with the log durable when it begins',
+    )
+  }
   return {
     home: options.home,
     target,
     update: options.update ?? DEFAULTS.update,
     recover: options.recover ?? DEFAULTS.recover,
+    asOf: asOf ?? DEFAULTS.asOf,
     checkpoint: options.checkpoint ?? DEFAULTS.checkpoint,
     digest: options.digest ?? DEFAULTS.digest,
     bytesPerS: maxMbPerS === undefined ? undefined : maxMbPerS * 1e6,

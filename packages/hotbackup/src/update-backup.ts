@@ -11,12 +11,12 @@ import type { CheckpointManifest } from '@timberline/engine'
 import { listSegments, placeHold, readFileWhole, segmentName } from '@timberline/wal'
 import type { SegmentSummary } from '@timberline/wal'
 import { completeRun, digestOf } from './backup-run.ts'
-import type { BackupRun, CopiedSet } from './backup-run.ts'
+import type { BackupRun, BackupSize, CopiedSet } from './backup-run.ts'
 import { bringForward } from './bring-forward.ts'
 import { planCopy } from './copy-plan.ts'
 import { hotbackupError, systemCodeOf } from './errors.ts'
 import { copyRange } from './file-source.ts'
-import { beginFolderSink, inspectTarget } from './folder-sink.ts'
+import { beginFolderSink, inspectTarget, readTarget } from './folder-sink.ts'
 import type { FolderSink } from './folder-sink.ts'
 import { foldersOf, proveLog } from './full-backup.ts'
 import { listLiveSegments, madeDurable, plannedSegment } from './log-copy.ts'
@@ -52,15 +52,7 @@ export async function updateBackup(run: BackupRun, target: string): Promise<Back
   const { options, layout } = run
   const { fileSystem } = options
   await refuseOverlap(target, foldersOf(layout))
-  const manifest = await inspectTarget(target, run.identity, options)
-  if (manifest === undefined) {
-    throw hotbackupError('HOTBACKUP_UPDATE_MISSING', 'the target holds no backup to update', {
-      details: { target },
-    })
-  }
-  if (manifest.timeline !== run.identity.timeline) {
-    throw diverged(target, { timeline: run.identity.timeline, backupTimeline: manifest.timeline })
-  }
+  const manifest = updatable(run, target, await inspectTarget(target, run.identity, options))
   const hold = await placeHold(layout.logDirectory, { purpose: 'hotbackup update', fileSystem })
   try {
     await removeDeadStaging({ ...options, layout })
@@ -77,6 +69,35 @@ export async function updateBackup(run: BackupRun, target: string): Promise<Back
       options.onEvent({ type: 'leftover.kept', path: `hold ${hold.id}`, reason: String(error) })
     })
   }
+}
+
+/** What an update of the backup in the target would copy; the home must be pinned. */
+export async function updateSize(run: BackupRun, target: string): Promise<BackupSize> {
+  const { options, layout } = run
+  const manifest = updatable(run, target, await readTarget(target, run.identity, options.fileSystem))
+  const base = await readBase(target, manifest, run)
+  const { copied } = planUpdate(base, await listLiveSegments(layout.logDirectory, options.fileSystem))
+  const files = copied.map(({ header, bytes }) => ({
+    path: join(layout.logDirectory, segmentName(header.segmentNumber)),
+    bytes,
+  }))
+  const copiedNames = new Set(copied.map(({ header }) => `log/${segmentName(header.segmentNumber)}`))
+  const kept = manifest.files.filter(({ name }) => !copiedNames.has(name))
+  const sum = (of: readonly { readonly bytes: number }[]): number =>
+    of.reduce((all, { bytes }) => all + bytes, 0)
+  return { dataBytes: 0, logBytes: sum(files), reusedBytes: sum(kept), files }
+}
+
+function updatable(run: BackupRun, target: string, manifest: BackupManifest | undefined): BackupManifest {
+  if (manifest === undefined) {
+    throw hotbackupError('HOTBACKUP_UPDATE_MISSING', 'the target holds no backup to update', {
+      details: { target },
+    })
+  }
+  if (manifest.timeline !== run.identity.timeline) {
+    throw diverged(target, { timeline: run.identity.timeline, backupTimeline: manifest.timeline })
+  }
+  return manifest
 }
 
 /**

@@ -9,7 +9,8 @@ import {
   replayInto,
   writeDataFromCheckpoint,
 } from '@timberline/engine'
-import { readLog } from '@timberline/wal'
+import { nodeFileSystem, readLog } from '@timberline/wal'
+import type { FileSystem } from '@timberline/wal'
 import { POSITION_KEY, transaction } from './history.ts'
 import type { Shape } from './history.ts'
 
@@ -109,4 +110,25 @@ export async function copyOf(folder: string, to: string): Promise<string> {
   // A control socket belongs to its owner, and cannot be copied.
   await cp(folder, to, { recursive: true, filter: (from) => !from.endsWith('.sock') })
   return to
+}
+
+/** The file system, with something happening in the home just before the first matching operation. */
+export function interrupted(path: RegExp, kind: 'open' | 'link', happening: () => Promise<void>): FileSystem {
+  let happened = false
+  const before = async (at: string): Promise<void> => {
+    if (happened || !path.test(at)) return
+    happened = true
+    await happening()
+  }
+  return {
+    ...nodeFileSystem,
+    open: async (at, mode) => {
+      if (kind === 'open') await before(at)
+      return nodeFileSystem.open(at, mode)
+    },
+    link: async (existing, at) => {
+      if (kind === 'link') await before(existing)
+      return nodeFileSystem.link(existing, at)
+    },
+  }
 }

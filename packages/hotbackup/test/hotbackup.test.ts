@@ -4,12 +4,21 @@ import { join } from 'node:path'
 import { newestCheckpoint, readBackupDue, writeBackupDue } from '@timberline/engine'
 import type { TimberLevel } from '@timberline/engine'
 import { decodeBackupManifest, encodeBackupManifest } from '@timberline/archive'
-import { liveHolds, nodeFileSystem, segmentName } from '@timberline/wal'
-import type { FileSystem } from '@timberline/wal'
+import { liveHolds, segmentName } from '@timberline/wal'
 import { afterEach, beforeEach, describe, expect, it } from 'vitest'
 import { hotbackup, verifyBackup } from '../src/index.ts'
 import type { HotbackupEvent } from '../src/index.ts'
-import { SMALL, contents, copyOf, makeFolder, openHome, openUsedHome, restored, write } from './fixture.ts'
+import {
+  SMALL,
+  contents,
+  copyOf,
+  interrupted,
+  makeFolder,
+  openHome,
+  openUsedHome,
+  restored,
+  write,
+} from './fixture.ts'
 import { Model, difference } from './history.ts'
 
 const N = 60
@@ -482,24 +491,3 @@ describe('the manifest', () => {
     expect(backup.bytes).toBe(manifest.files.reduce((sum, file) => sum + file.bytes, 0))
   })
 })
-
-/** The file system, with something happening in the home just before the first matching operation. */
-function interrupted(path: RegExp, kind: 'open' | 'link', happening: () => Promise<void>): FileSystem {
-  let happened = false
-  const before = async (at: string): Promise<void> => {
-    if (happened || !path.test(at)) return
-    happened = true
-    await happening()
-  }
-  return {
-    ...nodeFileSystem,
-    open: async (at, mode) => {
-      if (kind === 'open') await before(at)
-      return nodeFileSystem.open(at, mode)
-    },
-    link: async (existing, at) => {
-      if (kind === 'link') await before(existing)
-      return nodeFileSystem.link(existing, at)
-    },
-  }
-}

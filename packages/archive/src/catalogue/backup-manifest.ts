@@ -41,6 +41,7 @@ const manifestSchema = v.object({
   environmentId: environmentIdSchema,
   timeline: timelineSchema,
   kind: v.literal('full'),
+  asOf: v.optional(v.picklist(['start', 'end'])),
   checkpoint: checkpointSchema,
   beginLsn: lsnSchema,
   endLsn: lsnSchema,
@@ -92,6 +93,8 @@ export interface BackupManifest {
   readonly environmentId: string
   readonly timeline: number
   readonly kind: 'full'
+  /** Whether the set ends where the backup began, or where its copy of the data ended; absent in older ones, which are of the end. */
+  readonly asOf?: 'start' | 'end' | undefined
   readonly checkpoint: CheckpointRef
   /** The log in the set begins at this LSN or before it. */
   readonly beginLsn: number

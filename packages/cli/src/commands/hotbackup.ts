@@ -1,6 +1,14 @@
 import { resolve } from 'node:path'
 import { homeLayout, readHomeIdentity } from '@timberline/engine'
-import { type BackupResult, hotbackup, type HotbackupEvent, offlineBackup } from '@timberline/hotbackup'
+import {
+  type BackupEstimate,
+  type BackupMoment,
+  type BackupResult,
+  estimateBackup,
+  hotbackup,
+  type HotbackupEvent,
+  offlineBackup,
+} from '@timberline/hotbackup'
 import type { Arguments } from '../arguments.ts'
 import type { Command, Surroundings } from '../command.ts'
 import { cliError } from '../errors.ts'
@@ -25,18 +33,25 @@ export const hotbackupCommand: Command = async (args, surroundings) => {
     if (!verdict.isDue) return { document: verdict, lines: [`not due: ${verdict.reason}`] }
     surroundings.tell(`due: ${verdict.reason}`)
   }
-  const progress = surroundings.progress('copying', 'bytes')
   const maxMbPerS = args.number('max-mb-per-s')
+  const progress = surroundings.progress('copying', 'bytes')
+  const moment = momentOf(args)
   const options = {
     home,
     target,
     digest: !args.flag('no-digest'),
     signal: surroundings.signal,
     ...(maxMbPerS === undefined ? {} : { maxMbPerS }),
+    ...(moment === undefined ? {} : { asOf: moment }),
     onEvent: (event: HotbackupEvent): void => {
       if ('bytesTotal' in event) progress.update(event.bytesCopied, event.bytesTotal)
       tellEvent(event, surroundings)
     },
+  }
+  if (args.flag('estimate')) {
+    const estimate = await estimateBackup({ ...options, update: args.flag('update') })
+    const exitCode = estimate.fits === false ? 1 : 0
+    return { document: estimate, lines: estimateLines(estimate), exitCode }
   }
   try {
     const result = args.flag('offline')
@@ -51,6 +66,11 @@ export const hotbackupCommand: Command = async (args, surroundings) => {
   } finally {
     progress.end()
   }
+}
+
+function momentOf(args: Arguments): BackupMoment | undefined {
+  const moment = args.text('as-of')
+  return moment === 'start' || moment === 'end' ? moment : undefined
 }
 
 /** Berkeley DB lets -d and -l point elsewhere; here they may only confirm where the home keeps its files. */
@@ -84,13 +104,15 @@ function pairs(facts: object): string {
 }
 
 function documentOf({ manifest, ...rest }: BackupResult): unknown {
-  const { label, environmentId, timeline, kind, beginLsn, endLsn, endCommittedAtUs, digest, files } = manifest
+  const { label, environmentId, timeline, kind, asOf, beginLsn, endLsn, endCommittedAtUs, digest, files } =
+    manifest
   return {
     ...rest,
     label,
     environmentId,
     timeline,
     kind,
+    asOf,
     checkpointLsn: manifest.checkpoint.lsn,
     beginLsn,
     endLsn,
@@ -98,6 +120,21 @@ function documentOf({ manifest, ...rest }: BackupResult): unknown {
     digest,
     fileCount: files.length,
   }
+}
+
+function estimateLines(estimate: BackupEstimate): readonly string[] {
+  const { target, dataBytes, logBytes, reusedBytes, copyBytes, freeBytes, fits, bytesPerS, rate, seconds } =
+    estimate
+  const parts = `${formatBytes(dataBytes)} of tables, ${formatBytes(logBytes)} of log`
+  const how = rate === 'limit' ? 'the limit asked for' : 'as files of the home were just read and hashed'
+  return columns([
+    ['target', target],
+    ['to copy', `${formatBytes(copyBytes)}: ${parts}`],
+    ['to reuse', formatBytes(reusedBytes)],
+    ['free', freeBytes === undefined ? 'not known' : formatBytes(freeBytes)],
+    ['fits', fits === undefined ? 'not known' : fits ? 'yes' : 'NO'],
+    ['takes', `at least ${formatMs(seconds * 1000)}, at ${formatBytes(Math.round(bytesPerS))}/s: ${how}`],
+  ])
 }
 
 function linesOf(result: BackupResult): readonly string[] {

@@ -61,6 +61,16 @@ export const backupRows: readonly CommandRow[] = [
         help: 'with -a: only if a recovery from there would take longer than this: 10min, 1h',
         parse: parseSpan,
       },
+      {
+        name: 'as-of',
+        value: 'WHEN',
+        help: 'start or end: the state when the backup begins, or when its data files are copied (end)',
+        parse: oneWord('a moment', ['start', 'end']),
+      },
+      {
+        name: 'estimate',
+        help: 'copy nothing; tell how much there is to copy, how much room and how long (1 when it does not fit)',
+      },
       { name: 'offline', help: 'take the home itself, so that no writer can be open' },
       {
         name: 'max-mb-per-s',
@@ -85,6 +95,7 @@ export const backupRows: readonly CommandRow[] = [
     ],
     notes: [
       'Data files are copied first, then the log: the backup holds every commit that was durable when the copy of the log began.',
+      'With --as-of start it holds exactly what was durable when the backup began, after the checkpoint of -c.',
       'It appears at its end by one rename, and opens only through `timberline recover`. Logs always stay in a backup.',
       'With --recover the older data files and logs leave the backup: it can then be recovered to its end, and to nothing before.',
       'How long a recovery takes is what the newest `timberline drill` measured, for the backup and the log that there are now.',
@@ -248,8 +259,12 @@ export function oneOf(args: Arguments, names: readonly string[]): string | undef
 function hotbackupComplaint(args: Arguments): string | undefined {
   if (args.flag('update') && !args.has('target'))
     return '-u needs -b: an archive is continued by `timberline archive run`'
+  if (args.has('as-of') && args.flag('update'))
+    return '--as-of and -u exclude each other: an update ends with the log that is durable when it begins'
   if (args.flag('offline') && args.flag('update')) return '--offline and -u exclude each other'
   if (args.flag('recover') && !args.flag('update')) return '--recover goes with -u'
+  if (args.flag('recover') && args.flag('estimate'))
+    return '--estimate and --recover exclude each other: only the recovery itself shows what it writes'
   if (args.has('when-recovery-exceeds') && !args.has('archive'))
     return '--when-recovery-exceeds goes with -a: a folder has no drills to predict from'
   return undefined

@@ -1,0 +1,143 @@
+/**
+ * How much a backup would copy, before it does. The home is pinned for as long as that takes, so that the sizes are those of
+ * one checkpoint and its log; nothing is written to the target, and nothing stays in the home.
+ */
+import { isAbsolute, join } from 'node:path'
+import { segmentName } from '@timberline/wal'
+import { beginRun } from './backup-run.ts'
+import type { BackupRun, BackupSize } from './backup-run.ts'
+import { asHotbackupError } from './errors.ts'
+import { hashFile } from './file-source.ts'
+import type { FileRange } from './file-source.ts'
+import { readTarget } from './folder-sink.ts'
+import { freeSpace } from './free-space.ts'
+import { durableLog } from './log-copy.ts'
+import { completeOptions, nameOf } from './options.ts'
+import type { CompletedOptions, HotbackupOptions } from './options.ts'
+import { pinHome } from './staging.ts'
+import { foldersOf } from './full-backup.ts'
+import { refuseOverlap } from './target-check.ts'
+import { updateSize } from './update-backup.ts'
+
+/** What a backup would cost if it began now. The database goes on, so a real one may copy a little more. */
+export interface BackupEstimate {
+  /** The folder, or the archive's address. */
+  readonly target: string
+  /** Bytes of tables to be copied. */
+  readonly dataBytes: number
+  /** Bytes of log to be copied. */
+  readonly logBytes: number
+  /** Bytes of the set that the target has already. */
+  readonly reusedBytes: number
+  /** Bytes to be copied: data and log. In an archive they are compressed, so that it grows by less. */
+  readonly copyBytes: number
+  /** Bytes free where the target lies; absent when nobody can tell, as of an object store. */
+  readonly freeBytes?: number
+  /** Whether `copyBytes` fit into `freeBytes`; absent when that is not known. */
+  readonly fits?: boolean
+  readonly bytesPerS: number
+  /** `limit`: the rate that was asked for; `measured`: the rate at which files of this home were just read and hashed. */
+  readonly rate: 'limit' | 'measured'
+  /** `copyBytes` at that rate: the copy takes at least so long. The digest, if there is one, comes on top. */
+  readonly seconds: number
+}
+
+/** So much is read to measure a rate: enough to even out single reads, little enough to disturb nobody. */
+const SAMPLE_BYTES_MAX = 64e6
+
+/**
+ * Sizes a backup with these options, and copies nothing. An owner is not asked for a checkpoint, also if the backup would.
+ *
+ * @throws as `hotbackup`, for what can be told before anything is copied
+ * @example
+ * const { copyBytes, freeBytes, seconds } = await estimateBackup({ home: './home', target: './backups/today' })
+ */
+export async function estimateBackup(options: HotbackupOptions): Promise<BackupEstimate> {
+  // Nothing happens that an event could tell of.
+  const completed = { ...completeOptions(options), onEvent: () => undefined }
+  const target = nameOf(completed.target)
+  try {
+    completed.signal?.throwIfAborted()
+    const run = await beginRun(completed, completed.update ? 'update' : 'hot')
+    if (typeof completed.target === 'string') {
+      await refuseOverlap(completed.target, foldersOf(run.layout))
+      await readTarget(completed.target, run.identity, completed.fileSystem)
+    }
+    const { size, bytesPerS } = await measured(run)
+    const { dataBytes, logBytes, reusedBytes } = size
+    const copyBytes = dataBytes + logBytes
+    const freeBytes = await freeBytesOf(completed)
+    return {
+      target,
+      dataBytes,
+      logBytes,
+      reusedBytes,
+      copyBytes,
+      ...(freeBytes === undefined ? {} : { freeBytes, fits: copyBytes <= freeBytes }),
+      bytesPerS,
+      rate: completed.bytesPerS === undefined ? 'measured' : 'limit',
+      seconds: copyBytes / bytesPerS,
+    }
+  } catch (error) {
+    throw asHotbackupError(error, {
+      target,
+      ...(options.signal === undefined ? {} : { signal: options.signal }),
+    })
+  }
+}
+
+async function measured(run: BackupRun): Promise<{ size: BackupSize; bytesPerS: number }> {
+  const { options, layout } = run
+  const pin = await pinHome({ ...options, layout })
+  try {
+    const size =
+      options.update && typeof options.target === 'string'
+        ? await updateSize(run, options.target)
+        : await fullSize(run, pin)
+    return { size, bytesPerS: options.bytesPerS ?? (await readRate(run, size.files)) }
+  } finally {
+    await pin.release()
+  }
+}
+
+async function fullSize(run: BackupRun, pin: Awaited<ReturnType<typeof pinHome>>): Promise<BackupSize> {
+  const { layout, options } = run
+  const { checkpoint, tablesDirectory } = pin
+  const places = { live: layout.logDirectory, staged: pin.logDirectory, fileSystem: options.fileSystem }
+  const { directory, segments } = await durableLog(checkpoint, places)
+  const tables = checkpoint.tables.map(({ name, bytes }) => ({ path: join(tablesDirectory, name), bytes }))
+  const logs = segments.map(({ header, bytes }) => ({
+    path: join(directory, segmentName(header.segmentNumber)),
+    bytes,
+  }))
+  return {
+    dataBytes: bytesOf(tables),
+    logBytes: bytesOf(logs),
+    reusedBytes: 0,
+    files: [...tables, ...logs],
+  }
+}
+
+/** Bytes a second of reading and hashing, which is what a copy does besides writing. */
+async function readRate(run: BackupRun, files: readonly FileRange[]): Promise<number> {
+  const beginMs = performance.now()
+  let bytes = 0
+  for (const file of files) {
+    const wanted = Math.min(file.bytes, SAMPLE_BYTES_MAX - bytes)
+    if (wanted <= 0) break
+    await hashFile(file.path, { ...run.meter.context, onBytes: () => undefined }, wanted)
+    bytes += wanted
+  }
+  // A clock may not have moved while a few bytes were read.
+  return (bytes * 1000) / Math.max(performance.now() - beginMs, 0.001)
+}
+
+async function freeBytesOf({ target }: CompletedOptions): Promise<number | undefined> {
+  if (typeof target === 'string') return freeSpace(target)
+  const { url } = target.archive.store
+  return isAbsolute(url) ? freeSpace(url) : undefined
+}
+
+function bytesOf(files: readonly { readonly bytes: number }[]): number {
+  return files.reduce((sum, { bytes }) => sum + bytes, 0)
+}
