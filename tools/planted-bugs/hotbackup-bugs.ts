@@ -1,6 +1,7 @@
 import type { PlantedBug } from './planted-bug.ts'
 
 const hotbackup = 'packages/hotbackup/test/hotbackup.test.ts'
+const asOf = 'packages/hotbackup/test/as-of.test.ts'
 const appearance = 'packages/hotbackup/test/appearance.test.ts'
 const partial = 'packages/hotbackup/src/partial-folder.ts'
 const replacing = 'a backup that replaces old is there whole or not at all after power loss at any operation'
@@ -23,12 +24,12 @@ export const hotbackupBugs: readonly PlantedBug[] = [
   const pin = { ...(await watch.time('pin', () => pinHome({ ...options, layout }))), early }`,
       },
       {
-        find: 'durableLog(checkpoint, { live: layout.logDirectory, staged: pin.logDirectory, fileSystem })',
+        find: 'durableLog(checkpoint, places))',
         replace: `madeDurable(pin.early.segments, {
       endLsn: pin.early.endLsn,
-      directory: layout.logDirectory,
+      directory: places.live,
       fileSystem,
-    })`,
+    }))`,
       },
     ],
     caughtBy: {
@@ -168,6 +169,36 @@ export const hotbackupBugs: readonly PlantedBug[] = [
     caughtBy: {
       testFile: 'packages/hotbackup/test/copy-plan.test.ts',
       title: 'finds a whole plan only when every record from the checkpoint on is there',
+    },
+  },
+  {
+    name: 'as-of-start-that-ends-later',
+    what: 'a backup as of its start lists the log when its data are copied, and ends there',
+    file: 'packages/hotbackup/src/full-backup.ts',
+    edits: [{ find: "options.asOf === 'start' ? await listLog() : undefined", replace: 'undefined' }],
+    caughtBy: {
+      testFile: asOf,
+      title: 'ends where the log was durable when it began, though commits go on all the while',
+    },
+  },
+  {
+    name: 'as-of-start-whose-manifest-says-end',
+    what: 'the manifest of a backup does not tell which moment its state is of',
+    file: 'packages/hotbackup/src/backup-run.ts',
+    edits: [{ find: 'asOf: run.options.asOf,', replace: "asOf: 'end' as const," }],
+    caughtBy: {
+      testFile: asOf,
+      title: 'ends where the log was durable when it began, though commits go on all the while',
+    },
+  },
+  {
+    name: 'estimate-without-the-log',
+    what: 'what is to be copied is the tables alone',
+    file: 'packages/hotbackup/src/estimate.ts',
+    edits: [{ find: 'logBytes: bytesOf(logs),', replace: 'logBytes: 0,' }],
+    caughtBy: {
+      testFile: 'packages/hotbackup/test/estimate.test.ts',
+      title: 'tells the bytes that the backup then copies, and copies none',
     },
   },
 ]
