@@ -8,6 +8,7 @@ import { goldenFiles, IDENTITY } from '../../packages/wal/test/log-scenario.ts'
 import { decodeDelta, type DeltaHeader, encodeDelta } from '../../packages/recovery/src/delta-codec.ts'
 import { readBackupFolder } from '../../packages/recovery/src/folder-history.ts'
 import { decodeReport } from '../../packages/recovery/src/report.ts'
+import { decodeStandbyLabel } from '../../packages/recovery/src/standby-label.ts'
 import { readLabel } from '../../packages/recovery/src/workplace.ts'
 import { BACKUP_MANIFEST } from './archive-decoders.ts'
 import { repairCheckpoint, repairDelta, repairSegment } from './checksums.ts'
@@ -131,6 +132,22 @@ export const recoveryDecoders: readonly Decoder[] = [
     anyNumber: true,
     inputs: 400,
     decode: async (input) => readLabel('/home', await filesInMemory({ '/home/recovery.json': input })),
+  },
+  {
+    name: 'standby-label',
+    covers: ['recovery/standby-label.ts#decodeStandbyLabel'],
+    codes: ['RECOVERY_TARGET_NOT_EMPTY'],
+    shape: 'json',
+    seeds: () => {
+      const label = { format: 1, environmentId: IDENTITY.environmentId }
+      const aside = 'aside-20261126-051500'
+      return [
+        json({ ...label, phase: 'base', aside }),
+        json({ ...label, phase: 'follow', timeline: 2, segmentNumber: 7 }),
+      ]
+    },
+    inputs: 400,
+    decode: (input) => decodeStandbyLabel(input, '/home/standby.json'),
   },
   {
     name: 'recovery-report',

@@ -38,6 +38,7 @@ export type {
   SegmentRef,
   TimelineInfo,
 } from './catalogue/catalogue.ts'
+export type { CatalogueFold } from './catalogue/catalogue-fold.ts'
 export type { CatalogueEvent, JournalEntry } from './catalogue/catalogue-event.ts'
 export { addDelta, declineDelta } from './catalogue/archive-entries.ts'
 export { backupFileName, backupManifestName, deltaName } from './catalogue/layout.ts'

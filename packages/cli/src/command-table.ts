@@ -5,6 +5,7 @@ import { checkingRows } from './rows/checking-rows.ts'
 import { homeRows } from './rows/home-rows.ts'
 import { recoveryRows } from './rows/recovery-rows.ts'
 import { retentionRows } from './rows/retention-rows.ts'
+import { standbyRows } from './rows/standby-rows.ts'
 import { everywhere } from './rows/shared-options.ts'
 
 /** Every command; help, the README's reference and the parser are made from these rows. */
@@ -14,6 +15,7 @@ export const commandTable: readonly CommandRow[] = [
   ...checkingRows,
   ...retentionRows,
   ...recoveryRows,
+  ...standbyRows,
   ...homeRows,
 ].map((row) => ({
   ...row,

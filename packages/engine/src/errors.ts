@@ -9,6 +9,7 @@ export type EngineCode =
   | 'ENGINE_HOME_NOT_ADOPTED'
   | 'ENGINE_BACKUP_NOT_RECOVERED'
   | 'ENGINE_RECOVERY_UNFINISHED'
+  | 'ENGINE_HOME_STANDBY'
   | 'ENGINE_IO_FAILED'
   | 'ENGINE_MANIFEST_DAMAGED'
   | 'ENGINE_CURRENT_DAMAGED'
@@ -41,6 +42,7 @@ export type EngineCode =
   | 'ENGINE_TRANSACTION_CONFLICT'
   | 'ENGINE_REPAIR_NEEDLESS'
   | 'ENGINE_LSN_PRUNED'
+  | 'ENGINE_READ_ONLY'
   | 'ENGINE_OPTION_INVALID'
 
 /** Throws the errors of this package; each row's comment says what happened. */
@@ -77,6 +79,11 @@ export const engineError: ErrorMaker<EngineCode> = errorsFrom<EngineCode>({
   ENGINE_RECOVERY_UNFINISHED: {
     kind: 'conflict',
     hint: 'run the same recovery again; it goes on or begins anew',
+  },
+  // The folder follows an archive. Opened as a database it would begin a second history of the same environment.
+  ENGINE_HOME_STANDBY: {
+    kind: 'conflict',
+    hint: 'follow on with `timberline standby`; for a database, run `timberline recover` into another folder',
   },
   // The operating system refused to read, write or flush a file of the home.
   ENGINE_IO_FAILED: { kind: 'unavailable', hint: 'see the cause; mend the disk, then open again' },
@@ -218,6 +225,8 @@ export const engineError: ErrorMaker<EngineCode> = errorsFrom<EngineCode>({
   },
   // The LSN asked for has been removed from the log, or lies in the future of it.
   ENGINE_LSN_PRUNED: { kind: 'gap', hint: 'begin at a later LSN, or read the archive' },
+  // A standby was written to. What it holds comes out of the archive alone.
+  ENGINE_READ_ONLY: { kind: 'invalid', hint: 'write to the database that the standby follows' },
   // An option outside its documented bounds.
   ENGINE_OPTION_INVALID: { kind: 'invalid', hint: 'mend the option named in the message' },
 })

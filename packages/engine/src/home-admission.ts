@@ -4,7 +4,7 @@ import type { FileSystem } from '@timberline/wal'
 import { engineError } from './errors.ts'
 import { readHomeIdentity } from './home-identity.ts'
 import type { HomeIdentity } from './home-identity.ts'
-import { BACKUP_LABEL, RECOVERY_LABEL, homeLayout } from './home-layout.ts'
+import { BACKUP_LABEL, RECOVERY_LABEL, STANDBY_LABEL, homeLayout } from './home-layout.ts'
 
 /** In a home whose adoption, or the way back from it, was interrupted. */
 export const ADOPT_MARKER = 'adopt.json'
@@ -12,8 +12,8 @@ export const ADOPT_MARKER = 'adopt.json'
 /**
  * Whether a folder may be opened as a home: the identity of an existing one, `undefined` where a new one may be made.
  *
- * @throws ENGINE_BACKUP_NOT_RECOVERED, ENGINE_RECOVERY_UNFINISHED, ENGINE_ADOPT_UNFINISHED for a folder that another
- * command must finish; ENGINE_HOME_NOT_ADOPTED for a plain LevelDB; ENGINE_HOME_DAMAGED when the identity is gone while
+ * @throws ENGINE_BACKUP_NOT_RECOVERED, ENGINE_RECOVERY_UNFINISHED, ENGINE_HOME_STANDBY, ENGINE_ADOPT_UNFINISHED for a folder
+ * that another command must finish; ENGINE_HOME_NOT_ADOPTED for a plain LevelDB; ENGINE_HOME_DAMAGED when the identity is gone while
  * data, log or checkpoint are there: that is never a new home
  */
 export async function admitHome(
@@ -28,6 +28,9 @@ export async function admitHome(
   }
   if (await has(join(home, RECOVERY_LABEL))) {
     throw engineError('ENGINE_RECOVERY_UNFINISHED', 'a recovery into the folder is unfinished', { details })
+  }
+  if (await has(join(home, STANDBY_LABEL))) {
+    throw engineError('ENGINE_HOME_STANDBY', 'the folder is a standby', { details })
   }
   if (await has(join(home, ADOPT_MARKER))) {
     throw engineError('ENGINE_ADOPT_UNFINISHED', 'the adoption of the folder is unfinished', { details })

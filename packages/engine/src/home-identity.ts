@@ -1,9 +1,10 @@
 import { randomBytes } from 'node:crypto'
+import { join } from 'node:path'
 import { makeDirectoryDurable, nodeFileSystem, readFileWhole, writeFileAtomic } from '@timberline/wal'
 import type { FileSystem } from '@timberline/wal'
 import * as v from 'valibot'
 import { engineError } from './errors.ts'
-import { homeLayout } from './home-layout.ts'
+import { homeLayout, STANDBY_LABEL } from './home-layout.ts'
 
 /** Which environment and which line of its history a home is; the content of `timberline.json`. */
 export interface HomeIdentity {
@@ -48,6 +49,7 @@ export function newHomeIdentity(nowUs: number = Date.now() * 1000): HomeIdentity
  * The identity of an existing home.
  *
  * @throws ENGINE_HOME_MISSING when there is no identity file: a mistyped path is an error, never a new database
+ * @throws ENGINE_HOME_STANDBY in the folder of a standby
  * @throws ENGINE_HOME_DAMAGED when the file cannot be decoded
  */
 export async function readHomeIdentity(
@@ -56,6 +58,10 @@ export async function readHomeIdentity(
 ): Promise<HomeIdentity> {
   const { identityPath } = homeLayout(home)
   if ((await fileSystem.status(identityPath)) === undefined) {
+    // It is the content of a home already, and becomes one by a promotion.
+    if ((await fileSystem.status(join(home, STANDBY_LABEL))) !== undefined) {
+      throw engineError('ENGINE_HOME_STANDBY', 'the folder is a standby', { details: { home } })
+    }
     throw engineError('ENGINE_HOME_MISSING', 'no home is there', { details: { home, identityPath } })
   }
   const bytes = await readFileWhole(identityPath, fileSystem, IDENTITY_BYTES_MAX)

@@ -4,6 +4,8 @@ import { join } from 'node:path'
 export const BACKUP_LABEL = 'backup.json'
 /** In a folder whose recovery is running or was interrupted; an ordinary open refuses such a folder. */
 export const RECOVERY_LABEL = 'recovery.json'
+/** In a folder that follows an archive, and is a home only once it is promoted; an ordinary open refuses such a folder. */
+export const STANDBY_LABEL = 'standby.json'
 
 /** The paths of a home. */
 export interface HomeLayout {

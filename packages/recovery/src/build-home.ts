@@ -2,22 +2,16 @@
 // installed; everything is durable when it returns.
 import { join } from 'node:path'
 import type { BackupManifest } from '@timberline/archive'
-import {
-  type CheckpointManifest,
-  type HomeIdentity,
-  openState,
-  type State,
-  writeDataFromCheckpoint,
-  writeHomeIdentity,
-} from '@timberline/engine'
-import { type FileSystem, type Lsn, openLog } from '@timberline/wal'
-import { hasNoLinks } from './link-tree.ts'
+import { type HomeIdentity, openState, type State, writeHomeIdentity } from '@timberline/engine'
+import type { FileSystem, Lsn } from '@timberline/wal'
+import { writeFirstRecord } from './first-record.ts'
 import { LogReader } from './log-reader.ts'
 import type { RecoveryPlan } from './plan.ts'
 import { ProgressMeter } from './progress.ts'
 import type { RecoverOptions } from './recover.ts'
 import { replayThrough, type ReplayOutcome } from './replay-through.ts'
 import type { RecoveryReport } from './report.ts'
+import { restoreBase, tableBytes } from './restore-base.ts'
 import type { RecoverySource } from './source.ts'
 import { resolveEnd } from './target-end.ts'
 import { formatTarget } from './target.ts'
@@ -49,7 +43,20 @@ export async function buildHome(
   const meter = new ProgressMeter(totals, options.onProgress)
   const build: Build = { ...work, workplace, manifest, reader, meter }
   try {
-    await restoreBase(build)
+    meter.begin('restore')
+    await restoreBase({
+      source,
+      base: plan.base,
+      manifest,
+      tablesDirectory: tablesOf(workplace),
+      dataDirectory: workplace.building.dataDirectory,
+      options: {
+        fileSystem,
+        signal,
+        onBytes: (bytes) => meter.addBaseBytes(bytes),
+        link: workplace.inPlace,
+      },
+    })
     const restoredAt = performance.now()
     meter.begin('resolve')
     const throughLsn = await resolveEnd(plan, reader)
@@ -63,7 +70,8 @@ export async function buildHome(
     } finally {
       await state.close()
     }
-    await finishHome(build, begun)
+    const { environmentId } = source
+    await writeFirstRecord(workplace.building, { environmentId, ...begun }, fileSystem)
     await reader.close()
     await fileSystem.removeTree(workplace.spoolDirectory)
     return reportOf(build, {
@@ -75,37 +83,6 @@ export async function buildHome(
   } finally {
     // A fetch may still run ahead of a reader that failed; the spool is cleared only after it ended.
     await reader.close()
-  }
-}
-
-/** Tables of the base into the spool, verified while written, and from there as links into `data/`, CURRENT last. */
-async function restoreBase({ workplace, source, plan, manifest, meter, options }: Build): Promise<void> {
-  const { fileSystem, signal } = options
-  meter.begin('restore')
-  const tablesDirectory = tablesOf(workplace)
-  await source.restoreTables(plan.base, tablesDirectory, {
-    fileSystem,
-    signal,
-    onBytes: (bytes) => meter.addBaseBytes(bytes),
-    link: workplace.inPlace,
-  })
-  await fileSystem.syncDirectory(tablesDirectory)
-  const checkpoint = checkpointOf(manifest)
-  const { dataDirectory } = workplace.building
-  try {
-    await writeDataFromCheckpoint(checkpoint, tablesDirectory, dataDirectory, {
-      mode: 'link',
-      verify: false,
-      fileSystem,
-    })
-  } catch (error) {
-    if (!hasNoLinks(error)) throw error
-    await fileSystem.removeTree(dataDirectory)
-    await writeDataFromCheckpoint(checkpoint, tablesDirectory, dataDirectory, {
-      mode: 'copy',
-      verify: false,
-      fileSystem,
-    })
   }
 }
 
@@ -157,27 +134,6 @@ async function beginTimeline(
   return { timeline, parent, committedAtUs, segmentNumber }
 }
 
-/**
- * The new timeline's log. Its first record says where the timeline left its parent; it also carries the commit time over, so
- * that times go on increasing when the clock of this machine is behind that of the one which was lost.
- */
-async function finishHome({ workplace, source, options }: Build, begun: Begun): Promise<void> {
-  const { building } = workplace
-  const { timeline, committedAtUs, segmentNumber } = begun
-  const log = await openLog({
-    directory: building.logDirectory,
-    identity: { environmentId: source.environmentId, timeline },
-    fileSystem: options.fileSystem,
-    nextLsn: begun.parent.forkLsn + 1,
-    nextSegmentNumber: segmentNumber,
-    afterCommittedAtUs: committedAtUs,
-    preallocateBytes: 0,
-  })
-  const note = { type: 'timeline', timeline, parent: begun.parent.timeline, forkLsn: begun.parent.forkLsn }
-  await log.commit(Buffer.from(JSON.stringify(note)), { kind: 'note' })
-  await log.close()
-}
-
 function lastSegmentNumber({ spans, next }: RecoveryPlan, manifest: BackupManifest): number {
   const used = [...spans, ...(next === undefined ? [] : [next])].map(({ span }) => span.segmentNumber ?? 0)
   return used.reduce((a, b) => Math.max(a, b), manifest.checkpoint.segmentNumber)
@@ -185,25 +141,6 @@ function lastSegmentNumber({ spans, next }: RecoveryPlan, manifest: BackupManife
 
 function tablesOf({ spoolDirectory }: Workplace): string {
   return join(spoolDirectory, 'tables')
-}
-
-function tableBytes({ files }: BackupManifest): number {
-  return files.filter(({ name }) => name.startsWith(tablePrefix)).reduce((sum, { bytes }) => sum + bytes, 0)
-}
-
-const tablePrefix = 'checkpoint/tables/'
-
-function checkpointOf({
-  environmentId,
-  timeline,
-  checkpoint,
-  files,
-  endedAtUs,
-}: BackupManifest): CheckpointManifest {
-  const tables = files
-    .filter(({ name }) => name.startsWith(tablePrefix))
-    .map(({ name, bytes, sha256 }) => ({ name: name.slice(tablePrefix.length), bytes, sha256 }))
-  return { format: 1, environmentId, timeline, ...checkpoint, tables, createdAtUs: endedAtUs }
 }
 
 function reportOf(

@@ -1,6 +1,6 @@
 // Which records of a path can be read, and from where. Pure; the plan and the ledger of reachable points stand on it.
 import type { DeltaRef } from '@timberline/archive'
-import type { Lsn } from '@timberline/wal'
+import { invariant, type Lsn } from '@timberline/wal'
 import type { Base, History, Span, Stretch } from './history.ts'
 
 /** A span with the part of it that belongs to a path: a parent's segment may run past the fork. */
@@ -81,6 +81,21 @@ export function spanAt(coverage: Coverage, lsn: Lsn): PathSpan | undefined {
     if (found !== undefined) return found
   }
   return undefined
+}
+
+/** What to read, in order, for a range of records, all of which are covered. */
+export function spansThrough(
+  coverage: Coverage,
+  { fromLsn, throughLsn }: { readonly fromLsn: Lsn; readonly throughLsn: Lsn },
+): PathSpan[] {
+  const spans: PathSpan[] = []
+  for (let lsn = fromLsn; lsn <= throughLsn;) {
+    const found = spanAt(coverage, lsn)
+    invariant(found !== undefined, `record ${lsn} is covered`)
+    spans.push({ span: found.span, fromLsn: lsn, throughLsn: Math.min(found.throughLsn, throughLsn) })
+    lsn = found.throughLsn + 1
+  }
+  return spans
 }
 
 function onShelf({ spans, highest }: Shelf, lsn: Lsn): PathSpan | undefined {

@@ -59,6 +59,23 @@ const errors = {
   RECOVERY_ARCHIVE_BEHIND: { kind: 'unavailable', hint: 'see whether the shipper runs, and try again' },
   // The live home and the archive hold different environments or timelines.
   RECOVERY_NOT_THE_SAME: { kind: 'invalid', hint: 'check the paths of home and archive' },
+  // Log that a standby needs next is no longer in the archive: retention let it go while the standby was off.
+  RECOVERY_STANDBY_BEHIND: {
+    kind: 'gap',
+    hint: 'begin the standby anew: remove its folder and run `timberline standby` again',
+  },
+  // The archive went on along a line that does not lead through what the standby has applied.
+  RECOVERY_STANDBY_DIVERGED: {
+    kind: 'conflict',
+    hint: 'begin the standby anew in an empty folder, or name the timeline that it is to follow',
+  },
+  // The folder that is to be a standby is a home: its commits may be nowhere else.
+  RECOVERY_STANDBY_IS_HOME: {
+    kind: 'conflict',
+    hint: 'run it again with --rejoin: the home is kept aside inside the folder, and a new standby takes its place',
+  },
+  // A standby was used after it was closed, or after it ended by an error.
+  RECOVERY_STANDBY_CLOSED: { kind: 'closed', hint: 'open the standby again' },
   // The caller asked to stop. What was written stays marked as unfinished, and can be run again.
   RECOVERY_ABORTED: { kind: 'aborted', hint: 'run the recovery again to begin anew' },
 } as const

@@ -15,16 +15,19 @@ import type { Span } from './history.ts'
 import type { LocalSegment, RecoverySource } from './source.ts'
 import { throwIfAborted } from './transfer.ts'
 
+/** The part of a source that a reader of its log needs. */
+export type LogSource = Pick<RecoverySource, 'environmentId' | 'fetchSpan'>
+
 /** Fetches spans once, keeps the copies until they are let go, and reads their records. */
 export class LogReader {
-  readonly #source: RecoverySource
+  readonly #source: LogSource
   readonly #directory: string
   readonly #fileSystem: FileSystem
   readonly #signal: AbortSignal | undefined
   readonly #fetched = new Map<Span, Promise<readonly LocalSegment[]>>()
 
   constructor(
-    source: RecoverySource,
+    source: LogSource,
     options: {
       /** Where copies go; must exist. */
       readonly directory: string

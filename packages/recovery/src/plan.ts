@@ -1,8 +1,8 @@
 // The recovery plan: a pure function of the history and the target. It reads nothing and decides everything that can be
 // decided without reading the log; only the exact LSN of a time inside a segment is left to the reader of that segment.
 import type { DeltaRef } from '@timberline/archive'
-import { invariant, type Lsn } from '@timberline/wal'
-import { type Coverage, coverageOf, type PathSpan, reachFrom, spanAt } from './coverage.ts'
+import type { Lsn } from '@timberline/wal'
+import { type Coverage, coverageOf, type PathSpan, reachFrom, spanAt, spansThrough } from './coverage.ts'
 import { bytesOf, objectsOf, recordsOf, stepsThrough } from './delta-steps.ts'
 import type { RecoveryErrorCode } from './errors.ts'
 import { type Base, type History, newestTimeline, pathTo, type Point, type Stretch } from './history.ts'
@@ -241,14 +241,7 @@ interface End {
 
 function complete(question: Question, base: Base, { throughLsn, throughLsnMax }: End): RecoveryPlan {
   const { coverage, target, timeline } = question
-  const spans: PathSpan[] = []
-  let lsn = base.lsn + 1
-  while (lsn <= throughLsnMax) {
-    const span = spanAt(coverage, lsn)
-    invariant(span !== undefined, `record ${lsn} is covered`)
-    spans.push({ span: span.span, fromLsn: lsn, throughLsn: Math.min(span.throughLsn, throughLsnMax) })
-    lsn = span.throughLsn + 1
-  }
+  const spans = spansThrough(coverage, { fromLsn: base.lsn + 1, throughLsn: throughLsnMax })
   const next = spanAt(coverage, throughLsnMax + 1)
   // The last record always comes out of the log, which tells of it; of a time inside a span, only what lies before is sure.
   const deltasThroughLsn = throughLsn === undefined ? (spans.at(-1)?.fromLsn ?? 0) - 1 : throughLsn - 1

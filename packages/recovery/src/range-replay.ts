@@ -176,7 +176,8 @@ function headerOf({ timeline, firstLsn, lastLsn, lastCommittedAtUs }: DeltaRef):
   return { timeline, firstLsn, lastLsn, lastCommittedAtUs }
 }
 
-function refuseBulkLoad({ lsn, payload }: LogRecord): void {
+/** @throws RECOVERY_BULK_LOAD when a note tells of data that came in beside the log */
+export function refuseBulkLoad({ lsn, payload }: LogRecord): void {
   if (decodeNote(payload).type !== 'bulkload') return
   throw recoveryError('RECOVERY_BULK_LOAD', 'data was loaded beside the log here', { details: { lsn } })
 }

@@ -23,9 +23,12 @@ import { removableSegments } from './archive-list.ts'
 import { type HeldFor, heldFor } from './log-held.ts'
 import { limitRows } from './log-limit-rows.ts'
 import { pausedRows } from './paused-rows.ts'
+import { standbyFacts } from './standby-facts.ts'
 
 /** `timberline stat` */
 export const statCommand: Command = async (args) => {
+  const standby = await standbyFacts(args.required('home'))
+  if (standby !== undefined) return standby
   const facts = await factsOf(args.required('home'))
   return { document: facts, lines: linesOf(facts) }
 }

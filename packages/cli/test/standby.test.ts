@@ -1,0 +1,93 @@
+/** `standby`: follows an archive, says how far it is, and leaves a folder that no other command takes for a home. */
+import { mkdtemp, rm, writeFile } from 'node:fs/promises'
+import { tmpdir } from 'node:os'
+import { join } from 'node:path'
+import { TimberLevel } from '@timberline/engine'
+import { afterEach, beforeEach, describe, expect, test, vi } from 'vitest'
+import { begin, outcome, timberline } from './terminal.ts'
+
+let folder = ''
+const at = (name: string): string => join(folder, name)
+const follow = (...more: readonly string[]): readonly string[] => [
+  'standby',
+  '-h',
+  at('standby'),
+  '-a',
+  at('archive'),
+  ...more,
+]
+
+beforeEach(async () => {
+  folder = await mkdtemp(join(tmpdir(), 'timberline-standby-'))
+})
+
+afterEach(async () => {
+  await rm(folder, { recursive: true, force: true })
+})
+
+/** Writes one entry more, and archives it; resolves with the home's last LSN. */
+async function write(key: string): Promise<number> {
+  const db = new TimberLevel(at('home'))
+  await db.put(key, 'value')
+  await db.close()
+  const { shippedLsn } = await outcome(['archive', 'run', '-h', at('home'), '-a', at('archive'), '--once'])
+  return Number(shippedLsn)
+}
+
+describe('timberline standby', () => {
+  test('catches up once and tells where it is; the folder is no home, and stat says what it is', async () => {
+    await write('a')
+    await outcome(['hotbackup', '-h', at('home'), '-a', at('archive')])
+    const lsn = await write('b')
+    expect(await outcome(follow('--once'))).toMatchObject({
+      lsn,
+      knownLsn: lsn,
+      timeline: 1,
+      lagMs: expect.any(Number),
+    })
+    const later = await write('c')
+    const { code, out } = await timberline(follow('--once'))
+    expect(code).toBe(0)
+    expect(out).toContain(`LSN ${String(later)}`)
+    expect((await timberline(['checkpoint', '-h', at('standby')])).err).toContain('ENGINE_HOME_STANDBY')
+    expect(await outcome(['stat', '-h', at('standby')])).toMatchObject({
+      standby: { phase: 'follow', timeline: 1 },
+      owner: null,
+    })
+    expect((await timberline(['stat', '-h', at('standby')])).out).toContain('timberline standby --once')
+  })
+
+  test('follows until it is stopped, with a line for each step', async () => {
+    await write('a')
+    await outcome(['hotbackup', '-h', at('home'), '-a', at('archive')])
+    const child = begin(follow('--interval-ms', '10', '-v'))
+    let all = ''
+    for (const stream of [child.stdout, child.stderr])
+      stream?.on('data', (chunk: Buffer) => (all += chunk.toString()))
+    const seen = (text: string): Promise<void> => vi.waitFor(() => expect(all).toContain(text), 30_000)
+    await seen('restored a backup at LSN')
+    const lsn = await write('b')
+    await seen(`LSN ${String(lsn)}, `)
+    child.kill('SIGTERM')
+    const { code, out } = await child.ended
+    expect(code).toBe(0)
+    expect(out).toMatch(new RegExp(`LSN ${String(lsn)}, \\S+, \\d+ new, lag `))
+    expect(out).toContain('all of it as of')
+  })
+
+  test('leaves a folder with something else alone, and a home unless it is to be kept aside', async () => {
+    await write('a')
+    await outcome(['hotbackup', '-h', at('home'), '-a', at('archive')])
+    const onHome = ['standby', '-h', at('home'), '-a', at('archive'), '--once']
+    expect((await timberline(onHome)).err).toContain('RECOVERY_STANDBY_IS_HOME')
+    const { aside } = await outcome([...onHome, '--rejoin'])
+    expect(await outcome(['stat', '-h', String(aside)])).toMatchObject({ timeline: 1 })
+    await writeFile(at('file'), '')
+    expect((await timberline(['standby', '-h', folder, '-a', at('archive'), '--once'])).err).toContain(
+      'RECOVERY_TARGET_NOT_EMPTY',
+    )
+    expect((await timberline(['standby', '-h', at('other'), '-a', at('nothing'), '--once'])).err).toContain(
+      'ARCHIVE_MISSING',
+    )
+  })
+})

@@ -1,0 +1,103 @@
+// One look at a time: what the archive has more than the state goes in, in order, through the same replay as in any recovery.
+import type { Archive } from '@timberline/archive'
+import { replayInto, type StandbyState } from '@timberline/engine'
+import type { LogRecord, Lsn } from '@timberline/wal'
+import { spansThrough } from './coverage.ts'
+import { recoveryError } from './errors.ts'
+import type { Span } from './history.ts'
+import { LogReader } from './log-reader.ts'
+import { PieceSpool } from './piece-spool.ts'
+import { refuseBulkLoad } from './range-replay.ts'
+import { lookAhead, type Outlook } from './standby-outlook.ts'
+import type { StandbyFolder } from './standby-place.ts'
+
+/** What one look came to. */
+export interface StandbyStep {
+  readonly outlook: Outlook
+  readonly appliedLsn: Lsn
+  /** Records applied by this step. */
+  readonly records: number
+}
+
+/** Brings a state forward. Not to be called again before the call before has ended. */
+export class StandbyFeed {
+  readonly #archive: Archive
+  readonly #folder: StandbyFolder
+  readonly #state: StandbyState
+  readonly #spool: PieceSpool
+  readonly #pinned: number | undefined
+  #isClean = false
+  #newest: Span | undefined
+
+  constructor(parts: {
+    readonly archive: Archive
+    readonly folder: StandbyFolder
+    readonly state: StandbyState
+    readonly pinned: number | undefined
+  }) {
+    this.#archive = parts.archive
+    this.#folder = parts.folder
+    this.#state = parts.state
+    this.#pinned = parts.pinned
+    this.#spool = new PieceSpool(parts.archive)
+  }
+
+  /** Looks once, and applies what can be applied. */
+  async step(signal: AbortSignal): Promise<StandbyStep> {
+    const { lsn: appliedLsn } = await this.#state.applied()
+    const { timeline } = this.#folder.label
+    const outlook = await lookAhead(this.#archive, { timeline, appliedLsn, pinned: this.#pinned })
+    // Told before a record of the new line is in, so that after a crash the label's line leads through whatever is.
+    if (outlook.timeline !== timeline) await this.#folder.relabel({ timeline: outlook.timeline })
+    return this.apply(outlook, { appliedLsn, throughLsn: outlook.reachLsn, signal })
+  }
+
+  /** Applies the records after `appliedLsn` through `throughLsn`, which the outlook covers. */
+  async apply(
+    outlook: Outlook,
+    part: { readonly appliedLsn: Lsn; readonly throughLsn: Lsn; readonly signal: AbortSignal },
+  ): Promise<StandbyStep> {
+    const { appliedLsn, throughLsn, signal } = part
+    if (throughLsn <= appliedLsn) return { outlook, appliedLsn, records: 0 }
+    const { fileSystem, spoolDirectory: directory } = this.#folder
+    if (!this.#isClean) await this.#spool.reset({ directory, fileSystem })
+    this.#isClean = false
+    const source = {
+      environmentId: this.#archive.identity.environmentId,
+      fetchSpan: this.#spool.fetch.bind(this.#spool),
+    }
+    const reader = new LogReader(source, { directory, fileSystem, signal })
+    const spans = spansThrough(outlook.coverage, { fromLsn: appliedLsn + 1, throughLsn })
+    try {
+      const groups = withoutBulkLoads(reader.read(spans))
+      await replayInto(this.#state.target, groups, { throughLsn, signal })
+    } finally {
+      await reader.close()
+    }
+    const { lsn } = await this.#state.applied()
+    if (lsn !== throughLsn) {
+      throw recoveryError('RECOVERY_LOG_DAMAGED', 'the log ends before a promised record', {
+        details: { lsn, throughLsn },
+      })
+    }
+    await this.#tidy(spans.at(-1)?.span)
+    this.#isClean = true
+    return { outlook, appliedLsn: lsn, records: lsn - appliedLsn }
+  }
+
+  /** Once a segment has been left behind, what it brought is made durable: a restart then needs only the newest segment again. */
+  async #tidy(newest: Span | undefined): Promise<void> {
+    const { fileSystem, spoolDirectory: directory } = this.#folder
+    const isNext = this.#newest !== undefined && this.#newest.segmentNumber !== newest?.segmentNumber
+    this.#newest = newest
+    await this.#spool.tidy(newest, { directory, fileSystem })
+    if (isNext) await this.#state.flush()
+  }
+}
+
+async function* withoutBulkLoads(groups: AsyncIterable<LogRecord[]>): AsyncGenerator<LogRecord[]> {
+  for await (const group of groups) {
+    for (const record of group) if (record.kind === 'note') refuseBulkLoad(record)
+    yield group
+  }
+}

@@ -1,0 +1,157 @@
+// What a standby finds in the archive at one look. Two requests when nothing changed: a listing of the pieces of its timeline,
+// and a question for the next event of the journal by its name.
+import type { Archive, CatalogueFold, PieceRef } from '@timberline/archive'
+import type { Lsn } from '@timberline/wal'
+import { historyOf } from './catalogue-history.ts'
+import { type Coverage, coverageOf, reachFrom } from './coverage.ts'
+import { recoveryError } from './errors.ts'
+import { type Branch, type History, newestTimeline, pathTo, rooted, type Stretch } from './history.ts'
+
+/** Where a standby is. */
+export interface StandbyPlace {
+  /** The line that its content is of; absent before it has any. */
+  readonly timeline?: number | undefined
+  readonly appliedLsn: Lsn
+  /** Follow this timeline alone. */
+  readonly pinned?: number | undefined
+}
+
+/** What an archive offers a standby. */
+export interface Outlook {
+  /** The line to follow from here on. */
+  readonly timeline: number
+  readonly history: History
+  readonly coverage: Coverage
+  /** The last record that can be applied now. */
+  readonly reachLsn: Lsn
+  /** The last record that a shipper told of: where it lies beyond `reachLsn`, log is missing between. */
+  readonly shippedLsn: Lsn
+  /** The last record that is known to exist, also by a backup. */
+  readonly knownLsn: Lsn
+}
+
+/** How often a look is taken again because the archive went over to another line meanwhile. */
+const triesMax = 8
+
+/**
+ * Looks at the archive.
+ *
+ * @throws RECOVERY_STANDBY_DIVERGED when the archive's line does not lead through what is applied, RECOVERY_NO_BASE when the archive
+ * is empty
+ */
+export async function lookAhead(archive: Archive, place: StandbyPlace): Promise<Outlook> {
+  let fold = await archive.journal.recent()
+  for (let tries = 0; ; tries++) {
+    const wanted = timelinesNeeded(fold, archive, place)
+    // Pieces before events: a piece that was put by an owner replaced meanwhile is then told by the claim.
+    const listed: PieceRef[] = []
+    for (const timeline of wanted) listed.push(...(await archive.listPieces(timeline)))
+    fold = await archive.journal.refresh()
+    const still = timelinesNeeded(fold, archive, place)
+    if (still.join() === wanted.join() || tries >= triesMax)
+      return outlookOf(fold, { archive, place, listed })
+  }
+}
+
+/** The timelines of the path that the standby has not behind it. */
+function timelinesNeeded(fold: CatalogueFold, archive: Archive, place: StandbyPlace): readonly number[] {
+  const { branches } = withRoots(historyOf(fold.catalogue(archive.identity, [])))
+  const timeline = lineToFollow(fold, branches, place)
+  const path = timeline === undefined ? undefined : pathTo(branches, timeline)
+  return (path ?? [])
+    .filter(({ throughLsn }) => throughLsn > place.appliedLsn)
+    .map((stretch) => stretch.timeline)
+}
+
+function outlookOf(
+  fold: CatalogueFold,
+  found: { readonly archive: Archive; readonly place: StandbyPlace; readonly listed: readonly PieceRef[] },
+): Outlook {
+  const { archive, place, listed } = found
+  const catalogue = fold.catalogue(archive.identity, countable(fold, listed))
+  const history = withRoots(historyOf(catalogue))
+  const timeline = lineToFollow(fold, history.branches, place) ?? newestTimeline(history)
+  const path = timeline === undefined ? undefined : pathTo(history.branches, timeline)
+  if (timeline === undefined || path === undefined) {
+    throw recoveryError('RECOVERY_NO_BASE', 'there is no line to follow in the archive', {
+      details: { url: archive.store.url, timeline },
+    })
+  }
+  refuseDiverged(history.branches, path, place)
+  const coverage = coverageOf(history, path)
+  const shippedLsn = lastOnPath(path, [...catalogue.segments, ...catalogue.pieces])
+  const reach = reachFrom(coverage, place.appliedLsn)
+  return {
+    timeline,
+    history,
+    coverage,
+    // A backup can hold records that no shipper has told of yet. They are left until one has: of two lines that a copied home
+    // began, only the one that is shipped goes on.
+    reachLsn: Math.max(place.appliedLsn, Math.min(reach, shippedLsn)),
+    shippedLsn,
+    knownLsn: coverage.knownThroughLsn,
+  }
+}
+
+function withRoots(history: History): History {
+  return { ...history, branches: rooted(history.branches) }
+}
+
+/**
+ * Between a claim and what its owner adopts, nobody can tell whether a piece of an older owner will count: it may have been put
+ * under way. Such pieces are left until that is decided.
+ */
+function countable(fold: CatalogueFold, listed: readonly PieceRef[]): readonly PieceRef[] {
+  const { owner } = fold
+  if (owner === undefined || owner.adopted !== undefined) return listed
+  return listed.filter(({ timeline, epoch }) => timeline !== owner.timeline || epoch >= owner.epoch)
+}
+
+/** The line that is shipped now, or the one that was asked for. */
+function lineToFollow(
+  fold: CatalogueFold,
+  branches: readonly Branch[],
+  place: StandbyPlace,
+): number | undefined {
+  const { owner } = fold
+  const isDecided = owner?.adopted !== undefined || place.timeline === undefined
+  const shipped = isDecided ? owner?.timeline : undefined
+  const newest = branches.at(-1)?.timeline
+  return place.pinned ?? shipped ?? place.timeline ?? newest
+}
+
+/** The line that the content is of and the one to follow must be the same as far as the content goes. */
+function refuseDiverged(branches: readonly Branch[], path: readonly Stretch[], place: StandbyPlace): void {
+  const { timeline, appliedLsn } = place
+  if (timeline === undefined) return
+  const own = pathTo(branches, timeline)
+  if (own !== undefined && linesThrough(own, appliedLsn) === linesThrough(path, appliedLsn)) return
+  throw recoveryError(
+    'RECOVERY_STANDBY_DIVERGED',
+    'the archive goes on along a line that does not lead through what the standby has applied',
+    { details: { timeline, appliedLsn, shippedTimeline: path.at(-1)?.timeline } },
+  )
+}
+
+/** Which records up to `lsn` are of which timeline, as a text to compare. */
+function linesThrough(path: readonly Stretch[], lsn: Lsn): string {
+  return path
+    .filter(({ fromLsn, throughLsn }) => fromLsn <= Math.min(throughLsn, lsn))
+    .map(({ timeline, fromLsn, throughLsn }) => `${timeline}:${fromLsn}-${Math.min(throughLsn, lsn)}`)
+    .join()
+}
+
+/** The last record of the path that a segment or piece tells of, readable or not. */
+function lastOnPath(
+  path: readonly Stretch[],
+  ends: readonly { readonly timeline: number; readonly lastLsn: Lsn }[],
+): Lsn {
+  const stretches = new Map(path.map((stretch) => [stretch.timeline, stretch]))
+  let last = 0
+  for (const { timeline, lastLsn } of ends) {
+    const stretch = stretches.get(timeline)
+    if (stretch === undefined || stretch.fromLsn > stretch.throughLsn) continue
+    last = Math.max(last, Math.min(lastLsn, stretch.throughLsn))
+  }
+  return last
+}

@@ -1,0 +1,304 @@
+// A recovery that does not end: a base, then the archive's records as they come. The folder is a cache of the archive, and all that is
+// kept beside the state is its label.
+import { resolve } from 'node:path'
+import { type ReadOnlyLevel, type StateDigest, type StandbyState, stateDigest } from '@timberline/engine'
+import { type Lsn, nodeFileSystem, systemCode, TimberlineError } from '@timberline/wal'
+import { atBoundary, recoveryError } from './errors.ts'
+import { openStandbyData } from './standby-base.ts'
+import { StandbyFeed, type StandbyStep } from './standby-feed.ts'
+import { checkedPollMs, type StandbyOptions, type StandbyStatus } from './standby-options.ts'
+import { openStandbyFolder, type StandbyFolder } from './standby-place.ts'
+
+/** A hole may be one of the listing alone, when pieces were merged meanwhile: so many looks in a row must find it. */
+const gapLooksMax = 3
+
+/**
+ * Opens a standby: restores the newest backup where the folder is new, goes on from what it holds otherwise, and follows the
+ * archive until it is closed.
+ *
+ * @throws RECOVERY_NO_BASE, RECOVERY_STANDBY_IS_HOME, RECOVERY_TARGET_NOT_EMPTY, RECOVERY_ENVIRONMENT_MISMATCH, ENGINE_HOME_LOCKED,
+ * RECOVERY_OPTION_INVALID, RECOVERY_STANDBY_DIVERGED
+ *
+ * @example
+ * const standby = await openStandby({ archive, home: './standby' })
+ * await standby.caughtUp()
+ * await standby.level.get('a', { keyEncoding: 'utf8', valueEncoding: 'json' })
+ * await standby.close()
+ */
+export async function openStandby(options: StandbyOptions): Promise<Standby> {
+  const pollMs = checkedPollMs(options.pollMs)
+  const { archive, signal, timeline: pinned, rejoin = false, fileSystem = nodeFileSystem } = options
+  const stop = new AbortController()
+  const forward = (): void => stop.abort(signal?.reason)
+  signal?.addEventListener('abort', forward, { once: true })
+  if (signal?.aborted === true) forward()
+  return atBoundary(stop.signal, async () => {
+    const { environmentId } = archive.identity
+    const folder = await openStandbyFolder(resolve(options.home), { environmentId, rejoin, fileSystem })
+    try {
+      const { state, isNew } = await openStandbyData(folder, { archive, pinned, signal: stop.signal })
+      const position = await state.applied()
+      const timeline = folder.label.timeline ?? 1
+      options.onEvent?.({ type: 'standby.began', timeline, lsn: position.lsn, isNew })
+      return new Standby({ options: { ...options, pollMs }, folder, state, stop, ...position })
+    } catch (error) {
+      await folder.release()
+      throw error
+    }
+  })
+}
+
+interface StandbyParts {
+  readonly options: StandbyOptions & { readonly pollMs: number }
+  readonly folder: StandbyFolder
+  readonly state: StandbyState
+  readonly stop: AbortController
+  readonly lsn: Lsn
+  readonly committedAtUs: number
+}
+
+interface Waiter {
+  readonly lsn: Lsn | undefined
+  /** Looks before this one began too early to answer. */
+  readonly fromLook: number
+  resolve(): void
+  reject(error: unknown): void
+}
+
+/** A standby that follows. */
+export class Standby {
+  /** Resolves when it was closed, rejects with the error that ended it. */
+  readonly done: Promise<void>
+  readonly #options: StandbyOptions & { readonly pollMs: number }
+  readonly #folder: StandbyFolder
+  readonly #state: StandbyState
+  readonly #feed: StandbyFeed
+  readonly #stop: AbortController
+  readonly #waiters = new Set<Waiter>()
+  #hurry: () => void = () => undefined
+  #isHurried = false
+  #position: { readonly lsn: Lsn; readonly committedAtUs: number }
+  #asOfUs: number
+  #knownLsn: Lsn
+  #begunLooks = 0
+  #looks = 0
+  #failures = 0
+  #failure: unknown
+  #closing: Promise<void> | undefined
+
+  /** Use `openStandby`. */
+  constructor(parts: StandbyParts) {
+    const { options, folder, state, stop, lsn, committedAtUs } = parts
+    this.#options = options
+    this.#folder = folder
+    this.#state = state
+    this.#stop = stop
+    this.#position = { lsn, committedAtUs }
+    this.#asOfUs = committedAtUs
+    this.#knownLsn = lsn
+    this.#feed = new StandbyFeed({ archive: options.archive, folder, state, pinned: options.timeline })
+    stop.signal.addEventListener('abort', () => this.#hurry(), { once: true })
+    this.done = this.#run()
+    // A caller may look at `done` much later; the error is not lost by that.
+    this.done.catch(() => undefined)
+  }
+
+  /**
+   * The state as a Level database to read: keys and values are bytes unless a call names an encoding. It moves on while it is read; an
+   * iterator or an explicit snapshot shows the state after exactly one record, and `lsnOf` tells which.
+   */
+  get level(): ReadOnlyLevel<Buffer, Buffer> {
+    return this.#state.level
+  }
+
+  /** The LSN whose state a snapshot of `level` shows. */
+  lsnOf(snapshot: ReturnType<ReadOnlyLevel['snapshot']>): Lsn {
+    return this.#state.appliedAt(snapshot).lsn
+  }
+
+  /** The digest of the state at the LSN that it names; equal to the primary's at that LSN. */
+  async digest(): Promise<StateDigest> {
+    const snapshot = this.level.snapshot()
+    try {
+      return await stateDigest(this.level, this.lsnOf(snapshot), { snapshot })
+    } finally {
+      await snapshot.close()
+    }
+  }
+
+  /** How things stand now. */
+  status(): StandbyStatus {
+    const { now = nowUs } = this.#options
+    const { layout, label, aside } = this.#folder
+    const { message } = this.#failure instanceof Error ? this.#failure : { message: undefined }
+    return {
+      home: layout.home,
+      environmentId: label.environmentId,
+      timeline: label.timeline ?? 1,
+      ...this.#position,
+      knownLsn: Math.max(this.#knownLsn, this.#position.lsn),
+      asOfUs: this.#asOfUs,
+      lagMs: Math.max(0, now() - this.#asOfUs) / 1000,
+      looks: this.#looks,
+      ...(aside === undefined ? {} : { aside }),
+      ...(message === undefined ? {} : { failure: message }),
+    }
+  }
+
+  /**
+   * Looks without waiting for the pause; resolves when record `lsn` is in, or without `lsn`, all that the archive holds now.
+   *
+   * @throws the error that ends the standby, RECOVERY_STANDBY_CLOSED
+   */
+  async caughtUp(lsn?: Lsn): Promise<StandbyStatus> {
+    if (lsn === undefined || this.#position.lsn < lsn) {
+      await new Promise<void>((done, reject) => {
+        const waiter: Waiter = { lsn, fromLook: this.#begunLooks + 1, resolve: done, reject }
+        if (this.#closing !== undefined || this.#stop.signal.aborted) return reject(closedError())
+        this.#waiters.add(waiter)
+        this.#isHurried = true
+        this.#hurry()
+      })
+    }
+    return this.status()
+  }
+
+  /** Ends it: what is in is made durable, so that the next start goes on from there. Idempotent. */
+  async close(): Promise<void> {
+    this.#stop.abort()
+    await this.done.catch(() => undefined)
+  }
+
+  [Symbol.asyncDispose](): Promise<void> {
+    return this.close()
+  }
+
+  async #run(): Promise<void> {
+    const { signal } = this.#stop
+    try {
+      await atBoundary(signal, () => this.#follow(signal))
+    } catch (error) {
+      if (signal.aborted && isAborted(error)) return
+      this.#failure = error
+      throw error
+    } finally {
+      this.#closing = this.#release()
+      await this.#closing
+    }
+  }
+
+  async #follow(signal: AbortSignal): Promise<void> {
+    // A turn of the loop, so that whoever opened it can ask before the first look.
+    await Promise.resolve()
+    while (!signal.aborted) {
+      await this.#look(signal)
+      await this.#pause()
+    }
+  }
+
+  async #look(signal: AbortSignal): Promise<void> {
+    const { now = nowUs } = this.#options
+    const beganAtUs = now()
+    this.#isHurried = false
+    const look = ++this.#begunLooks
+    try {
+      const step = await this.#feed.step(signal)
+      await this.#took(step, beganAtUs)
+    } catch (error) {
+      if (signal.aborted) throw error
+      this.#position = await this.#state.applied()
+      this.#failing(error)
+    }
+    this.#answer(look)
+  }
+
+  async #took({ outlook, records }: StandbyStep, beganAtUs: number): Promise<void> {
+    this.#position = await this.#state.applied()
+    const { lsn, committedAtUs } = this.#position
+    this.#knownLsn = outlook.knownLsn
+    const isWhole = lsn >= outlook.knownLsn
+    this.#asOfUs = isWhole ? beganAtUs : Math.max(this.#asOfUs, committedAtUs)
+    if (records > 0) {
+      const { timeline } = outlook
+      this.#options.onEvent?.({ type: 'standby.applied', timeline, lsn, records })
+    }
+    if (outlook.shippedLsn > lsn) throw behindError(lsn, outlook.shippedLsn)
+    this.#looks += 1
+    this.#failures = 0
+    this.#failure = undefined
+  }
+
+  /** What may pass is tried again at the next look; everything else ends the standby. */
+  #failing(error: unknown): void {
+    this.#failures += 1
+    const mayPass = isTransient(error) || (isGap(error) && this.#failures < gapLooksMax)
+    if (!mayPass) throw error
+    this.#failure = error
+    this.#options.onEvent?.({ type: 'standby.retried', tries: this.#failures, error })
+    // Whether a hole is one is found out at once.
+    if (isGap(error)) this.#isHurried = true
+  }
+
+  #answer(look: number): void {
+    for (const waiter of this.#waiters) {
+      const isThere =
+        waiter.lsn === undefined
+          ? look >= waiter.fromLook && this.#failure === undefined
+          : this.#position.lsn >= waiter.lsn
+      if (!isThere) continue
+      this.#waiters.delete(waiter)
+      waiter.resolve()
+    }
+  }
+
+  #pause(): Promise<void> {
+    if (this.#isHurried || this.#stop.signal.aborted) return Promise.resolve()
+    return new Promise((resolve) => {
+      const timer = setTimeout(resolve, this.#options.pollMs)
+      this.#hurry = () => {
+        clearTimeout(timer)
+        resolve()
+      }
+    })
+  }
+
+  async #release(): Promise<void> {
+    try {
+      // Without it the next start would fetch and apply the newest segment again; nothing worse.
+      await this.#state.flush().catch(() => undefined)
+      await this.#state.close()
+      await this.#folder.fileSystem.removeTree(this.#folder.spoolDirectory)
+    } finally {
+      await this.#folder.release()
+      for (const waiter of this.#waiters) waiter.reject(this.#failure ?? closedError())
+      this.#waiters.clear()
+    }
+  }
+}
+
+function isTransient(error: unknown): boolean {
+  if (error instanceof TimberlineError) return error.kind === 'unavailable'
+  return /^E[A-Z0-9]+$/.test(systemCode(error) ?? '')
+}
+
+function isGap(error: unknown): boolean {
+  return error instanceof TimberlineError && error.kind === 'gap' && error.code !== 'RECOVERY_BULK_LOAD'
+}
+
+function isAborted(error: unknown): boolean {
+  return error instanceof TimberlineError && error.kind === 'aborted'
+}
+
+function behindError(appliedLsn: Lsn, shippedLsn: Lsn): Error {
+  return recoveryError('RECOVERY_STANDBY_BEHIND', 'log that the standby needs next is not in the archive', {
+    details: { missingFromLsn: appliedLsn + 1, shippedLsn },
+  })
+}
+
+function closedError(): Error {
+  return recoveryError('RECOVERY_STANDBY_CLOSED', 'the standby is closed')
+}
+
+function nowUs(): number {
+  return Date.now() * 1000
+}
