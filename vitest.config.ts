@@ -21,6 +21,7 @@ export default defineConfig({
         extends: true,
         test: {
           name: 'packages',
+          globalSetup: ['tools/memory-scratch.ts'],
           include: ['packages/*/test/**/*.test.ts'],
           testTimeout: 60_000,
           hookTimeout: 60_000,
@@ -30,6 +31,7 @@ export default defineConfig({
         extends: true,
         test: {
           name: 'system',
+          globalSetup: ['tools/memory-scratch.ts'],
           include: ['test/**/*.test.ts'],
           exclude: ['test/servers/**', 'test/soak/**', 'test/packed/**'],
           testTimeout: 120_000,
