@@ -5,7 +5,13 @@ import { join } from 'node:path'
 import { decodeBackupManifest, encodeBackupManifest, openArchive, openStore } from '@timberline/archive'
 import { homeLayout, newestCheckpoint } from '@timberline/engine'
 import { hotbackup, offlineBackup, type HotbackupEvent } from '@timberline/hotbackup'
-import { liveHolds, parseSegmentName } from '@timberline/wal'
+import {
+  type FileHandle,
+  type FileSystem,
+  liveHolds,
+  nodeFileSystem,
+  parseSegmentName,
+} from '@timberline/wal'
 import { afterAll, beforeAll, describe, expect, test } from 'vitest'
 import { begin, outcome, timberline } from '../../packages/cli/test/terminal.ts'
 import { ends0, isRefused, lines, Scenes, stateAfter, write } from './home-scenes.ts'
@@ -25,6 +31,12 @@ async function filesIn(folder: string): Promise<readonly string[]> {
 
 const logsIn = async (folder: string): Promise<readonly string[]> =>
   (await readdir(folder)).filter((name) => parseSegmentName(name) !== undefined).toSorted()
+
+function deferred(): { readonly promise: Promise<void>; readonly resolve: () => void } {
+  let resolve = (): void => undefined
+  const promise = new Promise<void>((done) => (resolve = done))
+  return { promise, resolve }
+}
 
 async function manifestOf(backup: string) {
   return decodeBackupManifest(await readFile(join(backup, 'backup.json')))
@@ -162,26 +174,30 @@ describe('B7: the flag of a backup in progress', () => {
     const { home, db } = await scenes.openHome(100)
     const { logDirectory } = homeLayout(home)
     const before = await logsIn(logDirectory)
-    const held: unknown[] = []
+    const pinned = deferred()
+    const goOn = deferred()
+    const onEvent = ({ type }: HotbackupEvent): void => {
+      if (type === 'pinned') pinned.resolve()
+    }
+    // It stands still between the flag and the copy of the data.
+    const open = async (...[path, mode]: Parameters<FileSystem['open']>): Promise<FileHandle> => {
+      if (path.endsWith('.ldb')) await goOn.promise
+      return nodeFileSystem.open(path, mode)
+    }
     const target = scenes.path('backup')
-    const during = new Promise<readonly string[]>((resolve, reject) => {
-      const onEvent = ({ type }: HotbackupEvent): void => {
-        if (type !== 'pinned') return
-        void (async () => {
-          held.push(...(await liveHolds(logDirectory)))
-          await write(db, 200)
-          await db.checkpoint()
-          return logsIn(logDirectory)
-        })().then(resolve, reject)
-      }
-      void hotbackup({ home, target, maxMbPerS: 0.05, onEvent }).catch(reject)
-    })
-    expect(await during).toEqual(expect.arrayContaining([...before]))
-    expect(held).toMatchObject([{ purpose: 'hotbackup', pid: process.pid }])
-    while ((await liveHolds(logDirectory)).length > 0) await new Promise((resolve) => setTimeout(resolve, 20))
+    const backup = hotbackup({ home, target, onEvent, fileSystem: { ...nodeFileSystem, open } })
+    await pinned.promise
+    expect(await liveHolds(logDirectory)).toMatchObject([{ purpose: 'hotbackup', pid: process.pid }])
+    await write(db, 200)
+    await db.checkpoint()
+    expect(await logsIn(logDirectory)).toEqual(expect.arrayContaining([...before]))
+    goOn.resolve()
+    await backup
+    expect(await liveHolds(logDirectory)).toEqual([])
     await db.checkpoint()
     await db.close()
-    expect((await logsIn(logDirectory)).length).toBeLessThan(before.length + 3)
+    expect(await logsIn(logDirectory)).not.toEqual(expect.arrayContaining([...before]))
+    expect(await scenes.recovered(target)).toEqual(stateAfter(200))
   })
 
   test('B7: dies with the process that took it', async () => {

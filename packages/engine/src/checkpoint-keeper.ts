@@ -250,7 +250,12 @@ export class CheckpointKeeper {
     // It may be about to hash a table that is about to be dropped; what it has learned is kept.
     this.#newest = (await this.#hasher.stop()) ?? this.#newest
     const unchanged = this.#unchanged()
-    if (unchanged !== undefined) return this.#finish(unchanged, { created: false, ms: 0 }, request)
+    if (unchanged !== undefined) {
+      const info = await this.#finish(unchanged, { created: false, ms: 0 }, request)
+      // A hold may have gone since.
+      await this.#prune()
+      return info
+    }
     const bytesBefore = this.#bytesSince
     // Sealed first, the segment lies below the checkpoint and can go at once.
     const sealed = await log.roll()

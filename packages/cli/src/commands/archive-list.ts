@@ -1,9 +1,18 @@
 import { readdir, rm } from 'node:fs/promises'
 import { join, resolve } from 'node:path'
-import { homeLayout, lockHome, newestCheckpoint, readHomeIdentity } from '@timberline/engine'
+import {
+  controlCall,
+  homeLayout,
+  homeOwner,
+  lockHome,
+  newestCheckpoint,
+  readHomeIdentity,
+} from '@timberline/engine'
 import { listSegments, liveHolds, nodeFileSystem, readConfirmations, segmentName } from '@timberline/wal'
 import type { Arguments } from '../arguments.ts'
 import type { Command } from '../command.ts'
+
+const replyTimeoutMs = 600_000
 
 /** `timberline archive list`: Berkeley DB's db_archive. */
 export const archiveListCommand: Command = async (args) => {
@@ -65,9 +74,10 @@ export async function removableSegments(home: string): Promise<Removable> {
   return { names, ...least }
 }
 
-/** The owner removes by itself at each checkpoint; without one, the home is taken so that none can begin meanwhile. */
+/** Whoever has the home open is asked; without an owner, the home is taken so that none can begin meanwhile. */
 async function remove(home: string): Promise<{ document: unknown; lines: readonly string[] }> {
   const { logDirectory } = homeLayout(home)
+  if ((await homeOwner(home)) !== undefined) return removeByOwner(home)
   const lock = await lockHome(home)
   try {
     const { names, keptBy } = await removableSegments(home)
@@ -77,6 +87,15 @@ async function remove(home: string): Promise<{ document: unknown; lines: readonl
   } finally {
     await lock.release()
   }
+}
+
+/** An owner counts its log, so nobody else takes from it; with a checkpoint it removes what nothing needs. */
+async function removeByOwner(home: string): Promise<{ document: unknown; lines: readonly string[] }> {
+  const { names } = await removableSegments(home)
+  if (names.length > 0) await controlCall(home, { type: 'checkpoint' }, { timeoutMs: replyTimeoutMs })
+  const left = new Set(await readdir(homeLayout(home).logDirectory))
+  const { keptBy } = await removableSegments(home)
+  return { document: { removed: names.filter((name) => !left.has(name)), restKeptBy: keptBy }, lines: [] }
 }
 
 function listed(
