@@ -250,12 +250,7 @@ export class CheckpointKeeper {
     // It may be about to hash a table that is about to be dropped; what it has learned is kept.
     this.#newest = (await this.#hasher.stop()) ?? this.#newest
     const unchanged = this.#unchanged()
-    if (unchanged !== undefined) {
-      const info = await this.#finish(unchanged, { created: false, ms: 0 }, request)
-      // A hold may have gone since.
-      await this.#prune()
-      return info
-    }
+    if (unchanged !== undefined) return this.#finish(unchanged, { created: false, ms: 0 }, request)
     const bytesBefore = this.#bytesSince
     // Sealed first, the segment lies below the checkpoint and can go at once.
     const sealed = await log.roll()
@@ -282,9 +277,7 @@ export class CheckpointKeeper {
       const { lsn, segmentNumber } = manifest
       onEvent?.({ type: 'checkpoint.taken', reason, lsn, segmentNumber, linkedCount, droppedCount, ms })
     }
-    const info = await this.#finish(taken.manifest, taken, request)
-    await this.#prune()
-    return info
+    return this.#finish(taken.manifest, taken, request)
   }
 
   /** The newest checkpoint, if nothing but the note about it came after. */
@@ -314,6 +307,8 @@ export class CheckpointKeeper {
       await writeCheckpoint(this.#options.layout.home, this.#newest, this.#fileSystem)
     }
     this.#beginHashing(this.#newest ?? manifest)
+    // Also when nothing had changed: a hold may have gone since.
+    await this.#prune()
     return {
       lsn: manifest.lsn,
       committedAtUs: manifest.committedAtUs,
