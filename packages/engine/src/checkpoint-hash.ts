@@ -50,6 +50,7 @@ export async function verifyTable(table: CheckpointTable, place: TablePlace): Pr
     })
   }
   if (table.sha256 === undefined) {
+    // Our own LevelDB packs in no way that is not known here.
     await withTable(path, place.fileSystem, checkTable)
   } else if ((await hashTable(table, place)) !== table.sha256) {
     throw engineError('ENGINE_TABLE_DAMAGED', 'a table has not the hash that its checkpoint recorded', {

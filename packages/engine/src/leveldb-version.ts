@@ -4,6 +4,7 @@ import type { FileSystem } from '@timberline/wal'
 import { codeOf, engineError } from './errors.ts'
 import { ManifestParser } from './leveldb-manifest.ts'
 import type { ManifestVersion } from './leveldb-manifest.ts'
+import type { LeveldbTail } from './leveldb-record.ts'
 
 /** One version of a live LevelDB folder, as its MANIFEST tells it. */
 export interface LeveldbVersion {
@@ -13,6 +14,8 @@ export interface LeveldbVersion {
   /** The MANIFEST up to and including the record that made this version. */
   readonly manifest: Buffer
   readonly version: ManifestVersion
+  /** What follows that record in the file. */
+  readonly tail: LeveldbTail
 }
 
 const CURRENT = /^(MANIFEST-\d{1,16})\n$/
@@ -51,7 +54,8 @@ export class VersionReader {
       await this.#readGrowth(join(this.#directory, manifestName))
       const version = this.#parser.parse(this.#bytes)
       if (version === undefined) return undefined
-      return { current, manifestName, manifest: this.#bytes.subarray(0, version.endBytes), version }
+      const manifest = this.#bytes.subarray(0, version.endBytes)
+      return { current, manifestName, manifest, version, tail: this.#parser.tail }
     } catch (error) {
       if (codeOf(error) === 'ENOENT') return undefined
       throw error

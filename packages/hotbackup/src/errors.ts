@@ -23,6 +23,9 @@ export type HotbackupCode =
   | 'HOTBACKUP_STEP_TOO_LARGE'
   | 'HOTBACKUP_STEP_UNFINISHED'
   | 'HOTBACKUP_STEP_ENDED'
+  | 'HOTBACKUP_PLAIN_SOURCE'
+  | 'HOTBACKUP_PLAIN_DAMAGED'
+  | 'HOTBACKUP_PLAIN_RESTLESS'
   | 'HOTBACKUP_UPDATE_MISSING'
   | 'HOTBACKUP_UPDATE_GAP'
   | 'HOTBACKUP_UPDATE_DIVERGED'
@@ -109,6 +112,18 @@ export const hotbackupError: ErrorMaker<HotbackupCode> = errorsFrom<HotbackupCod
   },
   // A step-by-step copy was used after its end.
   HOTBACKUP_STEP_ENDED: { kind: 'closed', hint: 'begin another one' },
+  // The folder to copy as a plain LevelDB is a home of Timberline, is RocksDB's, or holds no database.
+  HOTBACKUP_PLAIN_SOURCE: {
+    kind: 'invalid',
+    hint: 'give the folder with LevelDB’s file CURRENT in it; copy a home of Timberline with -h, and RocksDB by its own checkpoint',
+  },
+  // A live LevelDB folder is damaged: a MANIFEST, table or log is missing or is not what LevelDB wrote.
+  HOTBACKUP_PLAIN_DAMAGED: {
+    kind: 'corruption',
+    hint: 'keep older copies; let the application open the folder, which mends a torn log, or repair it, then copy again',
+  },
+  // The tables and logs of a live LevelDB folder changed faster than one version of them could be pinned.
+  HOTBACKUP_PLAIN_RESTLESS: { kind: 'unavailable', hint: 'try again when less is written' },
   // An update was asked for, and the target holds no backup to update.
   HOTBACKUP_UPDATE_MISSING: { kind: 'invalid', hint: 'take a full backup first' },
   // The log has lost segments between the end of the backup and now; new logs cannot be joined to it.

@@ -1,3 +1,5 @@
+import type { PinnedBy } from './plain/pins.ts'
+
 /** What a backup tells while it runs; facts in the past tense, in this order. */
 export type HotbackupEvent =
   | {
@@ -25,6 +27,19 @@ export type HotbackupEvent =
   | { readonly type: 'data.forwarded'; readonly lsn: number; readonly tableCount: number }
   | { readonly type: 'digest.computed'; readonly lsn: number; readonly hex: string; readonly ms: number }
   | { readonly type: 'leftover.kept'; readonly path: string; readonly reason: string }
+  | {
+      readonly type: 'plain.pinned'
+      readonly tableCount: number
+      readonly logCount: number
+      readonly tries: number
+      readonly pinnedBy: PinnedBy
+    }
+  | {
+      readonly type: 'plain.ended'
+      readonly bytes: number
+      readonly logRecordCount: number
+      readonly ms: number
+    }
   | { readonly type: 'backup.ended'; readonly lsn: number; readonly bytes: number; readonly ms: number }
 
 /** How a backup is made: from a live home, from a home nobody has open, or by adding new log to an old backup. */

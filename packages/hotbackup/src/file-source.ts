@@ -1,5 +1,5 @@
 import { createHash } from 'node:crypto'
-import type { FileSystem } from '@timberline/wal'
+import type { FileHandle, FileSystem } from '@timberline/wal'
 import { hotbackupError } from './errors.ts'
 import type { RateLimit } from './rate-limit.ts'
 import type { SyncQueue } from './sync-queue.ts'
@@ -20,6 +20,8 @@ export interface CopyContext {
 export interface FileRange {
   readonly path: string
   readonly bytes: number
+  /** The file, open already and left open: its name may be gone. Default: opened by its path. */
+  readonly handle?: FileHandle | undefined
 }
 
 /**
@@ -28,7 +30,7 @@ export interface FileRange {
  * @throws HOTBACKUP_COPY_DAMAGED when the file ends before the range does
  */
 export async function* readRange(range: FileRange, context: CopyContext): AsyncGenerator<Buffer, void> {
-  const handle = await context.fileSystem.open(range.path, 'read')
+  const handle = range.handle ?? (await context.fileSystem.open(range.path, 'read'))
   try {
     const chunk = Buffer.allocUnsafe(Math.max(1, Math.min(CHUNK_BYTES, range.bytes)))
     let position = 0
@@ -47,7 +49,7 @@ export async function* readRange(range: FileRange, context: CopyContext): AsyncG
       yield chunk.subarray(0, got)
     }
   } finally {
-    await handle.close()
+    if (range.handle === undefined) await handle.close()
   }
 }
 

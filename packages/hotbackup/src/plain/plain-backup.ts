@@ -1,0 +1,239 @@
+/**
+ * A hot copy of a LevelDB folder that is not ours: pin one version, copy it, check it, give it its name. The owner is not asked and
+ * notices nothing. Everything is made inside `<target>.partial-<pid>`, which the next copy removes when this process dies.
+ */
+import { dirname, join } from 'node:path'
+import { checkTable, withTable } from '@timberline/engine'
+import { type FileSystem, makeDirectoryDurable, nodeFileSystem, TimberlineError } from '@timberline/wal'
+import { type CopyMeter, copyMeter } from '../copy-meter.ts'
+import { asHotbackupError, hotbackupError, systemCodeOf } from '../errors.ts'
+import { guardedListener, type HotbackupListener } from '../events.ts'
+import { copyRange } from '../file-source.ts'
+import { beginPartial, namesIn, type PartialFolder, settleLeftovers } from '../partial-folder.ts'
+import { type SyncQueue, syncQueue } from '../sync-queue.ts'
+import { refuseOverlap, settledPath } from '../target-check.ts'
+import { inParallel } from '../workers.ts'
+import { Pins } from './pins.ts'
+import { type PinnedVersion, pinVersion } from './pinned-version.ts'
+import type { PlainBackupOptions, PlainBackupResult } from './plain-options.ts'
+
+/** Two at a time keep a disk busy; more only take the owner's share of it. */
+const FILES_AT_A_TIME = 2
+const SYNCS_PENDING_MAX = 4
+/** Names that RocksDB and its kin put beside files called as LevelDB's. */
+const OTHER_KIND = /^(OPTIONS-\d+|IDENTITY)$/
+const NOT_EMPTY: ReadonlySet<string | undefined> = new Set(['ENOTEMPTY', 'EEXIST', 'ENOTDIR'])
+
+interface Run {
+  readonly folder: string
+  readonly target: string
+  readonly fileSystem: FileSystem
+  readonly signal: AbortSignal | undefined
+  readonly onEvent: HotbackupListener
+  readonly meter: CopyMeter
+}
+
+/**
+ * Copies a LevelDB folder while some application has it open and writes to it. The copy is an ordinary LevelDB folder: a prefix
+ * of the application's writes, one batch never half, with every write that had reached the file system when the copy began.
+ *
+ * @throws HOTBACKUP_PLAIN_SOURCE, HOTBACKUP_PLAIN_DAMAGED, HOTBACKUP_PLAIN_RESTLESS, HOTBACKUP_TARGET_NOT_BACKUP and the others of a
+ * backup; ENGINE_MANIFEST_DAMAGED and ENGINE_CURRENT_DAMAGED
+ * @example
+ * const { bytes, logRecordCount } = await plainBackup({ folder: './app/leveldb', target: './copy' })
+ */
+export async function plainBackup(options: PlainBackupOptions): Promise<PlainBackupResult> {
+  const { folder, signal, maxMbPerS, fileSystem = nodeFileSystem } = options
+  if (folder === '') throw hotbackupError('HOTBACKUP_OPTIONS', 'folder is empty')
+  if (options.target === '') throw hotbackupError('HOTBACKUP_OPTIONS', 'target is empty')
+  if (maxMbPerS !== undefined && !(maxMbPerS > 0 && Number.isFinite(maxMbPerS))) {
+    throw hotbackupError('HOTBACKUP_OPTIONS', 'maxMbPerS must be more than 0', { details: { maxMbPerS } })
+  }
+  const onEvent = guardedListener(options.onEvent)
+  const bytesPerS = maxMbPerS === undefined ? undefined : maxMbPerS * 1e6
+  const meter = copyMeter({ bytesPerS, fileSystem, onEvent, signal })
+  try {
+    signal?.throwIfAborted()
+    const target = await settledPath(options.target)
+    const run: Run = { folder, target, fileSystem, signal, onEvent, meter }
+    await refuseSource(run)
+    await refuseOverlap(target, { folder })
+    await settleLeftovers(target, fileSystem, onEvent)
+    await refuseContent(run)
+    return await copyInto(run)
+  } catch (error) {
+    throw asHotbackupError(error, { target: options.target, ...(signal === undefined ? {} : { signal }) })
+  }
+}
+
+async function refuseSource({ folder, fileSystem }: Run): Promise<void> {
+  const names = await namesIn(folder, fileSystem)
+  const other = names.find((name) => OTHER_KIND.test(name))
+  const refuse = (message: string, file?: string): Error =>
+    hotbackupError('HOTBACKUP_PLAIN_SOURCE', message, {
+      details: { folder, ...(file === undefined ? {} : { file }) },
+    })
+  if (names.includes('timberline.json')) throw refuse('the folder is a home of Timberline')
+  if (other !== undefined) throw refuse('the folder is of RocksDB or its kin, not of LevelDB', other)
+  if (!names.includes('CURRENT')) throw refuse('the folder holds no LevelDB')
+}
+
+async function refuseContent({ target, fileSystem }: Run): Promise<void> {
+  const status = await fileSystem.status(target)
+  if (status === undefined) return
+  if (!status.isDirectory) throw notEmpty(target, 'the target is a file')
+  if ((await namesIn(target, fileSystem)).length > 0) throw notEmpty(target, 'the target is not empty')
+}
+
+async function copyInto(run: Run): Promise<PlainBackupResult> {
+  const begunAtMs = performance.now()
+  const { folder, target, fileSystem, onEvent, signal } = run
+  await makeDirectoryDurable(dirname(target), fileSystem)
+  const partial = await beginPartial(target, fileSystem)
+  const links = join(partial.path, 'scratch', 'pins')
+  const copy = join(partial.path, 'scratch', 'copy')
+  const pins = new Pins(folder, links, fileSystem)
+  const syncs = syncQueue(SYNCS_PENDING_MAX)
+  try {
+    await fileSystem.makeDirectory(links)
+    await fileSystem.makeDirectory(copy)
+    const version = await pinVersion({ folder, pins, fileSystem, signal })
+    const { tables, logs, tries } = version
+    const tableCount = tables.length
+    onEvent({ type: 'plain.pinned', tableCount, logCount: logs.length, tries, pinnedBy: pins.by })
+    const uncheckedCount = await copyVersion(version, { run, pins, copy, syncs })
+    await appear(run, copy)
+    const leftBehind = await clear({ partial, pins, syncs }, fileSystem)
+    const result = { ...countsOf(version), target, uncheckedCount, pinnedBy: pins.by, leftBehind }
+    const ms = performance.now() - begunAtMs
+    onEvent({ type: 'plain.ended', bytes: result.bytes, logRecordCount: result.logRecordCount, ms })
+    return { ...result, ms }
+  } catch (error) {
+    await clear({ partial, pins, syncs }, fileSystem)
+    throw error
+  }
+}
+
+interface Copying {
+  readonly run: Run
+  readonly pins: Pins
+  readonly copy: string
+  readonly syncs: SyncQueue
+}
+
+/** Copies all files, CURRENT last; durable, names and all, when it has resolved. Resolves with the tables not wholly checked. */
+async function copyVersion(version: PinnedVersion, copying: Copying): Promise<number> {
+  const { run, pins, copy, syncs } = copying
+  const { fileSystem, meter } = run
+  const logs = version.logs.map(({ name, endBytes }) => ({ name, bytes: endBytes }))
+  meter.expect([...version.tables, ...logs])
+  const isTable = new Set(version.tables.map(({ name }) => name))
+  const isChecked = await inParallel(
+    [...version.tables, ...logs],
+    FILES_AT_A_TIME,
+    async ({ name, bytes }) => {
+      const path = join(copy, name)
+      const { sha256 } = await copyRange(pins.range(name, bytes), { path, syncs }, meter.context)
+      meter.copied({ name, bytes, sha256 })
+      return isTable.has(name) ? checkCopy(path, { name, run }) : true
+    },
+  )
+  await writeFile(join(copy, version.manifestName), version.manifest, copying)
+  // All that CURRENT leads to is durable, and has its name for good, before there is a CURRENT.
+  await syncs.settled()
+  await fileSystem.syncDirectory(copy)
+  await writeFile(join(copy, 'CURRENT'), Buffer.from(version.current, 'latin1'), copying)
+  await syncs.settled()
+  await fileSystem.syncDirectory(copy)
+  return isChecked.filter((each) => !each).length
+}
+
+/** LevelDB serves a flipped bit as data: what is damaged must not pass for a copy. */
+async function checkCopy(path: string, { name, run }: { name: string; run: Run }): Promise<boolean> {
+  try {
+    return await withTable(path, run.fileSystem, checkTable)
+  } catch (cause) {
+    if (!(cause instanceof TimberlineError) || cause.code !== 'ENGINE_TABLE_DAMAGED') throw cause
+    throw hotbackupError('HOTBACKUP_PLAIN_DAMAGED', 'a table is damaged', {
+      details: { folder: run.folder, file: name },
+      cause,
+    })
+  }
+}
+
+async function writeFile(path: string, content: Buffer, { run, syncs }: Copying): Promise<void> {
+  const handle = await run.fileSystem.open(path, 'create')
+  try {
+    await handle.write(content, 0)
+  } catch (error) {
+    await handle.close()
+    throw error
+  }
+  await syncs.add(handle)
+}
+
+/** One rename; an empty folder there is replaced by it, and nothing else is. */
+async function appear({ target, fileSystem }: Run, copy: string): Promise<void> {
+  try {
+    await fileSystem.rename(copy, target)
+  } catch (cause) {
+    if (!NOT_EMPTY.has(systemCodeOf(cause))) throw cause
+    throw notEmpty(target, 'the target got content meanwhile')
+  }
+  try {
+    // The copy has its name, also after power loss.
+    await fileSystem.syncDirectory(dirname(target))
+  } catch (error) {
+    // A copy whose name may not last is none. What cannot be taken back is told by the error all the same.
+    await fileSystem.rename(target, copy).catch(() => undefined)
+    throw error
+  }
+}
+
+async function clear(
+  work: { partial: PartialFolder; pins: Pins; syncs: SyncQueue },
+  fileSystem: FileSystem,
+): Promise<readonly string[]> {
+  const { partial, pins, syncs } = work
+  // No handle may be open in a folder that is being removed; why a sync failed has been told by whoever waited for it.
+  await syncs.settled().catch(() => undefined)
+  try {
+    await pins.release()
+    await fileSystem.removeTree(partial.path)
+    return []
+  } catch {
+    // It looks like no copy by its name, and the next one to this target removes it.
+    return [partial.path]
+  } finally {
+    partial.forget()
+  }
+}
+
+function countsOf({
+  tables,
+  logs,
+  manifest,
+  current,
+  tries,
+}: PinnedVersion): Pick<
+  PlainBackupResult,
+  'tableCount' | 'logCount' | 'logRecordCount' | 'tornBytes' | 'bytes' | 'tries'
+> {
+  const sum = (counts: readonly number[]): number => counts.reduce((total, count) => total + count, 0)
+  return {
+    tableCount: tables.length,
+    logCount: logs.length,
+    logRecordCount: sum(logs.map(({ recordCount }) => recordCount)),
+    tornBytes: sum(logs.map(({ bytes, endBytes, tail }) => (tail === 'torn' ? bytes - endBytes : 0))),
+    bytes:
+      sum(tables.map(({ bytes }) => bytes)) +
+      sum(logs.map(({ endBytes }) => endBytes)) +
+      manifest.length +
+      current.length,
+    tries,
+  }
+}
+
+function notEmpty(target: string, message: string): Error {
+  return hotbackupError('HOTBACKUP_TARGET_NOT_BACKUP', message, { details: { target } })
+}
