@@ -2,7 +2,9 @@
 import { parseManifest } from '@timberline/engine'
 import { applyEdit, type ManifestFold } from '../../packages/engine/src/leveldb-edit.ts'
 import { parseLeveldbName, tableName } from '../../packages/engine/src/leveldb-files.ts'
+import { LeveldbLogScanner } from '../../packages/engine/src/leveldb-log-scan.ts'
 import { ManifestParser } from '../../packages/engine/src/leveldb-manifest.ts'
+import { BLOCK_BYTES } from '../../packages/engine/src/leveldb-record.ts'
 import { unpackSnappy } from '../../packages/engine/src/leveldb-snappy.ts'
 import { checkTable, findInTable } from '../../packages/engine/src/leveldb-table.ts'
 import { VersionReader } from '../../packages/engine/src/leveldb-version.ts'
@@ -50,6 +52,25 @@ export const leveldbDecoders: readonly Decoder[] = [
         throw new Error('a MANIFEST read in parts is another than the whole')
       }
       return whole
+    },
+  },
+  {
+    name: 'leveldb-own-log',
+    covers: [
+      'engine/leveldb-log-scan.ts#push',
+      'engine/leveldb-log-scan.ts##endRecord',
+      'engine/leveldb-record.ts#fragmentAt',
+      'engine/leveldb-record.ts#recordAt',
+    ],
+    codes: [],
+    seeds: async () => [(await leveldbFiles()).log],
+    repair: repairManifest,
+    decode: (input) => {
+      const scanner = new LeveldbLogScanner()
+      for (let at = 0; at < input.length; at += BLOCK_BYTES)
+        scanner.push(input.subarray(at, at + BLOCK_BYTES))
+      const log = scanner.end()
+      return log.tail === 'damaged' ? new Refused('damaged') : log
     },
   },
   {

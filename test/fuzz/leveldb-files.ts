@@ -9,6 +9,8 @@ import { APPLIED_KEY, encodeApplied } from '../../packages/engine/src/reserved-k
 export interface LeveldbFiles {
   readonly tables: readonly Buffer[]
   readonly manifest: Buffer
+  /** LevelDB's own, with three batches. */
+  readonly log: Buffer
   readonly current: Buffer
 }
 
@@ -45,6 +47,7 @@ async function makeFiles(): Promise<LeveldbFiles> {
       await level.compactRange(Buffer.from('key 0000'), Buffer.from('key 0020'))
       await level.put(Buffer.from('a'), Buffer.from('b'))
       await level.compactRange(Buffer.from('a'), Buffer.from('b'))
+      for (const key of keys.slice(0, 3)) await level.put(key, Buffer.alloc(30, key))
       await level.close()
     }
     const names = readdirSync(folder).toSorted()
@@ -53,6 +56,7 @@ async function makeFiles(): Promise<LeveldbFiles> {
     return {
       tables: names.filter((name) => name.endsWith('.ldb')).map(read),
       manifest: read(manifestName),
+      log: read(names.findLast((name) => name.endsWith('.log')) ?? ''),
       current: read('CURRENT'),
     }
   } finally {

@@ -3,6 +3,8 @@ import { join } from 'node:path'
 import * as fc from 'fast-check'
 import { beforeAll, describe, expect, test } from 'vitest'
 import { TimberlineError } from '@timberline/wal'
+import { crc32c, maskCrc } from '../src/leveldb-crc.ts'
+import { LeveldbCursor } from '../src/leveldb-cursor.ts'
 import { RawLevel } from '../src/leveldb-raw.ts'
 import { unpackSnappy } from '../src/leveldb-snappy.ts'
 import { checkTable, findInTable } from '../src/leveldb-table.ts'
@@ -69,6 +71,21 @@ describe('the table reader', () => {
   test('passes whole tables', async () => {
     await expect(checkTable(sourceOf(plain))).resolves.toBe(true)
     await expect(checkTable(sourceOf(packed))).resolves.toBe(true)
+  })
+
+  test('says that it cannot check the blocks of a table whose directory is packed in an unknown way', async () => {
+    const content = Buffer.from(plain)
+    const cursor = new LeveldbCursor(content, content.length - 48)
+    cursor.varint()
+    cursor.varint()
+    const at = cursor.varint() ?? 0
+    const end = at + (cursor.varint() ?? 0)
+    // zstd, as newer versions of LevelDB number it.
+    content.writeUInt8(2, end)
+    content.writeUInt32LE(maskCrc(crc32c(content.subarray(at, end + 1))), end + 1)
+    await expect(checkTable(sourceOf(content))).resolves.toBe(false)
+    content.writeUInt8(1, end - 1)
+    await expect(checkTable(sourceOf(content))).rejects.toMatchObject({ code: 'ENGINE_TABLE_DAMAGED' })
   })
 
   test('finds every one of a thousand flipped bits', async () => {

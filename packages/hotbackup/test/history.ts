@@ -14,7 +14,11 @@ export interface Operation {
 export interface Shape {
   readonly keyCount: number
   readonly valueBytes: number
+  /** Each transaction whose number this divides also writes a value that fills several blocks of a log; default none. */
+  readonly bigEvery?: number
 }
+
+const BIG_BYTES = 90_000
 
 export const POSITION_KEY = 'position'
 
@@ -30,6 +34,13 @@ export function transaction(n: number, shape: Shape): Operation[] {
     const key = `key-${String(next(shape.keyCount)).padStart(6, '0')}`
     const type = next(4) === 0 ? 'del' : 'put'
     operations.push({ type, key, value: type === 'put' ? valueOf(n, key, shape) : '' })
+  }
+  if (shape.bigEvery !== undefined && n % shape.bigEvery === 0) {
+    operations.push({
+      type: 'put',
+      key: 'big',
+      value: valueOf(n, 'big', { ...shape, valueBytes: BIG_BYTES }),
+    })
   }
   operations.push({ type: 'put', key: POSITION_KEY, value: String(n) })
   return operations

@@ -41,7 +41,7 @@ export async function hotCopies(options: HotCopiesOptions): Promise<HotCopiesRep
   return withFolder(async (folder) => {
     const home = join(folder, 'home')
     const target = join(options.targetFolder ?? folder, `copy-${process.pid}`)
-    const owner = new Owner(home, join(folder, 'acknowledged'), shape)
+    const owner = new Owner({ home, acknowledgedPath: join(folder, 'acknowledged') }, shape)
     const model = new Model(shape)
     const failures: string[] = []
     let retried = 0
@@ -86,7 +86,7 @@ export async function hotCopies(options: HotCopiesOptions): Promise<HotCopiesRep
 }
 
 /** The file system with a random pause before each step that looks at what the owner may change. */
-function hesitant(inner: FileSystem, pauseMsMax: number): FileSystem {
+export function hesitant(inner: FileSystem, pauseMsMax: number): FileSystem {
   const pause = (): Promise<void> => new Promise((resolve) => setTimeout(resolve, Math.random() * pauseMsMax))
   return {
     ...inner,
@@ -109,16 +109,26 @@ function hesitant(inner: FileSystem, pauseMsMax: number): FileSystem {
   }
 }
 
-/** The process that has the home open. */
-class Owner {
+/** The process that has the database open. */
+export class Owner {
   readonly #home: string
   readonly #acknowledgedPath: string
   readonly #shape: Shape
+  readonly #script: string
   #child: ChildProcess | undefined
   #isStopping = false
   kills = 0
 
-  constructor(home: string, acknowledgedPath: string, shape: Shape) {
+  /** @param script - the program, in this folder */
+  constructor(
+    {
+      home,
+      acknowledgedPath,
+      script = 'writer-child.ts',
+    }: { home: string; acknowledgedPath: string; script?: string },
+    shape: Shape,
+  ) {
+    this.#script = script
     this.#home = home
     this.#acknowledgedPath = acknowledgedPath
     this.#shape = shape
@@ -130,9 +140,10 @@ class Owner {
   }
 
   async start(): Promise<void> {
-    const script = fileURLToPath(new URL('./writer-child.ts', import.meta.url))
-    const { keyCount, valueBytes } = this.#shape
-    const child = fork(script, [this.#home, this.#acknowledgedPath, String(keyCount), String(valueBytes)], {
+    const script = fileURLToPath(new URL(`./${this.#script}`, import.meta.url))
+    const { keyCount, valueBytes, bigEvery = 0 } = this.#shape
+    const shape = [keyCount, valueBytes, bigEvery].map(String)
+    const child = fork(script, [this.#home, this.#acknowledgedPath, ...shape], {
       execArgv: ['--import', 'tsx'],
       stdio: ['ignore', 'ignore', 'inherit', 'ipc'],
     })

@@ -10,15 +10,19 @@ import {
   offlineBackup,
 } from '@timberline/hotbackup'
 import type { Arguments } from '../arguments.ts'
-import type { Command, Surroundings } from '../command.ts'
+import type { Command } from '../command.ts'
 import { cliError } from '../errors.ts'
 import { formatInstant, formatPoint } from '../instant.ts'
 import { columns, formatBytes, formatMs } from '../quantity.ts'
 import { existingArchive } from './archive-access.ts'
 import { dueByRecoveryTime } from './recovery-limit.ts'
+import { tellEvent } from './hotbackup-event.ts'
+import { plainHotbackup } from './hotbackup-plain.ts'
 
 /** `timberline hotbackup` */
 export const hotbackupCommand: Command = async (args, surroundings) => {
+  const plain = args.text('plain')
+  if (plain !== undefined) return plainHotbackup(plain, args, surroundings)
   const home = args.required('home')
   const identity = await readHomeIdentity(home)
   refuseOtherFolders(args, home)
@@ -88,19 +92,6 @@ function refuseOtherFolders(args: Arguments, home: string): void {
       details: { given, expected },
     })
   }
-}
-
-function tellEvent(event: HotbackupEvent, { tell }: Surroundings): void {
-  if (event.type === 'progressed') return
-  if (event.type === 'file.copied') return tell(`copied ${event.name} (${formatBytes(event.bytes)})`)
-  const { type, ...facts } = event
-  tell(`${type} ${pairs(facts)}`.trimEnd())
-}
-
-function pairs(facts: object): string {
-  return Object.entries(facts)
-    .map(([key, value]) => `${key}=${String(value)}`)
-    .join(' ')
 }
 
 function documentOf({ manifest, ...rest }: BackupResult): unknown {

@@ -2,7 +2,7 @@ import { targetsComplaint } from '../archive-targets.ts'
 import { type Arguments, type OptionRow, oneWord, positiveNumber, wholeNumber } from '../arguments.ts'
 import type { CommandRow } from '../command.ts'
 import { parseSpan } from '../span.ts'
-import { archiveIfAnyOption, archiveOption, homeOption } from './shared-options.ts'
+import { archiveIfAnyOption, archiveOption, homeIfAnyOption, homeOption } from './shared-options.ts'
 
 const archiveNameOption: OptionRow = {
   name: 'name',
@@ -37,7 +37,12 @@ export const backupRows: readonly CommandRow[] = [
     name: 'hotbackup',
     summary: 'copy a database while another process writes to it',
     options: [
-      homeOption,
+      homeIfAnyOption,
+      {
+        name: 'plain',
+        value: 'DIR',
+        help: 'instead of -h: a LevelDB folder that is not Timberline’s, whatever application has it open',
+      },
       {
         letter: 'b',
         name: 'target',
@@ -99,9 +104,11 @@ export const backupRows: readonly CommandRow[] = [
       'It appears at its end by one rename, and opens only through `timberline recover`. Logs always stay in a backup.',
       'With --recover the older data files and logs leave the backup: it can then be recovered to its end, and to nothing before.',
       'How long a recovery takes is what the newest `timberline drill` measured, for the backup and the log that there are now.',
+      'With --plain TARGET becomes an ordinary LevelDB folder: a prefix of the application’s writes, with all that had reached the file system.',
     ],
     example: 'timberline hotbackup -h ./home -b ./copy -v',
-    check: (args) => oneOf(args, ['target', 'archive']) ?? hotbackupComplaint(args),
+    check: (args) =>
+      oneOf(args, ['home', 'plain']) ?? oneOf(args, ['target', 'archive']) ?? hotbackupComplaint(args),
     load: async () => (await import('../commands/hotbackup.ts')).hotbackupCommand,
   },
   {
@@ -256,7 +263,15 @@ export function oneOf(args: Arguments, names: readonly string[]): string | undef
     : `exactly one of ${names.map((name) => `--${name}`).join(', ')} is needed`
 }
 
+/** What `--plain` goes with; all else is a home's. */
+const PLAIN_TOO = new Set(['plain', 'target', 'max-mb-per-s'])
+
 function hotbackupComplaint(args: Arguments): string | undefined {
+  if (args.has('plain')) {
+    const options = backupRows.find(({ name }) => name === 'hotbackup')?.options ?? []
+    const stray = options.find(({ name }) => args.has(name) && !PLAIN_TOO.has(name))
+    return stray === undefined ? undefined : `--plain and --${stray.name} exclude each other`
+  }
   if (args.flag('update') && !args.has('target'))
     return '-u needs -b: an archive is continued by `timberline archive run`'
   if (args.has('as-of') && args.flag('update'))
