@@ -25,10 +25,12 @@ export interface HotPlainCopiesReport {
   readonly failures: readonly string[]
 }
 
+const KILLS_MIN = 3
 const SHAPE = { keyCount: 300, valueBytes: 100, bigEvery: 37 }
 
 /** Makes the copies one after the other and checks each; failures are told in words. */
 export async function hotPlainCopies(options: {
+  /** At least; more until there were some kills. */
   readonly copies: number
   readonly killEveryMs: number
 }): Promise<HotPlainCopiesReport> {
@@ -45,8 +47,10 @@ export async function hotPlainCopies(options: {
     const killer = owner.killAtRandom(options.killEveryMs).catch((error: unknown) => {
       ownerFailure = error
     })
+    let copy = 0
     try {
-      for (let copy = 1; copy <= options.copies; copy += 1) {
+      while (copy < options.copies || (owner.kills < KILLS_MIN && copy < 20 * options.copies)) {
+        copy += 1
         if (ownerFailure !== undefined) throw ownerFailure
         const atLeast = owner.acknowledged()
         const { tries, logRecordCount } = await plainBackup({
@@ -69,7 +73,7 @@ export async function hotPlainCopies(options: {
       await owner.stop()
       await killer
     }
-    return { copies: options.copies, kills: owner.kills, ...counts, failures }
+    return { copies: copy, kills: owner.kills, ...counts, failures }
   })
 }
 
