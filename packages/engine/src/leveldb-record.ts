@@ -23,9 +23,9 @@ export interface LeveldbFragment {
 }
 
 /** Length of a block. */
-export const BLOCK_BYTES = 32 * 1024
+export const BLOCK_BYTES: number = 32 * 1024
 /** Length of what precedes a fragment's data. */
-export const HEADER_BYTES = 7
+export const HEADER_BYTES: number = 7
 const FULL = 1
 const FIRST = 2
 // 3 is a fragment in the middle of a record
