@@ -1,15 +1,22 @@
 /** One measurement in a process of its own: `child.ts <workload> <json>` prints the result as one JSON line. */
-import { measureCommits, measureGets } from './workloads.ts'
-import { measureBackup } from './backup-workload.ts'
-import { measureDelta } from './delta-workload.ts'
-import { measureReplay } from './replay-workload.ts'
+import { measureBackup } from './workloads/backup-workload.ts'
+import { measureCheckpoint } from './workloads/checkpoint-workload.ts'
+import { measureCommits } from './workloads/commit-workload.ts'
+import { measureDelta } from './workloads/delta-workload.ts'
+import { measureRecovery } from './workloads/recovery-workload.ts'
+import { measureReads } from './workloads/read-workload.ts'
+import { measureReplay } from './workloads/replay-workload.ts'
+import { measureShipping } from './workloads/shipping-workload.ts'
 
 const workloads: Readonly<Record<string, (work: never) => Promise<unknown>>> = {
-  commits: measureCommits,
-  gets: measureGets,
   backup: measureBackup,
-  replay: measureReplay,
+  checkpoint: measureCheckpoint,
+  commits: measureCommits,
   deltas: measureDelta,
+  reads: measureReads,
+  recovery: measureRecovery,
+  replay: measureReplay,
+  shipping: measureShipping,
 }
 
 const [name = '', work = '{}'] = process.argv.slice(2)

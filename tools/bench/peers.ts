@@ -1,8 +1,10 @@
 /** The databases that are measured, behind the few calls that the workloads need. */
+import { createRequire } from 'node:module'
+import { fileURLToPath } from 'node:url'
 import { TimberLevel } from '@timberline/engine'
 import { ClassicLevel } from 'classic-level'
 
-export type Peer = 'timberline' | 'timberline-archived' | 'classic-sync' | 'classic-nosync'
+export type Peer = 'timberline' | 'timberline-archived' | 'classic-sync' | 'classic-nosync' | 'lmdb'
 
 /** The archive that commits of `timberline-archived` wait for. */
 export const BENCH_ARCHIVE = 'bench'
@@ -10,6 +12,9 @@ export const BENCH_ARCHIVE = 'bench'
 export interface OpenPeer {
   put(key: Buffer, value: Buffer): Promise<void>
   get(key: Buffer): Promise<Buffer | undefined>
+  getMany(keys: readonly Buffer[]): Promise<readonly (Buffer | undefined)[]>
+  /** Reads everything, 1,000 entries at a time; how many there were. */
+  readAll(): Promise<number>
   batch(entries: readonly (readonly [Buffer, Buffer])[]): Promise<void>
   close(): Promise<void>
 }
@@ -17,14 +22,16 @@ export interface OpenPeer {
 const encodings = { keyEncoding: 'buffer', valueEncoding: 'buffer' } as const
 
 export async function openPeer(peer: Peer, directory: string): Promise<OpenPeer> {
+  if (peer === 'lmdb') return openLmdb(directory)
   const db = newLevel(peer, directory)
   await db.open()
-  const options = { sync: peer === 'classic-sync' }
   // Timberline is durable by default; passing `sync: false` there would ask for less than what is measured.
-  const write = peer.startsWith('timberline') ? {} : options
+  const write = peer.startsWith('timberline') ? {} : { sync: peer === 'classic-sync' }
   return {
     put: (key, value) => db.put(key, value, write),
     get: (key) => db.get(key),
+    getMany: (keys) => db.getMany([...keys]),
+    readAll: () => readAll(db),
     batch: (entries) =>
       db.batch(
         entries.map(([key, value]) => ({ type: 'put', key, value })),
@@ -32,6 +39,50 @@ export async function openPeer(peer: Peer, directory: string): Promise<OpenPeer>
       ),
     close: () => db.close(),
   }
+}
+
+async function readAll(db: ClassicLevel<Buffer, Buffer>): Promise<number> {
+  const iterator = db.iterator({ highWaterMarkBytes: 1024 * 1024 })
+  let count = 0
+  for (let entries = await iterator.nextv(1000); entries.length > 0; entries = await iterator.nextv(1000))
+    count += entries.length
+  await iterator.close()
+  return count
+}
+
+/** The little of lmdb that is used here; it is not among the dependencies. */
+interface Lmdb {
+  open(options: object): {
+    put(key: Buffer, value: Buffer): Promise<boolean>
+    readonly flushed: Promise<unknown>
+    close(): Promise<void>
+  }
+}
+
+/** Where `peers/install.sh` puts lmdb. */
+export const lmdbPath: string = fileURLToPath(new URL('./peers/build/node_modules/lmdb', import.meta.url))
+
+function openLmdb(directory: string): OpenPeer {
+  const require = createRequire(import.meta.url)
+  // oxlint-disable-next-line typescript/no-unsafe-type-assertion -- what lmdb’s documentation says of the calls that are used
+  const lmdb = require(lmdbPath) as Lmdb
+  const db = lmdb.open({ path: directory, keyEncoding: 'binary', encoding: 'binary' })
+  return {
+    // Resolved when it can be read; `flushed` when it is on the disk.
+    put: async (key, value) => {
+      await db.put(key, value)
+      await db.flushed
+    },
+    get: onlyCommits,
+    getMany: onlyCommits,
+    readAll: onlyCommits,
+    batch: onlyCommits,
+    close: () => db.close(),
+  }
+}
+
+function onlyCommits(): never {
+  throw new Error('lmdb is measured in commits only')
 }
 
 function newLevel(peer: Peer, directory: string): ClassicLevel<Buffer, Buffer> {

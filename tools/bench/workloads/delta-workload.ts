@@ -5,8 +5,8 @@ import { type Archive, createArchive, directoryStore, runShipper } from '@timber
 import { homeLayout, readHomeIdentity, TimberLevel } from '@timberline/engine'
 import { hotbackup } from '@timberline/hotbackup'
 import { compactLog, recover } from '@timberline/recovery'
-import { keyOf, valueOf } from './peers.ts'
-import { withFolder } from './workloads.ts'
+import { keyOf, valueOf } from '../peers.ts'
+import { withFolder } from '../run.ts'
 
 export interface DeltaWork {
   readonly records: number

@@ -1,11 +1,11 @@
-/** Each workload runs in a process of its own and prints one JSON line: no peer warms the heap or the pool of another. */
-import { mkdtemp, rm } from 'node:fs/promises'
+/** Commits of single records by a number of writers; what the other workloads write with is here too. */
 import { join } from 'node:path'
 import { performance } from 'node:perf_hooks'
 import { directoryStore, createArchive, runShipper } from '@timberline/archive'
 import { homeLayout, readHomeIdentity } from '@timberline/engine'
-import { BENCH_ARCHIVE, keyOf, openPeer, valueOf, type OpenPeer, type Peer } from './peers.ts'
-import { quantile } from './statistics.ts'
+import { BENCH_ARCHIVE, keyOf, openPeer, valueOf, type OpenPeer, type Peer } from '../peers.ts'
+import { withFolder } from '../run.ts'
+import { quantile } from '../statistics.ts'
 
 export interface CommitWork {
   readonly peer: Peer
@@ -20,6 +20,8 @@ export interface CommitResult {
   readonly p50Ms: number
   readonly p99Ms: number
   readonly longestMs: number
+  /** Commits since the database was opened, warming included. */
+  readonly total: number
 }
 
 export async function measureCommits(work: CommitWork): Promise<CommitResult> {
@@ -29,15 +31,18 @@ export async function measureCommits(work: CommitWork): Promise<CommitResult> {
     const stop =
       work.shipping === true ? await startShipping(home, join(folder, 'archive')) : async () => undefined
     // Long enough that a new home's first checkpoint and the compiler are done: the steady state is what is measured.
-    await writeFor(db, work.writers, 1)
+    const warm = await writeFor(db, work.writers, 1)
     const result = await writeFor(db, work.writers, work.seconds)
     await stop()
     await db.close()
-    return result
+    return { ...result, total: warm.total + result.total }
   })
 }
 
-export async function writeFor(db: OpenPeer, writers: number, seconds: number): Promise<CommitResult> {
+/** What these workloads write to. */
+export type Writable = Pick<OpenPeer, 'put' | 'batch'>
+
+export async function writeFor(db: Writable, writers: number, seconds: number): Promise<CommitResult> {
   const waits: number[] = []
   const begin = performance.now()
   const end = begin + seconds * 1000
@@ -52,11 +57,39 @@ export async function writeFor(db: OpenPeer, writers: number, seconds: number): 
     }
   }
   await Promise.all(Array.from({ length: writers }, writer))
+  return resultOf(waits, performance.now() - begin)
+}
+
+/** Commits that come at a given rate, whether or not the ones before have ended. */
+export async function writeAt(db: Writable, rate: number, seconds: number): Promise<CommitResult> {
+  const waits: number[] = []
+  const running = new Set<Promise<void>>()
+  const begin = performance.now()
+  let next = 0
+  const commit = async (number: number): Promise<void> => {
+    const before = performance.now()
+    await db.put(keyOf(number), valueOf(number))
+    waits.push(performance.now() - before)
+  }
+  for (let elapsedMs = 0; elapsedMs < seconds * 1000; elapsedMs = performance.now() - begin) {
+    for (; next < (rate * elapsedMs) / 1000; next++) {
+      const one = commit(next)
+      running.add(one)
+      void one.finally(() => running.delete(one))
+    }
+    await new Promise((resolve) => setTimeout(resolve, 1))
+  }
+  await Promise.all(running)
+  return resultOf(waits, performance.now() - begin)
+}
+
+function resultOf(waits: readonly number[], elapsedMs: number): CommitResult {
   return {
-    commitsPerSecond: waits.length / ((performance.now() - begin) / 1000),
+    commitsPerSecond: waits.length / (elapsedMs / 1000),
     p50Ms: quantile(waits, 0.5),
     p99Ms: quantile(waits, 0.99),
     longestMs: quantile(waits, 1),
+    total: waits.length,
   }
 }
 
@@ -78,36 +111,7 @@ async function startShipping(home: string, archivePath: string): Promise<() => P
   }
 }
 
-/** Random reads of a database of `records` records; reads per second. */
-export async function measureGets(work: { peer: Peer; records: number; seconds: number }): Promise<number> {
-  return withFolder(async (folder) => {
-    const filled = await openPeer(work.peer, join(folder, 'db'))
-    await fill(filled, work.records)
-    // Opened again, so that both read tables: how much still lies in memory after a load is a matter of checkpoints.
-    await filled.close()
-    const db = await openPeer(work.peer, join(folder, 'db'))
-    await readFor(db, work.records, 0.3)
-    const rate = await readFor(db, work.records, work.seconds)
-    await db.close()
-    return rate
-  })
-}
-
-async function readFor(db: OpenPeer, records: number, seconds: number): Promise<number> {
-  const begin = performance.now()
-  const end = begin + seconds * 1000
-  let count = 0
-  const reader = async (): Promise<void> => {
-    while (performance.now() < end) {
-      await db.get(keyOf(Math.floor(Math.random() * records)))
-      count++
-    }
-  }
-  await Promise.all(Array.from({ length: 16 }, reader))
-  return count / ((performance.now() - begin) / 1000)
-}
-
-export async function fill(db: OpenPeer, records: number): Promise<void> {
+export async function fill(db: Writable, records: number): Promise<void> {
   for (const batch of batchesOf(records)) await db.batch(batch)
 }
 
@@ -117,14 +121,4 @@ export function batchesOf(records: number): readonly (readonly [Buffer, Buffer])
   return Array.from({ length: Math.ceil(records / 1000) }, (_, at) =>
     numbers.slice(at * 1000, (at + 1) * 1000).map((number) => [keyOf(number), valueOf(number)] as const),
   )
-}
-
-export async function withFolder<T>(run: (folder: string) => Promise<T>): Promise<T> {
-  // A folder on the disk of the checkout: the temporary folder may be memory, where a flush costs nothing.
-  const folder = await mkdtemp(join(process.cwd(), '.bench-'))
-  try {
-    return await run(folder)
-  } finally {
-    await rm(folder, { recursive: true, force: true })
-  }
 }

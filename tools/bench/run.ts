@@ -1,0 +1,127 @@
+/**
+ * One run of the bench: how long it measures, who is there to be measured, and every sample that was taken. Each measurement is a
+ * process of its own, so that no peer warms the heap or the pool of another.
+ */
+import { spawn } from 'node:child_process'
+import { existsSync } from 'node:fs'
+import { mkdir, mkdtemp, rm, writeFile } from 'node:fs/promises'
+import { cpus } from 'node:os'
+import { join } from 'node:path'
+import { fileURLToPath } from 'node:url'
+import { table } from './statistics.ts'
+
+/** Peers in C, built by `peers/install.sh`. */
+export type CPeer = 'bdb' | 'rocksdb' | 'sqlite'
+
+export interface Column<T> {
+  readonly title: string
+  /** Undefined when the peer is absent. */
+  readonly measure: (() => Promise<T>) | undefined
+}
+
+export interface Measured<T> {
+  readonly title: string
+  /** One for each round. */
+  readonly samples: readonly T[]
+}
+
+export interface BenchOptions {
+  readonly quick: boolean
+  readonly writerCounts: readonly number[]
+}
+
+const peers = fileURLToPath(new URL('./peers', import.meta.url))
+const child = fileURLToPath(new URL('./child.ts', import.meta.url))
+
+export class BenchRun {
+  readonly quick: boolean
+  readonly rounds: number
+  /** Of one measurement. */
+  readonly seconds: number
+  readonly writerCounts: readonly number[]
+  readonly #kept: { section: string; title: string; samples: readonly unknown[] }[] = []
+  readonly #absent = new Set<string>()
+
+  constructor(options: BenchOptions) {
+    this.quick = options.quick
+    this.rounds = options.quick ? 3 : 5
+    this.seconds = options.quick ? 1 : 3
+    this.writerCounts = options.writerCounts
+  }
+
+  /** Every round measures all columns one after another: a machine that slows down slows all of them. */
+  async interleave<T>(section: string, columns: readonly Column<T>[]): Promise<readonly Measured<T>[]> {
+    const there = columns.flatMap(({ title, measure }) => (measure === undefined ? [] : [{ title, measure }]))
+    const samples = there.map((): T[] => [])
+    for (let round = 0; round < this.rounds; round++)
+      for (const [index, { measure }] of there.entries()) samples[index]?.push(await measure())
+    const measured = there.map(({ title }, index) => ({ title, samples: samples[index] ?? [] }))
+    this.#kept.push(...measured.map((column) => ({ section, ...column })))
+    return measured
+  }
+
+  /** A workload of `child.ts`. */
+  async child<T>(workload: string, work: object, environment: NodeJS.ProcessEnv = {}): Promise<T> {
+    const words = ['--import', 'tsx', child, workload, JSON.stringify(work)]
+    return JSON.parse(await outputOf(process.execPath, words, environment)) as T
+  }
+
+  /** Undefined, and named at the end, when the peer was not built. */
+  cPeer<T>(name: CPeer, words: (folder: string) => readonly string[]): (() => Promise<T>) | undefined {
+    const program = join(peers, 'build', name)
+    if (!this.has(name, program)) return undefined
+    return () => withFolder(async (folder) => JSON.parse(await outputOf(program, words(folder), {})) as T)
+  }
+
+  has(name: string, path: string): boolean {
+    if (existsSync(path)) return true
+    this.#absent.add(name)
+    return false
+  }
+
+  print(heading: string, head: readonly string[], rows: readonly (readonly string[])[]): void {
+    console.log(`\n${heading}`)
+    console.log(table(head, rows))
+  }
+
+  /** Writes every sample to a file that git ignores, and tells which peers were absent. */
+  async end(): Promise<void> {
+    if (this.#absent.size > 0)
+      console.log(`\nabsent, see tools/bench/peers/install.sh: ${[...this.#absent].join(', ')}`)
+    const folder = join(process.cwd(), '.bench-runs')
+    await mkdir(folder, { recursive: true })
+    const at = new Date().toISOString()
+    const path = join(folder, `${at.replaceAll(/[:.]/g, '-')}.json`)
+    const machine = { node: process.version, processors: cpus().length, model: cpus()[0]?.model ?? '' }
+    const { rounds, seconds } = this
+    await writeFile(path, JSON.stringify({ at, machine, rounds, seconds, samples: this.#kept }, undefined, 1))
+    console.log(`\nall samples: ${path}`)
+  }
+}
+
+/** The program’s standard output. */
+async function outputOf(
+  program: string,
+  words: readonly string[],
+  environment: NodeJS.ProcessEnv,
+): Promise<string> {
+  const run = spawn(program, words, {
+    stdio: ['ignore', 'pipe', 'inherit'],
+    env: { ...process.env, ...environment },
+  })
+  let output = ''
+  run.stdout.setEncoding('utf8').on('data', (text: string) => (output += text))
+  const code = await new Promise<number | null>((resolve) => run.once('close', resolve))
+  if (code !== 0) throw new Error(`${[program, ...words].join(' ')} ended with ${String(code)}`)
+  return output
+}
+
+export async function withFolder<T>(run: (folder: string) => Promise<T>): Promise<T> {
+  // A folder on the disk of the checkout: the temporary folder may be memory, where a flush costs nothing.
+  const folder = await mkdtemp(join(process.env['BENCH_FOLDER'] ?? process.cwd(), '.bench-'))
+  try {
+    return await run(folder)
+  } finally {
+    await rm(folder, { recursive: true, force: true })
+  }
+}

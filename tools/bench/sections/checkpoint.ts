@@ -1,0 +1,27 @@
+/** No commit may wait for a checkpoint, however large the database is. */
+import type { BenchRun } from '../run.ts'
+import { median } from '../statistics.ts'
+import type { CheckpointResult } from '../workloads/checkpoint-workload.ts'
+
+export async function benchCheckpoint(run: BenchRun): Promise<void> {
+  const sizes = run.quick ? [100_000, 1_000_000] : [100_000, 1_000_000, 10_000_000]
+  const measured = await run.interleave<CheckpointResult>(
+    'checkpoint',
+    sizes.map((records) => ({
+      title: `${String(records)} records`,
+      measure: () => run.child('checkpoint', { records, seconds: run.seconds }),
+    })),
+  )
+  const rows = measured.map(({ title, samples }) => [
+    title,
+    median(samples.map((sample) => sample.checkpoints)).toFixed(0),
+    median(samples.map((sample) => sample.checkpointMs)).toFixed(1),
+    `${median(samples.map((sample) => sample.without.p99Ms)).toFixed(2)} / ${median(samples.map((sample) => sample.during.p99Ms)).toFixed(2)}`,
+    `${median(samples.map((sample) => sample.without.longestMs)).toFixed(2)} / ${median(samples.map((sample) => sample.during.longestMs)).toFixed(2)}`,
+  ])
+  run.print(
+    'Checkpoints without a pause beside one writer',
+    ['', 'checkpoints', 'ms each', 'p99 ms without / during', 'longest ms'],
+    rows,
+  )
+}

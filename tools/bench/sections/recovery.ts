@@ -1,0 +1,66 @@
+/** From a catastrophe to an open database: base and log out of an archive, against copying files and against Berkeley DB's recovery. */
+import type { BenchRun, Column } from '../run.ts'
+import { median, medianRatio } from '../statistics.ts'
+import type { RecoveryResult } from '../workloads/recovery-workload.ts'
+
+export async function benchRecovery(run: BenchRun): Promise<void> {
+  const records = run.quick ? 500_000 : 2_000_000
+  const transactions = run.quick ? 200_000 : 500_000
+  const bdb: Column<RecoveryResult> = {
+    title: 'Berkeley DB (C), db5.3_recover -c',
+    measure: run.cPeer<RecoveryResult>('bdb', (folder) => [
+      'recovery',
+      `${folder}/db`,
+      `${folder}/copy`,
+      String(records),
+      String(transactions),
+    ]),
+  }
+  const measured = await run.interleave<RecoveryResult>('recovery', [
+    { title: 'timberline', measure: () => run.child('recovery', { records, transactions }) },
+    bdb,
+  ])
+  const ours = measured[0]?.samples ?? []
+  const catastrophe = (samples: readonly RecoveryResult[]): number[] => samples.map((s) => s.recoverMs)
+  run.print(
+    `Base of ${String(records)} records and ${String(transactions)} transactions of one record, to an open database`,
+    ['', 'ms', 'this / timberline'],
+    measured.map(({ title, samples }) => [
+      title,
+      median(catastrophe(samples)).toFixed(0),
+      medianRatio(catastrophe(samples), catastrophe(ours)).toFixed(2),
+    ]),
+  )
+  const quiet = ours.flatMap(({ restore }) => restore ?? [])
+  run.print(
+    `Base of ${String(records)} records alone, to an open database`,
+    ['', 'ms', 'this / cp'],
+    [
+      [
+        'restored from the archive, with its digest',
+        ...ratio(
+          quiet.map((s) => s.withDigestMs),
+          quiet.map((s) => s.copyMs),
+        ),
+      ],
+      [
+        'without the digest',
+        ...ratio(
+          quiet.map((s) => s.withoutDigestMs),
+          quiet.map((s) => s.copyMs),
+        ),
+      ],
+      [
+        'cp -a, fsync, and open',
+        ...ratio(
+          quiet.map((s) => s.copyMs),
+          quiet.map((s) => s.copyMs),
+        ),
+      ],
+    ],
+  )
+}
+
+function ratio(these: readonly number[], those: readonly number[]): readonly string[] {
+  return [median(these).toFixed(0), medianRatio(these, those).toFixed(2)]
+}

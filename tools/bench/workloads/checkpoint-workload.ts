@@ -1,0 +1,48 @@
+/** One writer before and during checkpoints that follow each other without a pause. */
+import { join } from 'node:path'
+import { performance } from 'node:perf_hooks'
+import { TimberLevel } from '@timberline/engine'
+import { withFolder } from '../run.ts'
+import { type CommitResult, fill, type Writable, writeFor } from './commit-workload.ts'
+
+export interface CheckpointResult {
+  readonly checkpoints: number
+  /** From the call to its end, the mean. */
+  readonly checkpointMs: number
+  readonly without: CommitResult
+  readonly during: CommitResult
+}
+
+export async function measureCheckpoint(work: {
+  records: number
+  seconds: number
+}): Promise<CheckpointResult> {
+  return withFolder(async (folder) => {
+    const level = new TimberLevel<Buffer, Buffer>(join(folder, 'home'), {
+      keyEncoding: 'buffer',
+      valueEncoding: 'buffer',
+    })
+    await level.open()
+    const db: Writable = {
+      put: (key, value) => level.put(key, value),
+      batch: (entries) => level.batch(entries.map(([key, value]) => ({ type: 'put', key, value }))),
+    }
+    await fill(db, work.records)
+    await level.checkpoint()
+    await writeFor(db, 1, 1)
+    const without = await writeFor(db, 1, work.seconds)
+    let checkpoints = 0
+    let spentMs = 0
+    const end = performance.now() + work.seconds * 1000
+    const checkpointing = async (): Promise<void> => {
+      for (let before = performance.now(); before < end; before = performance.now()) {
+        await level.checkpoint()
+        spentMs += performance.now() - before
+        checkpoints++
+      }
+    }
+    const [during] = await Promise.all([writeFor(db, 1, work.seconds), checkpointing()])
+    await level.close()
+    return { checkpoints, checkpointMs: spentMs / checkpoints, without, during }
+  })
+}

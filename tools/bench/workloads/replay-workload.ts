@@ -1,0 +1,76 @@
+/** Replay of a log into an empty LevelDB, and the same records written by hand. */
+import { join } from 'node:path'
+import { performance } from 'node:perf_hooks'
+import { homeLayout, openState, replayInto } from '@timberline/engine'
+import { placeHold, readLog } from '@timberline/wal'
+import { ClassicLevel } from 'classic-level'
+import { keyOf, openPeer, valueOf } from '../peers.ts'
+import { withFolder } from '../run.ts'
+import { batchesOf } from './commit-workload.ts'
+
+export interface ReplayWork {
+  readonly way: 'replay' | 'ingestion' | 'batches'
+  readonly records: number
+}
+
+export interface ReplayResult {
+  readonly recordsPerSecond: number
+}
+
+export async function measureReplay({ way, records }: ReplayWork): Promise<ReplayResult> {
+  return withFolder(async (folder) => {
+    const ms = await WAYS[way](folder, records)
+    return { recordsPerSecond: records / (ms / 1000) }
+  })
+}
+
+const WAYS = { replay: replayOfLog, ingestion: chainedBatches, batches: plainBatches }
+
+async function replayOfLog(folder: string, records: number): Promise<number> {
+  const home = join(folder, 'home')
+  const db = await openPeer('timberline', home)
+  // Checkpoints would remove the beginning of the log while it is made.
+  const { logDirectory } = homeLayout(home)
+  const hold = await placeHold(logDirectory, { purpose: 'bench' })
+  // Single-record transactions, many at once: the shape that makes replay hardest.
+  let next = 0
+  const writer = async (): Promise<void> => {
+    for (let number = next++; number < records; number = next++) await db.put(keyOf(number), valueOf(number))
+  }
+  await Promise.all(Array.from({ length: 256 }, writer))
+  await db.close()
+  const begin = performance.now()
+  const state = await openState(join(folder, 'replayed'), { createIfMissing: true })
+  const replayed = await replayInto(state.level, readLog({ directory: logDirectory, fromLsn: 1 }), {})
+  await state.close()
+  const ms = performance.now() - begin
+  await hold.release()
+  if (replayed.records < records) throw new Error(`only ${String(replayed.records)} records were replayed`)
+  return ms
+}
+
+async function chainedBatches(folder: string, records: number): Promise<number> {
+  const batches = batchesOf(records)
+  const begin = performance.now()
+  const db = new ClassicLevel<Buffer, Buffer>(join(folder, 'ingested'), {
+    keyEncoding: 'buffer',
+    valueEncoding: 'buffer',
+  })
+  await db.open()
+  for (const entries of batches) {
+    const batch = db.batch()
+    for (const [key, value] of entries) batch.put(key, value)
+    await batch.write()
+  }
+  await db.close()
+  return performance.now() - begin
+}
+
+async function plainBatches(folder: string, records: number): Promise<number> {
+  const batches = batchesOf(records)
+  const begin = performance.now()
+  const db = await openPeer('classic-nosync', join(folder, 'plain'))
+  for (const batch of batches) await db.batch(batch)
+  await db.close()
+  return performance.now() - begin
+}

@@ -1,0 +1,115 @@
+/** An application and a shipper in two processes, as with `timberline archive run`. */
+import { type ChildProcess, fork } from 'node:child_process'
+import { once } from 'node:events'
+import { join } from 'node:path'
+import { setTimeout as pause } from 'node:timers/promises'
+import { fileURLToPath } from 'node:url'
+import { createArchive, directoryStore } from '@timberline/archive'
+import { readHomeIdentity } from '@timberline/engine'
+import { openPeer, type Peer } from '../peers.ts'
+import { withFolder } from '../run.ts'
+import { type CommitResult, writeAt, writeFor } from './commit-workload.ts'
+import type { ShipperFigures } from './ship-loop.ts'
+
+export interface ShippingResult {
+  readonly off: CommitResult
+  readonly on: CommitResult
+  /** At half the rate of `off`. */
+  readonly halfOff: CommitResult
+  readonly halfOn: CommitResult
+  /** Commits that wait for the archive, 2,000 a second. */
+  readonly eager: CommitResult
+  /** Shares of one core. */
+  readonly eagerCpu: number
+  readonly idleCpu: number
+  readonly shipperRssMb: number
+}
+
+const WRITERS = 64
+const EAGER_RATE = 2000
+const script = fileURLToPath(new URL('./ship-loop.ts', import.meta.url))
+
+export async function measureShipping({ seconds }: { seconds: number }): Promise<ShippingResult> {
+  const off = await withHome('timberline', false, async (db) => {
+    await writeFor(db, WRITERS, 1)
+    return writeFor(db, WRITERS, seconds)
+  })
+  const half = off.commitsPerSecond / 2
+  const halfOff = await withHome('timberline', false, async (db) => {
+    await writeAt(db, half, 1)
+    return writeAt(db, half, seconds)
+  })
+  const flatOut = await withHome('timberline', true, async (db) => {
+    await writeFor(db, WRITERS, 1)
+    return writeFor(db, WRITERS, seconds)
+  })
+  const halfOn = await withHome('timberline', true, async (db) => {
+    await writeAt(db, half, 1)
+    return writeAt(db, half, seconds)
+  })
+  const eager = await withHome('timberline-archived', true, async (db, shipper) => {
+    await writeAt(db, EAGER_RATE, 1)
+    const before = await figures(shipper)
+    const result = await writeAt(db, EAGER_RATE, seconds)
+    const during = await figures(shipper)
+    // What it still has to do after the last commit is not rest.
+    await pause(2000)
+    const rest = await figures(shipper)
+    await pause(3000)
+    const end = await figures(shipper)
+    return {
+      result,
+      cpu: (during.cpuMs - before.cpuMs) / (seconds * 1000),
+      idle: (end.cpuMs - rest.cpuMs) / 3000,
+      rssMb: end.rssMb,
+    }
+  })
+  return {
+    off,
+    on: flatOut,
+    halfOff,
+    halfOn,
+    eager: eager.result,
+    eagerCpu: eager.cpu,
+    idleCpu: eager.idle,
+    shipperRssMb: eager.rssMb,
+  }
+}
+
+type OpenDatabase = Awaited<ReturnType<typeof openPeer>>
+
+async function withHome<T>(
+  peer: Peer,
+  shipping: boolean,
+  work: (db: OpenDatabase, shipper: ChildProcess | undefined) => Promise<T>,
+): Promise<T> {
+  return withFolder(async (folder) => {
+    const home = join(folder, 'home')
+    const db = await openPeer(peer, home)
+    const shipper = shipping ? await startShipper(home, join(folder, 'archive')) : undefined
+    const result = await work(db, shipper)
+    if (shipper !== undefined) {
+      const ended = once(shipper, 'exit')
+      shipper.send('stop')
+      await ended
+    }
+    await db.close()
+    return result
+  })
+}
+
+async function startShipper(home: string, archivePath: string): Promise<ChildProcess> {
+  const { environmentId } = await readHomeIdentity(home)
+  await createArchive(directoryStore(archivePath), { environmentId })
+  const shipper = fork(script, [home, archivePath], { execArgv: ['--import', 'tsx'] })
+  await once(shipper, 'message')
+  return shipper
+}
+
+async function figures(shipper: ChildProcess | undefined): Promise<ShipperFigures> {
+  if (shipper === undefined) throw new Error('nothing ships')
+  const answer = once(shipper, 'message')
+  shipper.send('figures')
+  const [message] = (await answer) as [ShipperFigures]
+  return message
+}
