@@ -1,4 +1,4 @@
-import { mkdtemp, readdir, rm } from 'node:fs/promises'
+import { mkdtemp, readdir, readFile, rm } from 'node:fs/promises'
 import { tmpdir } from 'node:os'
 import { basename, join } from 'node:path'
 import { TimberLevel } from '@timberline/engine'
@@ -332,6 +332,33 @@ describe('the target', () => {
       expect(await leftovers()).toEqual([])
     }
     expect(await contentOf(at(`copy-${String(clean.operations.length)}`))).toEqual(await content(source))
+  })
+
+  it('in a folder tells what the copy was when it was finished', async () => {
+    const source = await fill(home(), 40)
+    const backup = await beginBackup(source, at('copy'))
+    await backup.step(-1)
+    const report = await backup.finish()
+    const record: unknown = JSON.parse(await readFile(join(at('copy'), 'timberline-copy.json'), 'utf8'))
+    expect(record).toMatchObject({ format: 1, ...report })
+    expect(report.digest).toBe((await source.digest()).hex)
+    // A LevelDB that opens the copy leaves it alone.
+    await contentOf(at('copy'))
+    expect(await readdir(at('copy'))).toContain('timberline-copy.json')
+  })
+
+  it('in a folder is cleared of what dead processes left beside it, and of nothing that goes on', async () => {
+    // Above what Linux gives out.
+    const left = (pid: number, end: string): string => `.timberline-copy-${String(pid)}-${end.repeat(12)}`
+    const [dead, open, alive] = [left(2 ** 22 + 1, 'a'), left(2 ** 22 + 1, 'b'), left(process.ppid, 'c')]
+    await classic(open).open()
+    for (const name of [dead, alive]) {
+      const level = classic(name)
+      await level.open()
+      await level.close()
+    }
+    await finished(await beginBackup(await fill(memory(), 10), at('copy')))
+    expect((await readdir(folder)).toSorted()).toEqual([open, alive, 'copy'].toSorted())
   })
 
   it('of a compact copy is a folder, and no larger than without', async () => {

@@ -130,11 +130,12 @@ export class StepBackup {
         lsn = tail.lsn
       }
       const { entries, bytes, hex } = await staging.digest(lsn ?? 0)
-      await this.#target.commit()
+      const counts = { entries, bytes, pageCount: this.pageCount, asOf: this.#asOf, digest: hex }
+      const report = lsn === undefined ? counts : { ...counts, lsn }
+      await this.#target.commit(report)
       this.#end = 'finished'
       await this.#release()
-      const report = { entries, bytes, pageCount: this.pageCount, asOf: this.#asOf, digest: hex }
-      return lsn === undefined ? report : { ...report, lsn }
+      return report
     })
   }
 

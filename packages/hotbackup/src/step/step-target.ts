@@ -5,13 +5,17 @@ import { mkdir, readdir, rm } from 'node:fs/promises'
 import { tmpdir } from 'node:os'
 import { dirname, join, resolve } from 'node:path'
 import { type Operation, RawLevel, type StateDigest, stateDigest } from '@timberline/engine'
-import { type FileSystem, nodeFileSystem } from '@timberline/wal'
+import { type FileSystem, nodeFileSystem, processIsAlive } from '@timberline/wal'
 import { hotbackupError } from '../errors.ts'
 import { type AnyLevel, asBuffers } from './any-level.ts'
 import { type Entry, entryBytes } from './step-source.ts'
-import type { StepBackupOptions } from './step-options.ts'
+import type { StepBackupOptions, StepReport } from './step-options.ts'
 
 const BATCH_BYTES_MAX = 256 * 1024 * 1024
+/** The name, in a copied folder, of what it was when it was finished. */
+const COPY_RECORD = 'timberline-copy.json'
+const STAGING_PREFIX = '.timberline-copy-'
+const LEFTOVER = /^\.timberline-copy-(\d+)-[0-9a-f]{12}$/
 const BUFFERS = { keyEncoding: 'buffer', valueEncoding: 'buffer' } as const
 
 /** A copy that nobody sees yet. */
@@ -29,9 +33,10 @@ export class Staging {
 
   /** @param bytesMax - how much the target can take; refused as soon as there is more, not only at the end */
   static async begin(parent: string, bytesMax: number = Infinity): Promise<Staging> {
-    const name = `.timberline-copy-${process.pid}-${randomBytes(6).toString('hex')}`
+    const name = `${STAGING_PREFIX}${process.pid}-${randomBytes(6).toString('hex')}`
     const staging = new Staging(join(parent, name), bytesMax)
     await mkdir(parent, { recursive: true })
+    await removeLeftovers(parent)
     await staging.level.open()
     return staging
   }
@@ -68,7 +73,7 @@ export class Staging {
 export interface StepTarget {
   readonly staging: Staging
   /** The target has the copy, wholly; before, it has nothing of it. */
-  commit(): Promise<void>
+  commit(report: StepReport): Promise<void>
 }
 
 /** A new LevelDB at a path, by one rename. @throws HOTBACKUP_STEP_TARGET when something is there */
@@ -86,9 +91,10 @@ export async function folderTarget(
   const staging = await Staging.begin(dirname(directory))
   return {
     staging,
-    async commit() {
+    async commit(report) {
       if (compact) await staging.level.compactRange(Buffer.alloc(0), Buffer.alloc(64, 0xff))
       await staging.level.close()
+      await writeRecord(staging.directory, report, fileSystem)
       // All of it is durable before it has its name, and the name before the caller hears of it.
       await syncFiles(staging.directory, fileSystem)
       await refuseContent(directory)
@@ -130,6 +136,36 @@ export async function levelTarget(
       for await (const [key, value] of staging.level.iterator()) batch.put(key, value, BUFFERS)
       await batch.write()
     },
+  }
+}
+
+/** What the copy was at its end, beside LevelDB's files, which leaves other names alone. */
+async function writeRecord(directory: string, report: StepReport, fileSystem: FileSystem): Promise<void> {
+  const record = { format: 1, ...report, finishedAt: new Date().toISOString() }
+  const file = await fileSystem.open(join(directory, COPY_RECORD), 'create')
+  try {
+    await file.write(Buffer.from(`${JSON.stringify(record, null, 2)}\n`), 0)
+  } finally {
+    await file.close()
+  }
+}
+
+/**
+ * Removes what copies of dead processes left. A process is known by its number, which another container may have given out too: the lock
+ * of its LevelDB tells whether it goes on.
+ */
+async function removeLeftovers(parent: string): Promise<void> {
+  for (const name of await readdir(parent)) {
+    const pid = LEFTOVER.exec(name)?.[1]
+    if (pid === undefined || Number(pid) === process.pid || processIsAlive(Number(pid))) continue
+    const left = new RawLevel(join(parent, name))
+    try {
+      await left.open()
+      await left.close()
+      await rm(join(parent, name), { recursive: true, force: true })
+    } catch {
+      // In use, or not ours to remove: it is in nobody's way.
+    }
   }
 }
 
