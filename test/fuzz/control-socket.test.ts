@@ -41,6 +41,10 @@ function handlersThat(status: () => object): ControlHandlers {
     digest: () => Promise.resolve({ hex: '00' }),
     quiesce: () => Promise.resolve({}),
     resume: () => ({}),
+    mark: () => Promise.resolve({}),
+    prepare: () => Promise.resolve({}),
+    isHeld: () => true,
+    commit: () => Promise.resolve({}),
   }
 }
 

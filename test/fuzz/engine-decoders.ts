@@ -114,6 +114,7 @@ export const engineDecoders: readonly Decoder[] = [
     seeds: () => [
       encodeNote({ type: 'checkpoint', lsn: 7, segmentNumber: 2, tables: 3 }),
       encodeNote({ type: 'bulkload', phase: 'begin' }),
+      encodeNote({ type: 'barrier', id: '2b1c3d4e', name: 'month-end', members: ['./a', './b'] }),
     ],
     decode: (input) => {
       const note = decodeNote(input)
@@ -215,6 +216,10 @@ export const engineDecoders: readonly Decoder[] = [
       json({ type: 'hold', purpose: 'a backup', pid: process.pid }),
       json({ type: 'release', id: 'hold.1.00ff.json' }),
       json({ type: 'quiesce', maxMs: 60_000, connected: true }),
+      json({ type: 'mark', name: 'month-end' }),
+      json({ type: 'prepare', barrier: '2b1c3d4e', name: 'month-end', members: ['a', 'b'], maxMs: 5000 }),
+      json({ type: 'held', barrier: '2b1c3d4e' }),
+      json({ type: 'commit', barrier: '2b1c3d4e', name: 'month-end' }),
       json({ type: 'resume', id: '2b1c3d4e-0000-4000-8000-00ff00ff00ff' }),
     ],
     decode: (input) => decodeRequest(input.toString()),

@@ -51,6 +51,8 @@ export type PauseEvent =
 /** How to pause. */
 export interface PauseRequest {
   readonly purpose: PausePurpose
+  /** Default: a random one. */
+  readonly id?: string | undefined
   /** In milliseconds, from 1 to {@link PAUSE_MS_MAX}. */
   readonly maxMs: number
   /** Ends the pause when it is aborted: who asked is gone. */
@@ -157,9 +159,14 @@ export class CommitPause {
     throw engineError('ENGINE_NOT_QUIESCED', 'no pause is there to end', { details: { id } })
   }
 
-  /** Whether the pause of that id goes on, unbroken since it began. */
+  /** Whether the pause of that id goes on, unbroken since it was told. */
   isRunning(id: string): boolean {
-    return this.#running?.info.id === id
+    return this.#running?.lsn !== undefined && this.#running.info.id === id
+  }
+
+  /** @throws ENGINE_QUIESCE_ENDED, ENGINE_NOT_QUIESCED unless the pause of that id goes on, unbroken since it began */
+  require(id: string): void {
+    if (!this.isRunning(id)) this.resume(id)
   }
 
   /** Resolves when no pause is under way any more. */
@@ -200,7 +207,7 @@ class RunningPause {
   isShut = false
   /** Rejects never; resolves when the pause has ended. */
   readonly ended: Promise<Error>
-  readonly #id = randomUUID()
+  readonly #id: string
   readonly #request: PauseRequest
   #tellEnd: (error: Error) => void = () => undefined
   #rest: CheckpointRest | undefined
@@ -211,6 +218,7 @@ class RunningPause {
 
   constructor(request: PauseRequest) {
     this.#request = request
+    this.#id = request.id ?? randomUUID()
     this.ended = new Promise((resolve) => {
       this.#tellEnd = resolve
     })

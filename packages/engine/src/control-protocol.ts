@@ -3,6 +3,7 @@
  * without it.
  */
 import * as v from 'valibot'
+import { BARRIER_MEMBERS_MAX } from './barrier-member.ts'
 import { PAUSE_MS_MAX } from './commit-pause.ts'
 import { engineError } from './errors.ts'
 
@@ -22,6 +23,20 @@ export type ControlRequest =
   | { readonly type: 'quiesce'; readonly maxMs?: number; readonly connected?: boolean }
   /** Let commits go on. */
   | { readonly type: 'resume'; readonly id?: string }
+  /** Write a named restore point. */
+  | { readonly type: 'mark'; readonly name: string }
+  /** Pause for a mark over several databases, and write its note; ended with this connection. */
+  | {
+      readonly type: 'prepare'
+      readonly barrier: string
+      readonly name: string
+      readonly members: readonly string[]
+      readonly maxMs: number
+    }
+  /** Whether that pause goes on. */
+  | { readonly type: 'held'; readonly barrier: string }
+  /** Write the mark of a barrier that is prepared, and let commits go on. */
+  | { readonly type: 'commit'; readonly barrier: string; readonly name: string }
 
 /** A reply on the wire. */
 export type ControlReply =
@@ -42,6 +57,7 @@ export const REQUEST_BYTES_MAX: number = 16 * 1024
 export const REPLY_BYTES_MAX: number = 4 * 1024 * 1024
 
 const idSchema = v.pipe(v.string(), v.regex(/^[A-Za-z0-9._-]{1,200}$/))
+const nameSchema = v.pipe(v.string(), v.minLength(1), v.maxLength(1024))
 const maxMsSchema = v.pipe(v.number(), v.safeInteger(), v.minValue(1), v.maxValue(PAUSE_MS_MAX))
 
 const requestSchema = v.variant('type', [
@@ -65,6 +81,16 @@ const requestSchema = v.variant('type', [
     connected: v.exactOptional(v.boolean()),
   }),
   v.strictObject({ type: v.literal('resume'), id: v.exactOptional(idSchema) }),
+  v.strictObject({ type: v.literal('mark'), name: nameSchema }),
+  v.strictObject({
+    type: v.literal('prepare'),
+    barrier: idSchema,
+    name: nameSchema,
+    members: v.pipe(v.array(nameSchema), v.minLength(1), v.maxLength(BARRIER_MEMBERS_MAX)),
+    maxMs: maxMsSchema,
+  }),
+  v.strictObject({ type: v.literal('held'), barrier: idSchema }),
+  v.strictObject({ type: v.literal('commit'), barrier: idSchema, name: nameSchema }),
 ])
 
 const replySchema = v.variant('ok', [

@@ -4,6 +4,7 @@ import type { Server, Socket } from 'node:net'
 import { join } from 'node:path'
 import { TimberlineError, nodeFileSystem, placeHold, removeIfPresent } from '@timberline/wal'
 import type { Hold } from '@timberline/wal'
+import type { Barrier } from './barrier-member.ts'
 import { withSocketPath } from './control-path.ts'
 import { LineSplitter, REQUEST_BYTES_MAX, decodeRequest } from './control-protocol.ts'
 import type { ControlReply, ControlRequest } from './control-protocol.ts'
@@ -19,6 +20,11 @@ export interface ControlHandlers {
   /** The signal, if there is one, is aborted when who asked is gone. */
   quiesce(options: { readonly maxMs?: number; readonly signal?: AbortSignal }): Promise<object>
   resume(id?: string): Promise<object> | object
+  mark(name: string): Promise<object>
+  /** The signal is aborted when who asked is gone. */
+  prepare(barrier: Barrier, signal: AbortSignal): Promise<object>
+  isHeld(barrierId: string): boolean
+  commit(barrier: Pick<Barrier, 'id' | 'name'>): Promise<object>
 }
 
 /** The listening socket of a home, or the reason why there is none. */
@@ -188,6 +194,14 @@ class SocketServer implements ControlServer {
         return this.#quiesce(request, peer)
       case 'resume':
         return this.#handlers.resume(request.id)
+      case 'mark':
+        return this.#handlers.mark(request.name)
+      case 'prepare':
+        return this.#handlers.prepare({ ...request, id: request.barrier }, peer.gone.signal)
+      case 'held':
+        return { held: this.#handlers.isHeld(request.barrier) }
+      case 'commit':
+        return this.#handlers.commit({ id: request.barrier, name: request.name })
     }
   }
 

@@ -177,6 +177,11 @@ export class Engine implements ChainedBatchOwner {
     return wait === undefined ? placed : placed.then((place) => wait.through(place))
   }
 
+  /** A mark that overtakes writes that wait: its place is where it is asked for. */
+  markNow(name: string): Promise<RecordPlace> {
+    return this.#queue.commitNow({ payload: Buffer.from(name), changes: [], kind: 'mark', durable: true })
+  }
+
   /** A note of the engine's own; it overtakes writes that wait. */
   note(payload: Buffer): Promise<RecordPlace> {
     return this.#queue.commitNow({ payload, changes: [], kind: 'note', durable: true })

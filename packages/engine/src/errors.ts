@@ -28,6 +28,8 @@ export type EngineCode =
   | 'ENGINE_QUIESCED'
   | 'ENGINE_QUIESCE_ENDED'
   | 'ENGINE_NOT_QUIESCED'
+  | 'ENGINE_BARRIER_FAILED'
+  | 'ENGINE_BARRIER_INCOMPLETE'
   | 'ENGINE_ADOPT_REFUSED'
   | 'ENGINE_ADOPT_KEY_RESERVED'
   | 'ENGINE_ADOPT_UNFINISHED'
@@ -167,6 +169,17 @@ export const engineError: ErrorMaker<EngineCode> = errorsFrom<EngineCode>({
   },
   // There is nothing to resume: commits are not paused, or this pause ended long ago.
   ENGINE_NOT_QUIESCED: { kind: 'invalid', hint: 'see `timberline stat`; quiesce the home first' },
+
+  // A mark over several databases was given up before any of them had it: one could not be paused, or not for long enough.
+  ENGINE_BARRIER_FAILED: {
+    kind: 'unavailable',
+    hint: 'mend what the message says of that database, then mark again; the name is free, commits go on everywhere',
+  },
+  // Somebody died between the moment at which all databases had reached the point and the last mark.
+  ENGINE_BARRIER_INCOMPLETE: {
+    kind: 'unavailable',
+    hint: 'the point is whole: recover those databases with --until-lsn LSN --through, the others with --until-mark; or mark again under another name',
+  },
 
   // ---- adopting a plain LevelDB folder
   // The folder holds no LevelDB database, or already is a home.

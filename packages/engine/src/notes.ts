@@ -1,8 +1,10 @@
 import * as v from 'valibot'
 
 const count = v.pipe(v.number(), v.safeInteger(), v.minValue(0))
+const text = v.pipe(v.string(), v.maxLength(1024))
 const noteSchema = v.variant('type', [
   v.object({ type: v.literal('checkpoint'), lsn: count, segmentNumber: count, tables: count }),
+  v.object({ type: v.literal('barrier'), id: text, name: text, members: v.array(text) }),
   v.object({ type: v.literal('bulkload'), phase: v.picklist(['begin', 'end']) }),
 ])
 
@@ -17,6 +19,16 @@ export type Note =
     }
   /** Data was loaded beside the log between the two phases: no replay leads across. */
   | { readonly type: 'bulkload'; readonly phase: 'begin' | 'end' }
+  /**
+   * A mark over several databases was being made here. Its point was reached by all `members` only if a mark of that name
+   * stands behind this note, in this log or in another member's.
+   */
+  | {
+      readonly type: 'barrier'
+      readonly id: string
+      readonly name: string
+      readonly members: readonly string[]
+    }
   /** Written by a later version. */
   | { readonly type: 'unknown' }
 

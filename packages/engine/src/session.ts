@@ -12,6 +12,8 @@ import type { ControlServer } from './control-server.ts'
 import { stateDigest } from './digest.ts'
 import type { DigestSource, StateDigest } from './digest.ts'
 import type { ArchiveWaitStatus } from './archive-wait.ts'
+import { commitMark, prepareMark, refuseMarkName } from './barrier-member.ts'
+import type { BarrierPlace } from './barrier-member.ts'
 import type { Engine } from './engine.ts'
 import { atHomeBoundary } from './errors.ts'
 import { readBackupDue } from './home-backup-due.ts'
@@ -97,6 +99,10 @@ export class Session {
       digest: () => this.digest(),
       quiesce: (options) => this.quiesce(options),
       resume: (id) => this.resume(id),
+      mark: (name) => this.#unlessPaused(() => this.#mark(name)),
+      prepare: (barrier, signal) => this.#guarded(() => prepareMark(this.#parts, barrier, signal)),
+      isHeld: (id) => this.#parts.pause.isRunning(id),
+      commit: (barrier) => this.#guarded(() => commitMark(this.#parts, barrier)),
     })
     this.#control = control
     this.#closers.push(() => control.close())
@@ -189,6 +195,12 @@ export class Session {
 
   #guarded<Result>(work: () => Promise<Result>): Promise<Result> {
     return atHomeBoundary(this.#parts.layout.home, work)
+  }
+
+  async #mark(name: string): Promise<BarrierPlace> {
+    refuseMarkName(name)
+    const { lsn, committedAtUs } = await this.engine.mark(name)
+    return { lsn, committedAtUs }
   }
 
   /** For requests from elsewhere: who asks may be who is to resume, and would wait for itself. */

@@ -23,6 +23,10 @@ const handlers: ControlHandlers = {
   digest: () => Promise.resolve({ hex: '00' }),
   quiesce: (options) => Promise.resolve(options),
   resume: (id) => ({ id }),
+  mark: (name) => Promise.resolve({ name }),
+  prepare: (barrier) => Promise.resolve(barrier),
+  isHeld: () => true,
+  commit: (barrier) => Promise.resolve(barrier),
 }
 
 async function serve(name = ''): Promise<{ home: string; server: ControlServer }> {
