@@ -13,6 +13,7 @@ import { afterAll, beforeAll, describe, expect, test } from 'vitest'
 import { markTogether } from '../src/barrier.ts'
 import type { MarkParticipant } from '../src/barrier.ts'
 import { controlCall } from '../src/control-call.ts'
+import { ControlConnection } from '../src/control-connection.ts'
 import { codeOf } from '../src/errors.ts'
 import { homeLayout } from '../src/home-layout.ts'
 import { homeParticipant } from '../src/home-participant.ts'
@@ -230,6 +231,19 @@ function mortal({ step, moment, at, dead }: Death): MarkParticipant[] {
 }
 
 describe('whoever dies while a mark is made', () => {
+  test('the connection of a marking process that was killed lets commits go on', async () => {
+    const [home = ''] = homes
+    const connection = await ControlConnection.open(home)
+    const request = { barrier: 'b', name: 'killed', members: [home], maxMs: 3_600_000 }
+    await connection.call({ type: 'prepare', ...request })
+    expect(await connection.call({ type: 'held', barrier: 'b' })).toEqual({ held: true })
+    connection.close()
+    await expectNobodyWaits()
+    const late = controlCall(home, { type: 'commit', barrier: 'b', name: 'killed' })
+    expect(await late.catch(codeOf)).toBe('ENGINE_QUIESCE_ENDED')
+    expect((await cutOf(home, 'killed')).markLsns).toEqual([])
+  })
+
   test.each(deaths)('the $dead at call $step of database $at, $moment it', async (death) => {
     const name = `death-${deaths.indexOf(death)}`
     const ended = await markTogether(name, mortal(death)).catch((error: unknown) => codeOf(error))

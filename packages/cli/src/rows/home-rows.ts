@@ -115,6 +115,26 @@ export const homeRows: readonly CommandRow[] = [
     load: async () => (await import('../commands/quiesce.ts')).resumeCommand,
   },
   {
+    name: 'mark',
+    summary: 'write a named restore point into a database, or into several at one instant',
+    operands: '<name>',
+    options: [
+      { ...homeOption, repeats: true, help: 'folder of a database; once for each of several' },
+      {
+        name: 'max-seconds',
+        value: 'S',
+        help: 'with several: commits of each wait for so long at most (5)',
+        parse: secondsUpTo(3600),
+      },
+    ],
+    notes: [
+      'With several, the mark stands in none of them unless all have reached the same instant. `timberline recover --until-mark NAME` takes each there.',
+      'A home that nobody has open is opened meanwhile.',
+    ],
+    example: 'timberline mark month-end -h ./orders -h ./stock',
+    load: async () => (await import('../commands/mark.ts')).markCommand,
+  },
+  {
     name: 'dump',
     summary: 'write the entries of a database as text',
     options: [
