@@ -1,7 +1,7 @@
 /** What OpenEdge does, row by row of docs/coming-from.md, through the public API and the command. */
 import { TimberLevel } from '@timberline/engine'
 import { afterAll, beforeAll, describe, expect, test } from 'vitest'
-import { timberline } from '../../packages/cli/test/terminal.ts'
+import { outcome, timberline } from '../../packages/cli/test/terminal.ts'
 import { mkdtemp, rm } from 'node:fs/promises'
 import { tmpdir } from 'node:os'
 import { join } from 'node:path'
@@ -32,5 +32,41 @@ describe('O13: proquiet', () => {
     const late = await timberline(['resume', '-h', at('quiet')])
     expect(late).toMatchObject({ code: 5, err: expect.stringContaining('ENGINE_QUIESCE_ENDED') })
     await db.close()
+  })
+})
+
+describe('O14: several databases at one logical point', () => {
+  test('a mark over two homes, to which each is recovered', async () => {
+    const [orders, stock] = [new TimberLevel(at('orders')), new TimberLevel(at('stock'))]
+    const copy = async (name: string, ...words: string[]): Promise<void> => {
+      await outcome(['hotbackup', '-h', at(name), '-b', at(`${name}-backup`), ...words])
+    }
+    await orders.put('order', '1')
+    await stock.put('order', '1')
+    for (const name of ['orders', 'stock']) await copy(name)
+    expect(await outcome(['mark', 'both', '-h', at('orders'), '-h', at('stock')])).toMatchObject({
+      name: 'both',
+      marks: [{ participant: at('orders') }, { participant: at('stock') }],
+    })
+    await orders.put('order', '2')
+    await stock.put('order', '2')
+    for (const name of ['orders', 'stock']) {
+      await copy(name, '-u')
+      const words = [
+        'recover',
+        '--from',
+        at(`${name}-backup`),
+        '-h',
+        at(`${name}-then`),
+        '--until-mark',
+        'both',
+      ]
+      await outcome([...words, '--through'])
+      const then = new TimberLevel(at(`${name}-then`))
+      expect(await then.get('order')).toBe('1')
+      await then.close()
+    }
+    await orders.close()
+    await stock.close()
   })
 })

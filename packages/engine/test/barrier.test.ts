@@ -36,6 +36,7 @@ beforeAll(async () => {
     databases.push(db)
   }
   stopApplication = runApplication(databases)
+  while (((await databases[2]?.homeStatus())?.appliedLsn ?? 0) < 50) await new Promise(setImmediate)
 })
 
 afterAll(async () => {
@@ -91,12 +92,12 @@ async function cutOf(home: string, name: string): Promise<Cut> {
   return { keys: new Set(keys.filter((key) => key.includes('/'))), noteLsns, markLsns }
 }
 
-/** No database has at its point what the one before it lacks at its own. */
-function expectWhole(cuts: readonly Cut[]): void {
-  for (const [index, cut] of cuts.entries()) {
-    const before = cuts[index - 1]
-    if (before !== undefined) expect([...cut.keys].filter((key) => !before.keys.has(key))).toEqual([])
-  }
+/** What a database has at its point though the one before it lacks it at its own: effects without their causes. */
+function orphansOf(cuts: readonly Cut[]): readonly string[] {
+  return cuts.flatMap(({ keys }, index) => {
+    const before = cuts[index - 1]?.keys ?? keys
+    return [...keys].filter((key) => !before.has(key))
+  })
 }
 
 async function expectNobodyWaits(): Promise<void> {
@@ -113,7 +114,7 @@ describe('a mark over several databases', () => {
       const cuts = await Promise.all(homes.map((home) => cutOf(home, name)))
       expect(cuts.map(({ markLsns }) => markLsns)).toEqual(report.marks.map(({ lsn }) => [lsn]))
       expect(cuts[2]?.keys.size).toBeGreaterThan(0)
-      expectWhole(cuts)
+      expect(orphansOf(cuts)).toEqual([])
       expect(report.skewUs).toBeGreaterThanOrEqual(0)
     }
   })
@@ -222,10 +223,10 @@ function mortal({ step, moment, at, dead }: Death): MarkParticipant[] {
       }
     return {
       name: participant.name,
-      prepare: call('prepare', participant.prepare),
-      isHeld: call('isHeld', participant.isHeld),
-      commit: call('commit', participant.commit),
-      abort: participant.abort,
+      prepare: call('prepare', (barrier) => participant.prepare(barrier)),
+      isHeld: call('isHeld', (barrier) => participant.isHeld(barrier)),
+      commit: call('commit', (barrier) => participant.commit(barrier)),
+      abort: (barrier) => participant.abort(barrier),
     }
   })
 }
@@ -250,12 +251,14 @@ describe('whoever dies while a mark is made', () => {
     await expectNobodyWaits()
     const cuts = await Promise.all(homes.map((home) => cutOf(home, name)))
     const marked = cuts.filter(({ markLsns }) => markLsns.length > 0).length
-    if (marked > 0) {
-      expect(cuts.map(({ noteLsns }) => noteLsns.length)).toEqual([1, 1, 1])
-      expectWhole(cuts)
-    }
-    expect(ended).toBe(death.step === 'commit' ? 'ENGINE_BARRIER_INCOMPLETE' : 'ENGINE_BARRIER_FAILED')
-    if (death.step !== 'commit') expect(marked).toBe(0)
-    else if (death.dead === 'database') expect(marked).toBe(death.moment === 'before' ? 2 : 3)
+    const isReached = death.step === 'commit'
+    expect(ended).toBe(isReached ? 'ENGINE_BARRIER_INCOMPLETE' : 'ENGINE_BARRIER_FAILED')
+    // Of a marking process that died among the last calls, those that it had made may have been heard.
+    const withDeadDatabase = [death.moment === 'before' ? 2 : 3]
+    const possible = death.dead === 'database' ? withDeadDatabase : [0, 1, 2, 3]
+    expect(isReached ? possible : [0]).toContain(marked)
+    const point = { notes: cuts.map(({ noteLsns }) => noteLsns.length), orphans: orphansOf(cuts) }
+    const whole = { notes: [1, 1, 1], orphans: [] }
+    expect(isReached ? point : whole).toEqual(whole)
   })
 })
