@@ -132,7 +132,10 @@ export const cliDecoders: readonly Decoder[] = [
     shape: 'msgpack',
     seeds: () => [
       Buffer.concat([Buffer.from([0]), TRANSACTION]),
-      Buffer.concat([Buffer.from([1]), encodeNote({ type: 'bulkload', phase: 'begin' })]),
+      Buffer.concat([
+        Buffer.from([1]),
+        encodeNote({ type: 'checkpoint', lsn: 7, segmentNumber: 2, tables: 3 }),
+      ]),
       Buffer.from('\u0002release-4'),
     ],
     inputs: 1500,

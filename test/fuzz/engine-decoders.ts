@@ -113,7 +113,6 @@ export const engineDecoders: readonly Decoder[] = [
     shape: 'json',
     seeds: () => [
       encodeNote({ type: 'checkpoint', lsn: 7, segmentNumber: 2, tables: 3 }),
-      encodeNote({ type: 'bulkload', phase: 'begin' }),
       encodeNote({ type: 'barrier', id: '2b1c3d4e', name: 'month-end', members: ['./a', './b'] }),
     ],
     decode: (input) => {
@@ -189,7 +188,10 @@ export const engineDecoders: readonly Decoder[] = [
     covers: ['engine/home-backup-due.ts#readBackupDue'],
     codes: ['ENGINE_HOME_DAMAGED'],
     shape: 'json',
-    seeds: () => [json({ reason: 'adopted', sinceUs: TIME_US }), json({ reason: 'bulkload', sinceUs: 0 })],
+    seeds: () => [
+      json({ reason: 'adopted', sinceUs: TIME_US }),
+      json({ reason: 'bulkload', sinceUs: 0, lsn: 3 }),
+    ],
     inputs: 300,
     decode: async (input) => readBackupDue('/home', await filesInMemory({ '/home/backup-due.json': input })),
   },

@@ -2,6 +2,7 @@
  * One database's part in a mark over several, inside the process that has it open. Prepared: commits wait, and a note of the barrier
  * is durable. Committed: the mark stands behind that note with no commit between, and commits go on. Protocol and proof: barrier.ts.
  */
+import { refuseOwnMark } from './bulk-load-mark.ts'
 import type { CommitPause } from './commit-pause.ts'
 import type { Engine } from './engine.ts'
 import { engineError } from './errors.ts'
@@ -85,6 +86,7 @@ export async function commitMark(
 
 /** @throws ENGINE_OPTION_INVALID */
 export function refuseMarkName(name: string): void {
+  refuseOwnMark(name)
   const bytes = Buffer.byteLength(name)
   if (bytes >= 1 && bytes <= MARK_NAME_BYTES_MAX) return
   throw engineError('ENGINE_OPTION_INVALID', 'the name of a mark is empty or too long', {

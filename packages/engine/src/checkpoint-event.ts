@@ -1,5 +1,8 @@
-/** Why a checkpoint was taken: asked for, so many bytes, so long ago, the home had none, the log is full, the database closes. */
-export type CheckpointReason = 'request' | 'bytes' | 'age' | 'first' | 'full' | 'close'
+/**
+ * Why a checkpoint was taken: asked for, so many bytes, so long ago, the home had none, the log is full, data is loaded beside the
+ * log, the database closes.
+ */
+export type CheckpointReason = 'request' | 'bytes' | 'age' | 'first' | 'full' | 'load' | 'close'
 
 /** What the checkpoint keeper did; told after the fact is durable. Listeners must not throw. */
 export type CheckpointEvent =

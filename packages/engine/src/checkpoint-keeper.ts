@@ -3,6 +3,9 @@ import { nodeFileSystem } from '@timberline/wal'
 import type { FileSystem, Log } from '@timberline/wal'
 import { digestCheckpoint } from './checkpoint-digest.ts'
 import type { CheckpointEvent, CheckpointReason } from './checkpoint-event.ts'
+import type { CheckpointInfo, CheckpointRequest, KeeperStatus } from './checkpoint-info.ts'
+import { LoadStage } from './checkpoint-load.ts'
+import type { StageLoad } from './checkpoint-load.ts'
 import { CheckpointHasher } from './checkpoint-hasher.ts'
 import { writeCheckpoint } from './checkpoint-manifest.ts'
 import type { CheckpointManifest } from './checkpoint-manifest.ts'
@@ -13,6 +16,7 @@ import { restIn } from './checkpoint-rest.ts'
 import type { CheckpointRest } from './checkpoint-rest.ts'
 import { segmentHolding } from './checkpoint-segment.ts'
 import { sweepCheckpoints } from './checkpoint-sweep.ts'
+import type { CheckpointsFound } from './checkpoint-sweep.ts'
 import { takeCheckpoint } from './checkpoint-take.ts'
 import { atHomeBoundary, engineError } from './errors.ts'
 import type { HomeIdentity } from './home-identity.ts'
@@ -42,47 +46,6 @@ export interface KeeperOptions {
   readonly clock?: PrunerClock
 }
 
-/** What a request for a checkpoint may say. */
-export interface CheckpointRequest {
-  readonly reason?: CheckpointReason
-  /** Resolve only when every table has its hash; default false: hashing goes on in the background. */
-  readonly hashed?: boolean
-  /** Record the digest of the checkpoint's state; reads all of it. */
-  readonly digest?: boolean
-}
-
-/** A checkpoint as its requester sees it. */
-export interface CheckpointInfo {
-  readonly lsn: number
-  readonly committedAtUs: number
-  readonly segmentNumber: number
-  readonly tables: number
-  /** Bytes of its tables; shared with the live database as long as that keeps them too. */
-  readonly bytes: number
-  /** False when nothing had changed since the newest. */
-  readonly created: boolean
-  readonly ms: number
-}
-
-/** How checkpoints and log stand. */
-export interface KeeperStatus {
-  readonly checkpoint:
-    | {
-        readonly lsn: number
-        readonly createdAtUs: number
-        readonly segmentNumber: number
-        readonly tables: number
-      }
-    | undefined
-  readonly bytesSinceCheckpoint: number
-  readonly logBytes: number
-  readonly stalled: boolean
-  /** How far the log may grow, and what happens then. */
-  readonly logLimits: Pick<CheckpointPolicy, 'logBytesMax' | 'logAgeMsMax' | 'logFullPolicy'>
-  /** The archives of which `log.filling` told, until the log is well below its limits again. */
-  readonly fillingFor: readonly string[]
-}
-
 const TICK_MS = 1000
 /** After a failed automatic checkpoint: the disk may be full, and trying costs. */
 const RETRY_MS_MIN = 10_000
@@ -94,8 +57,7 @@ const RETRY_MS_MAX = 300_000
  */
 export async function openCheckpointKeeper(options: KeeperOptions): Promise<CheckpointKeeper> {
   const { layout, log, fileSystem = nodeFileSystem } = options
-  const { newest, noteLsn } = await sweepCheckpoints(layout, log.nextLsn - 1, fileSystem)
-  const keeper = new CheckpointKeeper(options, newest, noteLsn)
+  const keeper = new CheckpointKeeper(options, await sweepCheckpoints(layout, log.nextLsn - 1, fileSystem))
   await keeper.begin()
   return keeper
 }
@@ -108,6 +70,7 @@ export class CheckpointKeeper {
   readonly #reader: VersionReader
   readonly #hasher: CheckpointHasher
   readonly #pruner: LogPruner
+  readonly #stage: LoadStage
   #newest: CheckpointManifest | undefined
   /** LSN of the note about the newest checkpoint, as far as known. */
   #noteLsn: number
@@ -122,13 +85,15 @@ export class CheckpointKeeper {
   #isResting = false
 
   /** Keepers come from {@link openCheckpointKeeper}. */
-  constructor(options: KeeperOptions, newest: CheckpointManifest | undefined, noteLsn: number) {
+  constructor(options: KeeperOptions, { newest, staged, noteLsn }: CheckpointsFound) {
     this.#options = options
-    this.#fileSystem = options.fileSystem ?? nodeFileSystem
+    const fileSystem = options.fileSystem ?? nodeFileSystem
+    this.#fileSystem = fileSystem
     this.policy = completePolicy(options.policy)
     this.#newest = newest
     this.#noteLsn = noteLsn
-    this.#reader = new VersionReader(options.layout.dataDirectory, this.#fileSystem)
+    this.#reader = new VersionReader(options.layout.dataDirectory, fileSystem)
+    this.#stage = new LoadStage({ ...options, reader: this.#reader, fileSystem }, staged)
     this.#hasher = new CheckpointHasher(options.layout, this.#fileSystem)
     this.#pruner = new LogPruner({
       directory: options.layout.logDirectory,
@@ -149,6 +114,7 @@ export class CheckpointKeeper {
   async begin(): Promise<void> {
     await this.#pruner.measure()
     if (this.#newest !== undefined) this.#beginHashing(this.#newest)
+    if (this.#stage.isPending) this.#takeBySelf('load')
     this.#timer = setInterval(() => this.#tick(), TICK_MS)
     this.#timer.unref()
   }
@@ -173,6 +139,26 @@ export class CheckpointKeeper {
     const info = await this.#enqueue(() => this.#take(request))
     if (request.hashed === true) await this.#hasher.settled()
     return info
+  }
+
+  /**
+   * Puts data in beside the log, in its turn among the checkpoints: none is taken meanwhile, which could hold half of it. What
+   * `load` staged and committed is in a checkpoint when this resolves, or is by the next one.
+   */
+  async load<Result>(load: (stage: StageLoad) => Promise<Result>): Promise<Result> {
+    return this.#enqueue(async () => {
+      // What a crash in the middle is rebuilt from.
+      await this.#take({ reason: 'load' })
+      // Whatever comes of it, LevelDB is another afterwards: the next checkpoint is no repetition of this one.
+      this.#noteLsn = 0
+      const result = await load({
+        write: (lsn) => this.#stage.write(lsn, this.#newest),
+        clear: () => this.#stage.clear(this.#newest),
+      })
+      if (this.#stage.isPending)
+        await this.#take({ reason: 'load' }).catch((error: unknown) => this.#failed('load', error))
+      return result
+    })
   }
 
   /** Removes the log segments that are no longer needed; also done after each checkpoint and while the log is full. */
@@ -260,6 +246,7 @@ export class CheckpointKeeper {
       identity,
       level,
       previous: this.#newest,
+      linked: this.#stage.tables,
       reader: this.#reader,
       fileSystem: this.#fileSystem,
       segmentAfter: async ({ lsn }) => {
@@ -277,6 +264,7 @@ export class CheckpointKeeper {
       const { lsn, segmentNumber } = manifest
       onEvent?.({ type: 'checkpoint.taken', reason, lsn, segmentNumber, linkedCount, droppedCount, ms })
     }
+    await this.#stage.clear(taken.manifest)
     return this.#finish(taken.manifest, taken, request)
   }
 
@@ -359,10 +347,14 @@ export class CheckpointKeeper {
       .catch((error: unknown) => {
         this.#retryAtMs = performance.now() + this.#retryMs
         this.#retryMs = Math.min(this.#retryMs * 2, RETRY_MS_MAX)
-        if (!this.#closed) this.#options.onEvent?.({ type: 'checkpoint.failed', reason, error })
+        if (!this.#closed) this.#failed(reason, error)
       })
       .finally(() => {
         this.#automatic = false
       })
+  }
+
+  #failed(reason: CheckpointReason, error: unknown): void {
+    this.#options.onEvent?.({ type: 'checkpoint.failed', reason, error })
   }
 }

@@ -37,7 +37,7 @@ export interface CheckpointManifest {
 }
 
 /** A manifest of 50,000 tables is 6 MB; this bounds what a damaged folder can make us read. */
-const MANIFEST_BYTES_MAX = 256 * 1024 * 1024
+export const MANIFEST_BYTES_MAX: number = 256 * 1024 * 1024
 const LSN_DIGITS = 16
 const NAME = /^(\d{16})\.json$/
 

@@ -2,6 +2,7 @@ import { join } from 'node:path'
 import { readLog, removeStaleTemporaries } from '@timberline/wal'
 import type { FileSystem } from '@timberline/wal'
 import { SCRATCH_NAME } from './checkpoint-digest.ts'
+import { readStagedLoad } from './checkpoint-load.ts'
 import { newestCheckpoint } from './checkpoint-manifest.ts'
 import type { CheckpointManifest } from './checkpoint-manifest.ts'
 import { sweepTables } from './checkpoint-tables.ts'
@@ -12,6 +13,8 @@ import { decodeNote } from './notes.ts'
 /** Where the checkpoints of a home stand. */
 export interface CheckpointsFound {
   readonly newest: CheckpointManifest | undefined
+  /** A load that no checkpoint holds yet. */
+  readonly staged: CheckpointManifest | undefined
   /** LSN of the note about it, if that is all that the log has behind it; otherwise 0. */
   readonly noteLsn: number
 }
@@ -30,10 +33,12 @@ export async function sweepCheckpoints(
   await fileSystem.removeTree(join(layout.home, SCRATCH_NAME))
   await removeStaleTemporaries(layout.checkpointDirectory, fileSystem)
   const newest = await newestIfSound(layout.home, fileSystem)
-  await sweepTables(layout.tablesDirectory, new Set(newest?.tables.map(({ name }) => name)), fileSystem)
+  const staged = await readStagedLoad(layout, fileSystem)
+  const keep = [newest, staged].flatMap((manifest) => manifest?.tables.map(({ name }) => name) ?? [])
+  await sweepTables(layout.tablesDirectory, new Set(keep), fileSystem)
   const isNoteLast = newest !== undefined && lastLsn === newest.lsn + 1
   const noteLsn = isNoteLast && (await isNote(layout.logDirectory, lastLsn, fileSystem)) ? lastLsn : 0
-  return { newest, noteLsn }
+  return { newest, staged, noteLsn }
 }
 
 /** The newest checkpoint; a damaged one is as good as none where the state itself is there. */

@@ -29,6 +29,8 @@ export interface TakeCheckpointOptions {
   readonly segmentAfter: (position: AppliedPosition) => Promise<number>
   /** The checkpoint that this one replaces; default: read from the home. */
   readonly previous?: CheckpointManifest | undefined
+  /** Tables that are linked already for another reason than the checkpoint before. */
+  readonly linked?: readonly CheckpointTable[]
   /** Kept from one checkpoint to the next, so that the MANIFEST is parsed once. */
   readonly reader?: VersionReader
   /** Goes into the manifest if it belongs to just the LSN that the checkpoint turns out to have. */
@@ -63,7 +65,7 @@ export async function takeCheckpoint(options: TakeCheckpointOptions): Promise<Ta
   const reader = options.reader ?? new VersionReader(layout.dataDirectory, fileSystem)
   const place = { dataDirectory: layout.dataDirectory, tablesDirectory: layout.tablesDirectory, fileSystem }
   const previous = 'previous' in options ? options.previous : await newestCheckpoint(layout.home, fileSystem)
-  const published = tablesByNumber(previous)
+  const published = tablesByNumber(previous, options.linked)
   const confirmed = await flushConfirmed(options.level, reader, place)
   const linked = await linkVersion(confirmed, reader, { ...place, published })
   // The confirmed version is durable; the linked one may be a later one.
@@ -81,12 +83,13 @@ export async function takeCheckpoint(options: TakeCheckpointOptions): Promise<Ta
   return { manifest, created: true, linkedCount: linked.linkedCount, droppedCount, ms: elapsedMs() }
 }
 
-/** Its tables by their numbers. */
+/** Its tables by their numbers, and others of the same numbering. */
 export function tablesByNumber(
   manifest: CheckpointManifest | undefined,
+  others: readonly CheckpointTable[] = [],
 ): ReadonlyMap<number, CheckpointTable> {
   const tables = new Map<number, CheckpointTable>()
-  for (const table of manifest?.tables ?? []) {
+  for (const table of [...others, ...(manifest?.tables ?? [])]) {
     const name = parseLeveldbName(table.name)
     if (name !== undefined && 'number' in name) tables.set(name.number, table)
   }

@@ -10,12 +10,22 @@ export class ClassicHandle implements StateHandle {
   readonly #level: object
   readonly #native: NativeClassic
   readonly #options: object
+  readonly #beforeClose: () => Promise<void>
 
-  /** @param options - classic-level's, as they were given to open */
-  constructor(level: object, native: NativeClassic, options: object) {
-    this.#level = level
-    this.#native = native
-    this.#options = options
+  /**
+   * @param parts.options - classic-level's, as they were given to open
+   * @param parts.beforeClose - lets go of what must not be open when LevelDB is closed
+   */
+  constructor(parts: {
+    readonly level: object
+    readonly native: NativeClassic
+    readonly options: object
+    readonly beforeClose: () => Promise<void>
+  }) {
+    this.#level = parts.level
+    this.#native = parts.native
+    this.#options = parts.options
+    this.#beforeClose = parts.beforeClose
   }
 
   open({ createIfMissing }: { readonly createIfMissing: boolean }): Promise<void> {
@@ -24,8 +34,9 @@ export class ClassicHandle implements StateHandle {
     return classicPrototype._open.call(this.#level, options)
   }
 
-  close(): Promise<void> {
-    return classicPrototype._close.call(this.#level)
+  async close(): Promise<void> {
+    await this.#beforeClose()
+    await classicPrototype._close.call(this.#level)
   }
 
   applied(): Promise<AppliedPosition> {

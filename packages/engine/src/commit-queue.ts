@@ -137,6 +137,13 @@ export class CommitQueue {
     return this.#append(commit)
   }
 
+  /** Runs at its turn among the commits, which come after it as soon as the gate lets them. */
+  async turn(begin: () => void): Promise<void> {
+    if (this.#gate.isOpen) begin()
+    else await this.#gate.wait(async () => begin())
+    if (this.#failure !== undefined) throw this.#refusal()
+  }
+
   /** Lets waiting commits go, if they may. */
   release(): void {
     this.#gate.release()
@@ -186,6 +193,11 @@ export class CommitQueue {
     this.#resolveApplied()
     this.#reject(lost, failure)
     if (isFirst) this.#stop(failure)
+  }
+
+  /** The state is not to be trusted any more: no more commits are taken. */
+  stateFailed(cause: unknown): void {
+    this.#failApply(cause)
   }
 
   #append(commit: Commit): Promise<RecordPlace> {

@@ -6,6 +6,7 @@
 import { setTimeout as wait } from 'node:timers/promises'
 import type { LogRecord } from '@timberline/wal'
 import { Observable } from 'rxjs'
+import { isBulkLoad } from './bulk-load-mark.ts'
 import type { PlacedCommit } from './commit-queue.ts'
 import { codeOf, engineError } from './errors.ts'
 import { decodeTransaction } from './transaction-codec.ts'
@@ -33,7 +34,14 @@ const TAP_COMMITS_MAX = 10_000
 /** How long closing waits for subscribers that still read the past; who needs longer is told that it has not seen all. */
 const CLOSE_MS_MAX = 1000
 
-type Sink = (commits: readonly CommittedTransaction[]) => void
+/** Data was loaded beside the log: nobody can be shown what. */
+interface Break {
+  readonly lsn: number
+  readonly isBreak: true
+}
+
+type Shown = CommittedTransaction | Break
+type Sink = (commits: readonly Shown[]) => void
 
 /** Hands commits to subscribers. Costs a comparison for each applied group while there are none. */
 export class CommitFeed {
@@ -59,8 +67,9 @@ export class CommitFeed {
   from(fromLsn: number | undefined): Observable<CommittedTransaction> {
     return new Observable((subscriber) => {
       const abort = new AbortController()
-      const subscription = new Subscription(fromLsn ?? this.#publishedLsn + 1, (commit) => {
-        subscriber.next(commit)
+      const subscription = new Subscription(fromLsn ?? this.#publishedLsn + 1, (shown) => {
+        if ('isBreak' in shown) subscriber.error(broken(shown))
+        else subscriber.next(shown)
       })
       const end = (): void => {
         if (subscription.isLive) subscriber.complete()
@@ -120,8 +129,8 @@ export class CommitFeed {
   #publish(commits: readonly PlacedCommit[], lastLsn: number): void {
     this.#publishedLsn = lastLsn
     if (this.#sinks.size === 0) return
-    const transactions = commits.filter(({ kind }) => kind === 'entry').map(committed)
-    for (const sink of this.#sinks) sink(transactions)
+    const shown = commits.flatMap(shownOf)
+    for (const sink of this.#sinks) sink(shown)
   }
 
   async #serve(subscription: Subscription, signal: AbortSignal): Promise<void> {
@@ -143,7 +152,7 @@ export class CommitFeed {
       if (this.#read === undefined) throw new RangeError('the log keeps nothing')
       for await (const records of this.#read({ fromLsn, throughLsn, signal })) {
         if (signal.aborted) return
-        subscription.show(records.filter(({ kind }) => kind === 'entry').map(committed))
+        subscription.show(records.flatMap(shownOf))
       }
     } catch (cause) {
       if (codeOf(cause) !== 'WAL_GAP' && !(cause instanceof RangeError)) throw cause
@@ -158,12 +167,12 @@ export class CommitFeed {
 /** One subscriber's place in the log. */
 class Subscription {
   nextLsn: number
-  readonly #show: (commit: CommittedTransaction) => void
-  #gathered: (readonly CommittedTransaction[])[] | undefined = []
+  readonly #show: (shown: Shown) => void
+  #gathered: (readonly Shown[])[] | undefined = []
   #count = 0
   #overflown = false
 
-  constructor(nextLsn: number, show: (commit: CommittedTransaction) => void) {
+  constructor(nextLsn: number, show: (shown: Shown) => void) {
     this.nextLsn = nextLsn
     this.#show = show
   }
@@ -202,7 +211,7 @@ class Subscription {
     return true
   }
 
-  show(commits: readonly CommittedTransaction[]): void {
+  show(commits: readonly Shown[]): void {
     for (const commit of commits) {
       if (commit.lsn < this.nextLsn) continue
       this.nextLsn = commit.lsn + 1
@@ -211,7 +220,14 @@ class Subscription {
   }
 }
 
-function committed(record: PlacedCommit | LogRecord): CommittedTransaction {
-  const { lsn, committedAtUs } = record
-  return { lsn, committedAtUs, ...decodeTransaction(record.payload) }
+function shownOf(record: PlacedCommit | LogRecord): readonly Shown[] {
+  const { kind, lsn, committedAtUs, payload } = record
+  if (kind === 'entry') return [{ lsn, committedAtUs, ...decodeTransaction(payload) }]
+  return isBulkLoad(record) ? [{ lsn, isBreak: true }] : []
+}
+
+function broken({ lsn }: Break): Error {
+  return engineError('ENGINE_BULK_LOADED', 'data was loaded beside the log, which cannot show it', {
+    details: { lsn },
+  })
 }

@@ -50,6 +50,11 @@ export class ConflictWindow {
     if (this.#readers.size > 0) this.#remember(commit)
   }
 
+  /** So much was written at an LSN that it is not remembered by keys: whoever read before conflicts with it. */
+  overwritten(lsn: number): void {
+    this.#forgottenLsn = Math.max(this.#forgottenLsn, lsn)
+  }
+
   /** Whether anything was written after an LSN. */
   wroteAfter(lsn: number): boolean {
     return (this.#lsns.at(-1) ?? 0) > lsn

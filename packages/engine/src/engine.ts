@@ -7,7 +7,9 @@ import type { AbstractSnapshot } from 'abstract-level'
 import type { ArchiveWait, ArchiveWaitStatus } from './archive-wait.ts'
 import type { Durability } from './archived-options.ts'
 import type { ChainedBatchOwner, GatheredBatch } from './chained-batch.ts'
+import { refuseOwnMark } from './bulk-load-mark.ts'
 import { clearRange } from './clear.ts'
+import type { ClearTarget } from './clear.ts'
 import { CommitFeed } from './commits.ts'
 import type { LogReading } from './commits.ts'
 import type { CommitLog } from './commit-log.ts'
@@ -65,8 +67,13 @@ export class Engine implements ChainedBatchOwner {
   readonly #running = new Set<Promise<unknown>>()
   readonly #archiveWait: ArchiveWait | undefined
   readonly #durability: Durability
+  readonly #closing = new AbortController()
+  readonly #clears = new Set<Promise<void>>()
   #log: CommitLog | undefined
-  #closing = false
+  /** Ends when the exclusive work ends that is under way or comes next. */
+  #exclusive: Promise<unknown> | undefined
+  /** Whether exclusive work holds all commits back. */
+  #isHeld = false
 
   constructor(options: EngineOptions) {
     const { native, position, queuedBytesMax, durability = 'local' } = options
@@ -79,7 +86,7 @@ export class Engine implements ChainedBatchOwner {
       position,
       queuedBytesMax,
       // A full log must not keep the database from closing.
-      isStalled: () => !this.#closing && options.isStalled?.() === true,
+      isStalled: () => this.#isHeld || (!this.#closing.signal.aborted && options.isStalled?.() === true),
       onPlaced: (commit) => {
         this.#window.placed(commit)
         options.onAppended?.(commit.payload.length)
@@ -171,6 +178,7 @@ export class Engine implements ChainedBatchOwner {
 
   /** A named restore point: a record of its own. */
   mark(name: string, options: WriteOptions = {}): Promise<RecordPlace> {
+    refuseOwnMark(name)
     const payload = Buffer.from(name)
     const wait = this.#waitFor(options)
     const placed = this.#queue.commit({ payload, changes: [], kind: 'mark', durable: true })
@@ -182,9 +190,38 @@ export class Engine implements ChainedBatchOwner {
     return this.#queue.commitNow({ payload: Buffer.from(name), changes: [], kind: 'mark', durable: true })
   }
 
-  /** A note of the engine's own; it overtakes writes that wait. */
+  /** A note of the engine's own; it overtakes writes that wait, exclusive work excepted. */
   note(payload: Buffer): Promise<RecordPlace> {
-    return this.#queue.commitNow({ payload, changes: [], kind: 'note', durable: true })
+    const append = (): Promise<RecordPlace> =>
+      this.#queue.commitNow({ payload, changes: [], kind: 'note', durable: true })
+    return this.#isHeld && this.#exclusive !== undefined ? this.#exclusive.then(append, append) : append()
+  }
+
+  /**
+   * Runs work while no write is under way and none begins: those that come wait, in their order. Reads go on. The work is told
+   * when the database begins to close, which waits for it.
+   */
+  exclusively<Result>(work: (closing: AbortSignal) => Promise<Result>): Promise<Result> {
+    const before = Promise.allSettled([this.#exclusive, ...this.#clears])
+    const run = before.then(() => this.#alone(work))
+    this.#exclusive = run
+    const end = (): void => {
+      if (this.#exclusive === run) this.#exclusive = undefined
+    }
+    run.then(end, end)
+    return this.run(run)
+  }
+
+  /** The mark of a load, which overtakes writes that wait; transactions that read before it run again. */
+  async loaded(payload: Buffer): Promise<RecordPlace> {
+    const place = await this.#queue.commitNow({ payload, changes: [], kind: 'mark', durable: true })
+    this.#window.overwritten(place.lsn)
+    return place
+  }
+
+  /** The state is not to be trusted any more: reads go on as they are, writes are refused. */
+  stateFailed(cause: unknown): void {
+    this.#queue.stateFailed(cause)
   }
 
   /** Resolves once the state has everything that was appended through an LSN. */
@@ -198,24 +235,7 @@ export class Engine implements ChainedBatchOwner {
   }
 
   clear(range: NativeRange, options: WriteOptions): Promise<void> {
-    const wait = this.#waitFor(options)
-    let last: RecordPlace | undefined
-    const target = {
-      native: this.#native,
-      window: this.#window,
-      appliedLsn: this.#queue.appliedLsn,
-      pending: this.#queue.pending,
-      settled: () => this.#queue.settled(),
-      commitDeletions: async (keys: readonly Encoded[], guard: () => void): Promise<void> => {
-        const operations = keys.map((key) => ({ type: 'del' as const, key }))
-        // Archives are waited for once, at the end: a clear that stopped halfway would not be one that stands.
-        last = await this.batch(operations, { ...options, durability: 'local', [COMMIT_GUARD]: guard })
-      },
-    }
-    const cleared = clearRange(target, range).then(async () => {
-      if (wait !== undefined && last !== undefined) await wait.through(last)
-    })
-    return this.run(cleared)
+    return this.run(this.#clearInTurn(range, options))
   }
 
   /** Keeps the state open until the work has ended. */
@@ -243,7 +263,7 @@ export class Engine implements ChainedBatchOwner {
 
   /** Waits for everything under way; the feed completes. Takes no new work meanwhile, because the database is closing. */
   async close(): Promise<void> {
-    this.#closing = true
+    this.#closing.abort(engineError('ENGINE_CLOSED', 'the database is closing'))
     const archivesLeft = this.#archiveWait?.close()
     this.#queue.release()
     while (this.#running.size > 0) await Promise.allSettled(this.#running)
@@ -259,6 +279,47 @@ export class Engine implements ChainedBatchOwner {
     throw engineError('ENGINE_KEY_RESERVED', 'the key lies in the zone of the engine', {
       details: { key: Buffer.from(key).toString('hex') },
     })
+  }
+
+  async #alone<Result>(work: (closing: AbortSignal) => Promise<Result>): Promise<Result> {
+    this.#closing.signal.throwIfAborted()
+    try {
+      await this.#queue.turn(() => {
+        this.#isHeld = true
+      })
+      await this.#queue.settled()
+      return await work(this.#closing.signal)
+    } finally {
+      this.#isHeld = false
+      this.#queue.release()
+    }
+  }
+
+  /** The place of a clear is where it is called; beside exclusive work it is behind that. */
+  async #clearInTurn(range: NativeRange, options: WriteOptions): Promise<void> {
+    while (this.#exclusive !== undefined) await this.#exclusive.catch(() => undefined)
+    const cleared = this.#clear(range, options)
+    this.#clears.add(cleared)
+    await cleared.finally(() => this.#clears.delete(cleared))
+  }
+
+  async #clear(range: NativeRange, options: WriteOptions): Promise<void> {
+    const wait = this.#waitFor(options)
+    let last: RecordPlace | undefined
+    const target: ClearTarget = {
+      native: this.#native,
+      window: this.#window,
+      appliedLsn: this.#queue.appliedLsn,
+      pending: this.#queue.pending,
+      settled: () => this.#queue.settled(),
+      commitDeletions: async (keys: readonly Encoded[], guard: () => void): Promise<void> => {
+        const operations = keys.map((key) => ({ type: 'del' as const, key }))
+        // Archives are waited for once, at the end: a clear that stopped halfway would not be one that stands.
+        last = await this.batch(operations, { ...options, durability: 'local', [COMMIT_GUARD]: guard })
+      },
+    }
+    await clearRange(target, range)
+    if (wait !== undefined && last !== undefined) await wait.through(last)
   }
 
   #commit(

@@ -21,6 +21,8 @@ export type EngineCode =
   | 'ENGINE_CHECKPOINT_DAMAGED'
   | 'ENGINE_LOG_GAP'
   | 'ENGINE_LOG_LOST'
+  | 'ENGINE_BULK_LOADED'
+  | 'ENGINE_BULK_LOAD_REFUSED'
   | 'ENGINE_STATE_LOST'
   | 'ENGINE_NOT_RUNNING'
   | 'ENGINE_CONTROL_FAILED'
@@ -138,6 +140,16 @@ export const engineError: ErrorMaker<EngineCode> = errorsFrom<EngineCode>({
   ENGINE_LOG_LOST: {
     kind: 'gap',
     hint: 'put the missing segments back from an archive or a backup, or recover the home',
+  },
+  // Data was loaded beside the log (`bulkLoad`), and what was asked for lies on the other side of it.
+  ENGINE_BULK_LOADED: {
+    kind: 'gap',
+    hint: 'go on from a checkpoint or a backup taken after the bulk load, or read its data from the database',
+  },
+  // A database in memory has no checkpoint, which is what makes a bulk load durable.
+  ENGINE_BULK_LOAD_REFUSED: {
+    kind: 'invalid',
+    hint: 'write batches into a TimberMemoryLevel; bulkLoad is for a TimberLevel in a folder',
   },
   // data/ must be rebuilt, and no checkpoint is whole and the log does not begin at the first transaction.
   ENGINE_STATE_LOST: { kind: 'corruption', hint: 'recover the home from a backup or an archive' },

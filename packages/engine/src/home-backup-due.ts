@@ -8,6 +8,8 @@ import { engineError } from './errors.ts'
 export interface BackupDue {
   readonly reason: 'adopted' | 'bulkload'
   readonly sinceUs: number
+  /** A backup settles it whose checkpoint is at this LSN or behind it; absent: any that was taken since. */
+  readonly lsn?: number
 }
 
 const NAME = 'backup-due.json'
@@ -15,6 +17,7 @@ const BYTES_MAX = 4096
 const schema = v.object({
   reason: v.picklist(['adopted', 'bulkload']),
   sinceUs: v.pipe(v.number(), v.safeInteger(), v.minValue(0)),
+  lsn: v.exactOptional(v.pipe(v.number(), v.safeInteger(), v.minValue(0))),
 })
 
 /** Whether a full backup is due, and why; `undefined` when none is. */

@@ -55,13 +55,8 @@ export { ReadOnlyLevel } from './read-only-level.ts'
 export { RawStateHandle } from './state-handle.ts'
 export type { StateHandle } from './state-handle.ts'
 export { openCheckpointKeeper } from './checkpoint-keeper.ts'
-export type {
-  CheckpointInfo,
-  CheckpointKeeper,
-  CheckpointRequest,
-  KeeperOptions,
-  KeeperStatus,
-} from './checkpoint-keeper.ts'
+export type { CheckpointInfo, CheckpointRequest, KeeperStatus } from './checkpoint-info.ts'
+export type { CheckpointKeeper, KeeperOptions } from './checkpoint-keeper.ts'
 export type { CheckpointEvent, CheckpointReason } from './checkpoint-event.ts'
 export type { CheckpointPolicy } from './checkpoint-policy.ts'
 export { controlCall } from './control-call.ts'
@@ -70,6 +65,8 @@ export type { ControlReply, ControlRequest } from './control-protocol.ts'
 export { adopt, unadopt } from './adopt.ts'
 export type { AdoptReport, UnadoptReport } from './adopt.ts'
 export { ADOPT_MARKER, admitHome } from './home-admission.ts'
+export { BULK_LOAD_MARK, isBulkLoad, isBulkLoadMark } from './bulk-load-mark.ts'
+export type { BulkEntry, BulkLoadOptions, BulkLoadReport } from './bulk-load-entries.ts'
 export { clearBackupDue, readBackupDue, writeBackupDue } from './home-backup-due.ts'
 export type { BackupDue } from './home-backup-due.ts'
 export { TimberLevel } from './timber-level.ts'

@@ -68,6 +68,10 @@ interface ClassicPrototype {
   _iterator(this: object, options: object): PrivateIterator
   _get(this: object, key: Encoded, options: object): Promise<Uint8Array | undefined>
   _getSync(this: object, key: Encoded, options: object): Uint8Array | undefined
+  _getMany(this: object, keys: readonly Encoded[], options: object): Promise<unknown[]>
+  _has(this: object, key: Encoded, options: object): Promise<boolean>
+  _hasMany(this: object, keys: readonly Encoded[], options: object): Promise<boolean[]>
+  _snapshot(this: object, options: object): AbstractSnapshot
 }
 
 /** ClassicLevel's own methods, which a subclass overrides. */
@@ -104,6 +108,27 @@ export class NativeClassic implements NativeLevel {
     const iterator = openIterator(this.#level, options)
     detach(this.#level, iterator)
     return new KeyIterator(iterator, range.limit)
+  }
+
+  /** All between two keys, both included, as bytes; the present state, or the one of a snapshot. */
+  entries(
+    { least, greatest }: { readonly least: Buffer; readonly greatest: Buffer },
+    snapshot?: AbstractSnapshot,
+  ): PrivateIterator {
+    const iterator = openIterator(this.#level, {
+      gte: least,
+      lte: greatest,
+      reverse: false,
+      limit: -1,
+      ...BUFFERS,
+      keys: true,
+      values: true,
+      fillCache: false,
+      highWaterMarkBytes: READ_AHEAD_BYTES,
+      snapshot,
+    } as NativeRange)
+    detach(this.#level, iterator)
+    return iterator
   }
 
   /** `compactRange` also while the database opens or closes: the public method asks for its status, and refuses. */

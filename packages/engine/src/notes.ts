@@ -5,7 +5,6 @@ const text = v.pipe(v.string(), v.maxLength(1024))
 const noteSchema = v.variant('type', [
   v.object({ type: v.literal('checkpoint'), lsn: count, segmentNumber: count, tables: count }),
   v.object({ type: v.literal('barrier'), id: text, name: text, members: v.array(text) }),
-  v.object({ type: v.literal('bulkload'), phase: v.picklist(['begin', 'end']) }),
 ])
 
 /** The engine's own bookkeeping in the log, decoded from a record of kind `note`. Notes change no state. */
@@ -17,8 +16,6 @@ export type Note =
       readonly segmentNumber: number
       readonly tables: number
     }
-  /** Data was loaded beside the log between the two phases: no replay leads across. */
-  | { readonly type: 'bulkload'; readonly phase: 'begin' | 'end' }
   /**
    * A mark over several databases was being made here. Its point was reached by all `members` only if a mark of that name
    * stands behind this note, in this log or in another member's.

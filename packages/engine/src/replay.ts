@@ -1,8 +1,8 @@
 import type { LogRecord } from '@timberline/wal'
+import { refuseBulkLoad } from './bulk-load-mark.ts'
 import { engineError } from './errors.ts'
 import { refusalOf } from './leveldb-refusal.ts'
 import type { OperationBatch, ReplayTarget } from './leveldb-raw.ts'
-import { decodeNote } from './notes.ts'
 import type { AppliedPosition } from './reserved-keys.ts'
 import { decodeTransaction } from './transaction-codec.ts'
 
@@ -37,7 +37,8 @@ const BATCH_BYTES = 1024 * 1024
  * Applies log records to a state, from the one after its applied position on. Records at or before that are skipped, so
  * replaying again is harmless. Memory stays within two batches: one is written while the next is decoded.
  *
- * @throws ENGINE_LOG_GAP when the records begin later than the state ends, or lead across a load beside the log
+ * @throws ENGINE_LOG_GAP when the records begin later than the state ends; ENGINE_BULK_LOADED when they lead across a load
+ * beside the log
  */
 export async function replayInto(
   target: ReplayTarget,
@@ -98,7 +99,7 @@ class Replay {
     }
     this.#batch ??= this.#target.operationBatch()
     if (record.kind === 'entry') this.#addOperations(record, this.#batch)
-    else if (record.kind === 'note') refuseBulkLoad(record)
+    else refuseBulkLoad(record)
     this.#position = { lsn: record.lsn, committedAtUs: record.committedAtUs }
     this.#records += 1
     this.#bytes += record.payload.length
@@ -152,10 +153,4 @@ class Replay {
       bytes: this.#bytes,
     }
   }
-}
-
-/** Data that was loaded beside the log cannot come out of it; a checkpoint behind the load is needed to go on. */
-function refuseBulkLoad(record: LogRecord): void {
-  if (decodeNote(record.payload).type !== 'bulkload') return
-  throw engineError('ENGINE_LOG_GAP', 'data was loaded beside the log here', { details: { lsn: record.lsn } })
 }

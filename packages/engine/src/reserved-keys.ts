@@ -21,6 +21,12 @@ export interface AppliedPosition {
 /** Nothing applied yet. */
 export const NOTHING_APPLIED: AppliedPosition = Object.freeze({ lsn: 0, committedAtUs: 0 })
 
+/**
+ * The position while data is being loaded beside the log: beyond the end of every log, so that whoever finds it knows that the
+ * state is not to be used.
+ */
+export const LOADING: AppliedPosition = Object.freeze({ lsn: Number.MAX_SAFE_INTEGER, committedAtUs: 0 })
+
 /** Whether a key lies in the engine's own zone. */
 export function isReservedKey(key: Uint8Array): boolean {
   return Buffer.compare(key, RESERVED_FLOOR) >= 0

@@ -19,9 +19,8 @@ import { newHomeIdentity, writeHomeIdentity } from './home-identity.ts'
 import type { HomeIdentity } from './home-identity.ts'
 import { homeLayout } from './home-layout.ts'
 import type { HomeLayout } from './home-layout.ts'
-import type { Compactable } from './leveldb-flush.ts'
 import { lockHome } from './lock.ts'
-import type { NativeLevel } from './native-level.ts'
+import type { NativeClassic } from './native-level.ts'
 import type { HomeOptions } from './open-options.ts'
 import { Session } from './session.ts'
 import type { Closer } from './session.ts'
@@ -29,16 +28,13 @@ import type { StateHandle } from './state-handle.ts'
 import { recoverState } from './state-recovery.ts'
 import type { RecoverReport } from './state-recovery.ts'
 
-/** LevelDB as sessions use it, apart from reading and writing. */
-export type SessionNative = NativeLevel & Compactable
-
 /** What a session is opened over. */
 export interface SessionBase {
   readonly home: string
   readonly createIfMissing: boolean
   readonly errorIfExists: boolean
   readonly options: HomeOptions
-  readonly native: SessionNative
+  readonly native: NativeClassic
   readonly handle: StateHandle
   /** The database itself. */
   readonly level: DigestSource
@@ -76,7 +72,7 @@ class Opening {
   async run(): Promise<Session> {
     const begunAtMs = performance.now()
     const layout = this.#layout
-    const { handle, level, options } = this.#base
+    const { handle, level, native, options } = this.#base
     const policy = archivedPolicyOf(options)
     const { identity, created } = await this.#lockAndIdentify()
     const log = await this.#openLog(identity)
@@ -91,7 +87,7 @@ class Opening {
     const ms = performance.now() - begunAtMs
     const report = { home: layout.home, environmentId, timeline, created, log: log.opened, state, ms }
     const session = new Session(
-      { engine, keeper, pause: this.#pause, log, level, layout, report },
+      { engine, keeper, pause: this.#pause, log, level, native, fileSystem, layout, report },
       this.#closers,
       options.onEvent,
     )

@@ -1,12 +1,10 @@
-import type { Log, SegmentSummary } from '@timberline/wal'
-import type {
-  CheckpointInfo,
-  CheckpointKeeper,
-  CheckpointRequest,
-  KeeperStatus,
-} from './checkpoint-keeper.ts'
+import type { FileSystem, Log, SegmentSummary } from '@timberline/wal'
+import type { CheckpointInfo, CheckpointRequest, KeeperStatus } from './checkpoint-info.ts'
+import type { CheckpointKeeper } from './checkpoint-keeper.ts'
 import { PAUSE_MS_DEFAULT } from './commit-pause.ts'
 import type { CommitPause, PauseInfo, PauseReport } from './commit-pause.ts'
+import { loadBeside } from './bulk-load.ts'
+import type { BulkLoadJob, BulkLoaded } from './bulk-load.ts'
 import { openControlServer } from './control-server.ts'
 import type { ControlServer } from './control-server.ts'
 import { stateDigest } from './digest.ts'
@@ -16,8 +14,9 @@ import { commitMark, prepareMark, refuseMarkName } from './barrier-member.ts'
 import type { BarrierPlace } from './barrier-member.ts'
 import type { Engine } from './engine.ts'
 import { atHomeBoundary } from './errors.ts'
-import { readBackupDue } from './home-backup-due.ts'
+import { readBackupDue, writeBackupDue } from './home-backup-due.ts'
 import type { HomeLayout } from './home-layout.ts'
+import type { NativeClassic } from './native-level.ts'
 import type { EngineEvent, OpenReport } from './open-options.ts'
 
 /** How an open home stands; JSON-safe. */
@@ -68,6 +67,8 @@ export interface SessionParts {
   readonly pause: CommitPause
   readonly log: Log
   readonly level: DigestSource
+  readonly native: NativeClassic
+  readonly fileSystem: FileSystem
   readonly layout: HomeLayout
   readonly report: OpenReport
 }
@@ -144,6 +145,18 @@ export class Session {
 
   resume(id?: string): PauseReport {
     return this.#parts.pause.resume(id)
+  }
+
+  /** Puts data in beside the log, all of it or nothing; a full backup is due from then on. */
+  bulkLoad(job: BulkLoadJob): Promise<BulkLoaded> {
+    const { engine, keeper, native, layout, fileSystem } = this.#parts
+    const announce = (): Promise<void> => {
+      const due = { reason: 'bulkload' as const, sinceUs: Date.now() * 1000, lsn: engine.appliedLsn + 1 }
+      return writeBackupDue(layout.home, due, fileSystem)
+    }
+    return this.#guarded(() =>
+      engine.run(keeper.load((stage) => loadBeside({ engine, native, stage, announce }, job))),
+    )
   }
 
   /** The digest of the state at the LSN that it names; writers go on. */

@@ -24,6 +24,10 @@ export type RebuildReason =
   | 'ahead'
   /** It was older than the newest checkpoint: a power cut took LevelDB's last CURRENT back. */
   | 'behind'
+  /** It held half of a bulk load that never came to its end. */
+  | 'half-loaded'
+  /** A bulk load was decided, and no checkpoint held it yet. */
+  | 'loaded'
 
 /** What a rebuild needs to know. */
 export interface RebuildOptions {
@@ -35,6 +39,8 @@ export interface RebuildOptions {
   /** The last one that it has. */
   readonly lastLsn: number
   readonly reason: RebuildReason
+  /** What to rebuild from; default: the newest checkpoint that is whole. */
+  readonly from?: CheckpointManifest | undefined
 }
 
 /** What the new `data/` was made of. */
@@ -61,7 +67,9 @@ const NO_LINKS: ReadonlySet<string> = new Set(['EXDEV', 'EPERM', 'ENOTSUP', 'ENO
 export async function rebuildData(options: RebuildOptions): Promise<Rebuilt> {
   const { layout, fileSystem } = options
   const fresh = join(layout.home, REBUILDING)
-  const { from, problems } = await restoreNewest(options, fresh)
+  const { from, problems } = await (options.from === undefined
+    ? restoreNewest(options, fresh)
+    : restoreGiven(options.from, options, fresh))
   if (from === undefined && !(options.firstLsn === 1 && options.identity.adoptedAtUs === undefined)) {
     throw engineError('ENGINE_STATE_LOST', 'the data folder cannot be rebuilt', {
       details: { home: layout.home, reason: options.reason, firstLsn: options.firstLsn, problems },
@@ -101,6 +109,16 @@ async function restoreNewest(
     }
   }
   return { from: undefined, problems }
+}
+
+async function restoreGiven(
+  from: CheckpointManifest,
+  options: RebuildOptions,
+  fresh: string,
+): Promise<{ from: CheckpointManifest; problems: string[] }> {
+  refuseUnfit(from, options)
+  await restoreTo(fresh, from, options)
+  return { from, problems: [] }
 }
 
 async function restoreTo(

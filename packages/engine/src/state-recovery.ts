@@ -1,12 +1,15 @@
 import { nodeFileSystem, readLog } from '@timberline/wal'
 import type { FileSystem } from '@timberline/wal'
+import { settleStagedLoad } from './checkpoint-load.ts'
 import { checkpointLsns } from './checkpoint-manifest.ts'
+import type { CheckpointManifest } from './checkpoint-manifest.ts'
 import { codeOf, engineError } from './errors.ts'
 import type { HomeIdentity } from './home-identity.ts'
 import type { HomeLayout } from './home-layout.ts'
 import { refusalOf } from './leveldb-refusal.ts'
 import { replayInto } from './replay.ts'
 import type { ReplayProgress } from './replay.ts'
+import { LOADING } from './reserved-keys.ts'
 import type { AppliedPosition } from './reserved-keys.ts'
 import { dataCondition, openError, prepareData, syncData } from './state.ts'
 import type { StateHandle } from './state-handle.ts'
@@ -85,8 +88,11 @@ class Recovery {
   async run(): Promise<Omit<RecoverReport, 'ms'>> {
     const checkpointLsn = await this.#newestCheckpointLsn()
     this.#refuseLostLog(checkpointLsn)
-    const created = await this.#isNew()
-    let reason = created ? undefined : await this.#openOrReason(checkpointLsn)
+    const { layout, log } = this.#options
+    const staged = await settleStagedLoad(layout, log, this.#fileSystem)
+    if (staged !== undefined) await this.#openLoaded(staged)
+    const created = staged === undefined && (await this.#isNew())
+    let reason = created || this.#isOpen ? undefined : await this.#openOrReason(checkpointLsn)
     if (created) await this.#open(true)
     for (;;) {
       if (reason !== undefined) await this.#rebuild(reason)
@@ -132,6 +138,13 @@ class Recovery {
     return (await this.#newestCheckpointLsn()) === undefined
   }
 
+  /** The staged tables are the state at the mark of the load; they themselves could not know its time. */
+  async #openLoaded(staged: { manifest: CheckpointManifest; committedAtUs: number }): Promise<void> {
+    const { manifest, committedAtUs } = staged
+    await this.#rebuild('loaded', manifest)
+    await this.#handle.operationBatch().write({ lsn: manifest.lsn, committedAtUs })
+  }
+
   /** Opens what is there; or leaves it closed and says why it cannot be used. */
   async #openOrReason(checkpointLsn: number | undefined): Promise<RebuildReason | undefined> {
     const { layout } = this.#options
@@ -157,6 +170,7 @@ class Recovery {
       if (isLevelDamage(error)) return 'damaged'
       throw error
     }
+    if (position.lsn === LOADING.lsn) return 'half-loaded'
     if (position.lsn > log.lastLsn) return 'ahead'
     if (checkpointLsn !== undefined && position.lsn < checkpointLsn) return 'behind'
     if (position.lsn + 1 >= log.firstLsn) return undefined
@@ -176,9 +190,10 @@ class Recovery {
     )
   }
 
-  async #rebuild(reason: RebuildReason): Promise<void> {
+  async #rebuild(reason: RebuildReason, from?: CheckpointManifest): Promise<void> {
     const { layout, identity, log } = this.#options
-    const rebuilt = await rebuildData({ layout, identity, ...log, reason, fileSystem: this.#fileSystem })
+    const fileSystem = this.#fileSystem
+    const rebuilt = await rebuildData({ layout, identity, ...log, reason, from, fileSystem })
     this.#rebuilt = { ...rebuilt, reason }
     await this.#open(rebuilt.from === undefined)
   }

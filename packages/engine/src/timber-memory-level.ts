@@ -93,6 +93,15 @@ export class TimberMemoryLevel<K = string, V = string> extends MemoryLevel<K, V>
     return { lsn, committedAtUs }
   }
 
+  /**
+   * Not to be had in memory: a bulk load becomes durable by a checkpoint. It is here to say so, and always rejects.
+   *
+   * @throws ENGINE_BULK_LOAD_REFUSED
+   */
+  async bulkLoad(): Promise<never> {
+    throw engineError('ENGINE_BULK_LOAD_REFUSED', 'a database in memory has no checkpoint to load into')
+  }
+
   /** The digest of the whole state; equal to that of a TimberLevel with the same entries at the same LSN. */
   async digest(): Promise<StateDigest> {
     await this.#opening()

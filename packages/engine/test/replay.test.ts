@@ -2,6 +2,7 @@ import { join } from 'node:path'
 import type { LogRecord } from '@timberline/wal'
 import { describe, expect, test } from 'vitest'
 import { stateDigest } from '../src/digest.ts'
+import { BULK_LOAD_MARK } from '../src/bulk-load-mark.ts'
 import { encodeNote } from '../src/notes.ts'
 import { replayInto } from '../src/replay.ts'
 import type { ReplayProgress } from '../src/replay.ts'
@@ -85,10 +86,13 @@ describe('replay', () => {
     const load: LogRecord = {
       lsn: 13,
       committedAtUs: 13_000,
-      kind: 'note',
-      payload: encodeNote({ type: 'bulkload', phase: 'begin' }),
+      kind: 'mark',
+      payload: Buffer.from(BULK_LOAD_MARK),
     }
-    await expect(replayInto(state.level, arrayOf([[load]]))).rejects.toMatchObject({ code: 'ENGINE_LOG_GAP' })
+    await expect(replayInto(state.level, arrayOf([[load]]))).rejects.toMatchObject({
+      code: 'ENGINE_BULK_LOADED',
+      details: { lsn: 13 },
+    })
   })
 
   test('tells its progress and can be aborted between batches', async () => {

@@ -15,6 +15,7 @@ export type HotbackupCode =
   | 'HOTBACKUP_TABLE_DAMAGED'
   | 'HOTBACKUP_LOG_GAP'
   | 'HOTBACKUP_COPY_DAMAGED'
+  | 'HOTBACKUP_BULK_LOAD'
   | 'HOTBACKUP_NO_SPACE'
   | 'HOTBACKUP_IO_FAILED'
   | 'HOTBACKUP_ABORTED'
@@ -78,6 +79,11 @@ export const hotbackupError: ErrorMaker<HotbackupCode> = errorsFrom<HotbackupCod
   HOTBACKUP_LOG_GAP: {
     kind: 'gap',
     hint: 'verify the home; the missing segment may be in an archive',
+  },
+  // Data was loaded beside the log after the state that the backup begins with, so its log does not lead to the end.
+  HOTBACKUP_BULK_LOAD: {
+    kind: 'gap',
+    hint: 'make a full backup, or run this one again when the load has ended; an older backup cannot be continued past it',
   },
   // The copy does not read back as what was copied.
   HOTBACKUP_COPY_DAMAGED: {

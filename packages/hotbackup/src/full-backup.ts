@@ -4,7 +4,7 @@
  */
 import { join } from 'node:path'
 import { clearBackupDue, readBackupDue } from '@timberline/engine'
-import type { HomeLayout } from '@timberline/engine'
+import type { CheckpointManifest, HomeLayout } from '@timberline/engine'
 import { listSegments, readFileWhole } from '@timberline/wal'
 import type { FileSystem } from '@timberline/wal'
 import { beginArchiveSink } from './archive-sink.ts'
@@ -15,7 +15,7 @@ import { planCopy } from './copy-plan.ts'
 import type { PlannedCheckpoint } from './copy-plan.ts'
 import { hotbackupError } from './errors.ts'
 import { beginFolderSink, inspectTarget } from './folder-sink.ts'
-import { durableLog, logGap, plannedSegment } from './log-copy.ts'
+import { durableLog, logGap, plannedSegment, refuseBulkLoad } from './log-copy.ts'
 import type { DurableLog } from './log-copy.ts'
 import type { BackupResult } from './options.ts'
 import type { BackupSink } from './sink.ts'
@@ -40,7 +40,7 @@ export async function fullBackup(run: BackupRun): Promise<BackupResult> {
     const sink = await beginSink(run)
     try {
       const result = await completeRun(run, sink, await copySet(run, pin, sink))
-      await answerDue(run, checkpoint.createdAtUs)
+      await answerDue(run, checkpoint)
       return result
     } catch (error) {
       await sink.abandon()
@@ -53,12 +53,14 @@ export async function fullBackup(run: BackupRun): Promise<BackupResult> {
   }
 }
 
-/** Takes away the mark that a full backup is due, if it is older than the checkpoint that was copied. */
-async function answerDue(run: BackupRun, checkpointAtUs: number): Promise<void> {
+/** Takes away the mark that a full backup is due, if the checkpoint that was copied holds what it is due for. */
+async function answerDue(run: BackupRun, { lsn, createdAtUs }: CheckpointManifest): Promise<void> {
   const { home, fileSystem, onEvent } = run.options
   try {
     const due = await readBackupDue(home, fileSystem)
-    if (due !== undefined && due.sinceUs < checkpointAtUs) await clearBackupDue(home, fileSystem)
+    if (due === undefined) return
+    const isAnswered = due.lsn === undefined ? due.sinceUs < createdAtUs : due.lsn <= lsn
+    if (isAnswered) await clearBackupDue(home, fileSystem)
   } catch (error) {
     // The backup stands all the same; the home goes on asking for one.
     onEvent({ type: 'leftover.kept', path: `${home}, the mark of a due backup`, reason: String(error) })
@@ -108,6 +110,7 @@ async function copySet(run: BackupRun, pin: Pin, sink: BackupSink): Promise<Copi
   const atStart = options.asOf === 'start' ? await listLog() : undefined
   const data = await watch.time('data', () => copyData(pin, sink, meter))
   const log = atStart ?? (await listLog())
+  refuseBulkLoad(log.segments, checkpoint.lsn)
   const logs = await watch.time('log', async () => {
     const copied = await copyLog(log, sink, meter)
     const directory = sink.folder === undefined ? log.directory : join(sink.folder, 'log')

@@ -3,6 +3,7 @@
  * to, so the bytes up to the last whole frame can be copied while the owner writes on.
  */
 import { join } from 'node:path'
+import { isBulkLoadMark } from '@timberline/engine'
 import { TimberlineError, listSegments, segmentName } from '@timberline/wal'
 import type { FileSystem, SegmentSummary } from '@timberline/wal'
 import { planCopy } from './copy-plan.ts'
@@ -78,6 +79,21 @@ export function plannedSegment(summary: SegmentSummary): PlannedSegment {
   const { environmentId, timeline, segmentNumber } = summary.header
   const { firstLsn, lastLsn, sealed } = summary
   return { segmentNumber, environmentId, timeline, firstLsn, lastLsn, sealed }
+}
+
+/**
+ * Refuses a log that data was loaded beside: it does not lead from the checkpoint to its end.
+ *
+ * @throws HOTBACKUP_BULK_LOAD
+ */
+export function refuseBulkLoad(segments: readonly SegmentSummary[], afterLsn: number): void {
+  const load = segments
+    .flatMap(({ marks }) => marks)
+    .find((mark) => mark.lsn > afterLsn && isBulkLoadMark(mark))
+  if (load === undefined) return
+  throw hotbackupError('HOTBACKUP_BULK_LOAD', 'data was loaded beside the log after what was copied', {
+    details: { lsn: load.lsn, checkpointLsn: afterLsn },
+  })
 }
 
 /** The error for a plan that found a gap. */

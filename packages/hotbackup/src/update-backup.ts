@@ -19,7 +19,7 @@ import { copyRange } from './file-source.ts'
 import { beginFolderSink, inspectTarget, readTarget } from './folder-sink.ts'
 import type { FolderSink } from './folder-sink.ts'
 import { foldersOf, proveLog } from './full-backup.ts'
-import { listLiveSegments, madeDurable, plannedSegment } from './log-copy.ts'
+import { listLiveSegments, madeDurable, plannedSegment, refuseBulkLoad } from './log-copy.ts'
 import type { DurableLog } from './log-copy.ts'
 import type { BackupResult } from './options.ts'
 import { removeDeadStaging } from './staging.ts'
@@ -130,6 +130,7 @@ async function updatedSet(run: BackupRun, base: Base, sink: FolderSink): Promise
   options.onEvent({ type: 'log.begun' })
   const listed = await listLiveSegments(layout.logDirectory, fileSystem)
   const plan = planUpdate(base, listed)
+  refuseBulkLoad(plan.copied, checkpoint.lsn)
   const durable = await madeDurable(plan.copied, {
     endLsn: plan.endLsn,
     directory: layout.logDirectory,

@@ -1,7 +1,8 @@
 // Which records of a path can be read, and from where. Pure; the plan and the ledger of reachable points stand on it.
 import type { DeltaRef } from '@timberline/archive'
+import { isBulkLoadMark } from '@timberline/engine'
 import { invariant, type Lsn } from '@timberline/wal'
-import type { Base, History, Span, Stretch } from './history.ts'
+import type { Base, History, Point, Span, Stretch } from './history.ts'
 
 /** A span with the part of it that belongs to a path: a parent's segment may run past the fork. */
 export interface PathSpan {
@@ -33,6 +34,8 @@ export interface Coverage {
   readonly bases: readonly Base[]
   /** Deltas all of whose records are the path's own. */
   readonly deltas: readonly DeltaRef[]
+  /** Where data was loaded beside the log, ascending: no replay leads past one of these. */
+  readonly loads: readonly Required<Point>[]
   /** The last record known to have existed on the path. */
   readonly knownThroughLsn: Lsn
 }
@@ -62,13 +65,28 @@ export function coverageOf(history: History, path: readonly Stretch[]): Coverage
     const stretch = stretches.get(timeline)
     return stretch !== undefined && stretch.fromLsn <= firstLsn && lastLsn <= stretch.throughLsn
   })
-  return { path, shelves: shelvesOf(spans), runs: unite(spans), bases, deltas, knownThroughLsn }
+  const loads = history.marks
+    .filter((mark) => {
+      const stretch = stretches.get(mark.timeline)
+      const isOwn = stretch !== undefined && stretch.fromLsn <= mark.lsn && mark.lsn <= stretch.throughLsn
+      return isOwn && isBulkLoadMark(mark)
+    })
+    .map(({ lsn, committedAtUs }) => ({ lsn, committedAtUs }))
+    .toSorted((a, b) => a.lsn - b.lsn)
+  return { path, shelves: shelvesOf(spans), runs: unite(spans), bases, deltas, loads, knownThroughLsn }
 }
 
-/** The last LSN that replay from `lsn` can reach. */
+/** The last LSN that replay from `lsn` can reach: before a record that is missing, or data that was loaded beside the log. */
 export function reachFrom(coverage: Coverage, lsn: Lsn): Lsn {
   const next = coverage.runs.find((run) => run.fromLsn <= lsn + 1 && lsn + 1 <= run.throughLsn)
-  return next === undefined ? lsn : next.throughLsn
+  if (next === undefined) return lsn
+  const load = loadAfter(coverage, lsn)
+  return load === undefined ? next.throughLsn : Math.min(next.throughLsn, load.lsn - 1)
+}
+
+/** The first load beside the log that replay from `lsn` would meet. */
+export function loadAfter(coverage: Coverage, lsn: Lsn): Required<Point> | undefined {
+  return coverage.loads.find((load) => load.lsn > lsn)
 }
 
 /**

@@ -1,13 +1,22 @@
 // The recovery plan: a pure function of the history and the target. It reads nothing and decides everything that can be
 // decided without reading the log; only the exact LSN of a time inside a segment is left to the reader of that segment.
 import type { DeltaRef } from '@timberline/archive'
+import { isBulkLoadMark } from '@timberline/engine'
 import type { Lsn } from '@timberline/wal'
-import { type Coverage, coverageOf, type PathSpan, reachFrom, spanAt, spansThrough } from './coverage.ts'
+import {
+  type Coverage,
+  coverageOf,
+  loadAfter,
+  type PathSpan,
+  reachFrom,
+  spanAt,
+  spansThrough,
+} from './coverage.ts'
 import { bytesOf, objectsOf, recordsOf, stepsThrough } from './delta-steps.ts'
 import type { RecoveryErrorCode } from './errors.ts'
 import { type Base, type History, newestTimeline, pathTo, type Point, type Stretch } from './history.ts'
 import { endOfTime } from './plan-time.ts'
-import { checkedTarget, formatTarget, type Target } from './target.ts'
+import { checkedTarget, formatTarget, isDroppedAt, type Target } from './target.ts'
 
 /** How to reach a target. */
 export interface RecoveryPlan {
@@ -135,16 +144,23 @@ function planTime(question: Question, target: Target & { type: 'time' }): Recove
     edge === 'through' ? committedAtUs <= atUs : committedAtUs < atUs,
   )
   if ('possible' in base) return base
+  const load = loadAfter(coverage, base.lsn)
+  if (load !== undefined && !isDroppedAt(load.committedAtUs, target)) {
+    return refuseBeyond(question, base, reachFrom(coverage, base.lsn))
+  }
   const end = endOfTime(coverage, base, target)
   if (end.type === 'unknown') return refuseBeyond(question, base, end.reach)
-  return complete(question, base, end)
+  // The load itself is dropped, and all behind it.
+  const throughLsnMax = Math.min(end.throughLsnMax, (load?.lsn ?? Infinity) - 1)
+  return complete(question, base, { ...end, throughLsnMax })
 }
 
 function planMark(question: Question, target: Target & { type: 'mark' }): RecoveryPlan | RecoveryGap {
   const { history, coverage } = question
   const onPath = history.marks.filter((mark) => {
     const stretch = coverage.path.find((candidate) => candidate.timeline === mark.timeline)
-    return stretch !== undefined && stretch.fromLsn <= mark.lsn && mark.lsn <= stretch.throughLsn
+    const isOwn = stretch !== undefined && stretch.fromLsn <= mark.lsn && mark.lsn <= stretch.throughLsn
+    return isOwn && !isBulkLoadMark(mark)
   })
   // The same mark may be known from a segment, a piece and a backup.
   const lsns = [...new Set(onPath.filter((mark) => mark.name === target.name).map((mark) => mark.lsn))]
@@ -194,7 +210,7 @@ function chooseBase(question: Question, fits: (base: Base) => boolean): Base | R
   }
 }
 
-/** The target lies past what replay from the base can reach: because log is missing, or because the history ends there. */
+/** The target lies past what replay from the base can reach: log is missing, data was loaded beside it, or the history ends. */
 function refuseBeyond(question: Question, base: Base, reach: Lsn): RecoveryGap {
   const { coverage, target, timeline } = question
   const before = pointAt(coverage, base, reach)
@@ -205,6 +221,10 @@ function refuseBeyond(question: Question, base: Base, reach: Lsn): RecoveryGap {
     timeline,
     before,
     ...(later === undefined ? {} : { after: pointOf(later) }),
+  }
+  if (loadAfter(coverage, base.lsn)?.lsn === reach + 1) {
+    const message = `data was loaded beside the log at lsn ${reach + 1}, after backup ${base.label}`
+    return { ...refusal, code: 'RECOVERY_BULK_LOAD', message }
   }
   if (reach >= coverage.knownThroughLsn) {
     const message = `the history of timeline ${timeline} ends at lsn ${reach}, before ${formatTarget(target)}`

@@ -1,7 +1,7 @@
 // Replay of a part of the history into whatever takes operations: a state, or the map of last writes that a delta is made of. Deltas
 // are used where they shorten the way; one that cannot be used costs time, never the recovery.
 import { join } from 'node:path'
-import { decodeNote, type Operation, replayInto, type ReplayTarget } from '@timberline/engine'
+import { isBulkLoad, type Operation, replayInto, type ReplayTarget } from '@timberline/engine'
 import type { DeltaRef } from '@timberline/archive'
 import {
   type FileSystem,
@@ -87,7 +87,7 @@ export class RangeReplay {
 
   async *#watch(groups: AsyncIterable<LogRecord[]>): AsyncGenerator<LogRecord[]> {
     for await (const group of groups) {
-      for (const record of group) if (record.kind === 'note') refuseBulkLoad(record)
+      for (const record of group) refuseBulkLoad(record)
       // v8 ignore next -- no group is empty
       this.lastApplied = group.at(-1) ?? this.lastApplied
       this.records += group.length
@@ -176,8 +176,9 @@ function headerOf({ timeline, firstLsn, lastLsn, lastCommittedAtUs }: DeltaRef):
   return { timeline, firstLsn, lastLsn, lastCommittedAtUs }
 }
 
-/** @throws RECOVERY_BULK_LOAD when a note tells of data that came in beside the log */
-export function refuseBulkLoad({ lsn, payload }: LogRecord): void {
-  if (decodeNote(payload).type !== 'bulkload') return
+/** @throws RECOVERY_BULK_LOAD when a record tells of data that came in beside the log */
+export function refuseBulkLoad(record: LogRecord): void {
+  if (!isBulkLoad(record)) return
+  const { lsn } = record
   throw recoveryError('RECOVERY_BULK_LOAD', 'data was loaded beside the log here', { details: { lsn } })
 }

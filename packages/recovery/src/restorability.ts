@@ -3,7 +3,7 @@
 import type { Catalogue } from '@timberline/archive'
 import type { Lsn } from '@timberline/wal'
 import { historyOf } from './catalogue-history.ts'
-import { type Coverage, coverageOf, reachFrom, spanAt } from './coverage.ts'
+import { type Coverage, coverageOf, loadAfter, reachFrom, spanAt } from './coverage.ts'
 import { type History, pathTo, rooted } from './history.ts'
 
 /** Consecutive states of one timeline, each of which can be recovered; the state at an LSN is the one after its commit. */
@@ -21,8 +21,11 @@ export interface RestorabilityHole {
   readonly timeline: number
   readonly fromLsn: Lsn
   readonly throughLsn: Lsn
-  /** `no-backup`: there is log, and no backup before it; `log-missing`: the archive lacks records. */
-  readonly reason: 'no-backup' | 'log-missing'
+  /**
+   * `no-backup`: there is log, and no backup before it; `log-missing`: the archive lacks records; `bulk-load`: data was loaded
+   * beside the log at the first of them, and no backup was made since.
+   */
+  readonly reason: 'no-backup' | 'log-missing' | 'bulk-load'
   /** The records that are missing. */
   readonly missing?: { readonly fromLsn: Lsn; readonly throughLsn: Lsn }
 }
@@ -145,6 +148,9 @@ function holeOf({ timeline, coverage }: OwnPart, fromLsn: Lsn, throughLsn: Lsn):
   if (base === undefined) return { timeline, fromLsn, throughLsn, reason: 'no-backup' }
   // Replay stops before the hole; the log may go on inside it, without a backup to start from.
   const stop = reachFrom(coverage, base.lsn)
+  if (loadAfter(coverage, base.lsn)?.lsn === stop + 1) {
+    return { timeline, fromLsn, throughLsn, reason: 'bulk-load' }
+  }
   const later = coverage.runs.find((run) => run.fromLsn > stop + 1)
   const missing = { fromLsn: stop + 1, throughLsn: (later?.fromLsn ?? coverage.knownThroughLsn + 1) - 1 }
   return { timeline, fromLsn, throughLsn, reason: 'log-missing', missing }

@@ -97,7 +97,7 @@ export class StandbyFeed {
 
 async function* withoutBulkLoads(groups: AsyncIterable<LogRecord[]>): AsyncGenerator<LogRecord[]> {
   for await (const group of groups) {
-    for (const record of group) if (record.kind === 'note') refuseBulkLoad(record)
+    for (const record of group) refuseBulkLoad(record)
     yield group
   }
 }

@@ -3,10 +3,12 @@
 import { resolve } from 'node:path'
 import { type ReadOnlyLevel, type StateDigest, type StandbyState, stateDigest } from '@timberline/engine'
 import { type Lsn, nodeFileSystem, systemCode, TimberlineError } from '@timberline/wal'
+import { loadAfter } from './coverage.ts'
 import { atBoundary, recoveryError } from './errors.ts'
 import { openStandbyData } from './standby-base.ts'
 import { StandbyFeed, type StandbyStep } from './standby-feed.ts'
 import { checkedPollMs, type StandbyOptions, type StandbyStatus } from './standby-options.ts'
+import type { Outlook } from './standby-outlook.ts'
 import { openStandbyFolder, type StandbyFolder } from './standby-place.ts'
 
 /** A hole may be one of the listing alone, when pieces were merged meanwhile: so many looks in a row must find it. */
@@ -222,7 +224,7 @@ export class Standby {
       const { timeline } = outlook
       this.#options.onEvent?.({ type: 'standby.applied', timeline, lsn, records })
     }
-    if (outlook.shippedLsn > lsn) throw behindError(lsn, outlook.shippedLsn)
+    if (outlook.shippedLsn > lsn) throw stoppedError(outlook, lsn)
     this.#looks += 1
     this.#failures = 0
     this.#failure = undefined
@@ -289,7 +291,13 @@ function isAborted(error: unknown): boolean {
   return error instanceof TimberlineError && error.kind === 'aborted'
 }
 
-function behindError(appliedLsn: Lsn, shippedLsn: Lsn): Error {
+/** Why there is log behind what could be applied. */
+function stoppedError({ coverage, shippedLsn }: Outlook, appliedLsn: Lsn): Error {
+  if (loadAfter(coverage, appliedLsn)?.lsn === appliedLsn + 1) {
+    return recoveryError('RECOVERY_BULK_LOAD', 'data was loaded beside the log here', {
+      details: { lsn: appliedLsn + 1 },
+    })
+  }
   return recoveryError('RECOVERY_STANDBY_BEHIND', 'log that the standby needs next is not in the archive', {
     details: { missingFromLsn: appliedLsn + 1, shippedLsn },
   })

@@ -13,6 +13,7 @@ import {
   openArchive,
   verifyArchive,
 } from '@timberline/archive'
+import { BULK_LOAD_MARK } from '@timberline/engine'
 import type { AppliedPosition, OperationBatch, ReplayTarget } from '@timberline/engine'
 import { nodeFileSystem } from '@timberline/wal'
 import { type Random, seededRandom } from '@timberline/wal/testing'
@@ -508,7 +509,7 @@ describe('compaction', () => {
     const { env, archive, folder } = await emptyScene()
     const random = seededRandom(1)
     await writeSegments(env, 1, random)
-    await env.note({ type: 'bulkload', phase: 'begin' })
+    await env.mark(BULK_LOAD_MARK)
     await writeSegments(env, 8, random)
     await ship(env, archive)
     expect(kinds(await compactLog({ archive, blockSegments, scratch: folder }))).toEqual([

@@ -1,7 +1,7 @@
 import { readdir, readFile, writeFile } from 'node:fs/promises'
 import { join } from 'node:path'
 import { type Archive, createArchive, memoryStore } from '@timberline/archive'
-import { homeLayout, lockHome, newestCheckpoint, readHomeIdentity } from '@timberline/engine'
+import { BULK_LOAD_MARK, homeLayout, lockHome, newestCheckpoint, readHomeIdentity } from '@timberline/engine'
 import { listSegments } from '@timberline/wal'
 import { describe, expect, test } from 'vitest'
 import { recover, type RecoveryProgress, type RecoveryReport, type Target } from '../src/index.ts'
@@ -410,14 +410,14 @@ test('data that was loaded beside the log makes every target behind it unreachab
   const archive = await createArchive(memoryStore(), { environmentId: env.identity.environmentId })
   await env.writeMany(3)
   await backupInto(env, archive, { label: 'b1' })
-  await env.note({ type: 'bulkload', phase: 'begin' })
+  await env.mark(BULK_LOAD_MARK)
   await env.writeMany(2)
   await ship(env, archive)
   await env.close()
   const set = { folder, env, archive, firstLsn: 3 }
   expect(await refusal(recovered(set, { type: 'latest' }))).toMatchObject({
     code: 'RECOVERY_BULK_LOAD',
-    details: { lsn: 4 },
+    details: { reachableBeforeLsn: 3 },
   })
   expect((await recovered(set, { type: 'lsn', lsn: 4, edge: 'before' })).report.lsn).toBe(3)
 })

@@ -11,7 +11,7 @@ import {
   createArchive,
   memoryStore,
 } from '@timberline/archive'
-import { TimberLevel } from '@timberline/engine'
+import { BULK_LOAD_MARK, TimberLevel } from '@timberline/engine'
 import { describe, expect, onTestFinished, test } from 'vitest'
 import { openStandby, recover, type Standby, type StandbyEvent, type StandbyOptions } from '../src/index.ts'
 import { backupInto, digestOf, Environment, scratchFolder, ship } from './environment.ts'
@@ -216,7 +216,7 @@ describe('a standby', () => {
     const standby = await open()
     await standby.caughtUp()
     await env.writeMany(1)
-    await env.note({ type: 'bulkload', phase: 'end' })
+    await env.mark(BULK_LOAD_MARK)
     await env.writeMany(1)
     await ship(env, archive)
     await expect(standby.caughtUp()).rejects.toMatchObject({ code: 'RECOVERY_BULK_LOAD' })

@@ -68,8 +68,11 @@ function windowLines({ ranges, holes }: Ledger): readonly string[] {
   return columns(told.map(({ timeline, word, text }) => [`timeline ${String(timeline)}`, word, text]))
 }
 
-function reasonOf({ fromLsn, throughLsn, missing }: RestorabilityHole): string {
+function reasonOf({ fromLsn, throughLsn, reason, missing }: RestorabilityHole): string {
   const states = lsns(fromLsn, throughLsn)
+  if (reason === 'bulk-load') {
+    return `${states}: data was loaded beside the log at LSN ${String(fromLsn)}, and no backup was made before these`
+  }
   if (missing === undefined) return `${states}: there is log, but no backup before it`
   return `${states}: log of ${lsns(missing.fromLsn, missing.throughLsn)} is missing`
 }

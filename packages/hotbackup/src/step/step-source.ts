@@ -1,6 +1,6 @@
 // What a step-by-step copy reads: an explicit snapshot, so that no writer can disturb it, and of a Timberline database its log.
 import type { AbstractSnapshot } from 'abstract-level'
-import { decodeTransaction, homeLayout, type Operation, TimberLevel } from '@timberline/engine'
+import { decodeTransaction, homeLayout, isBulkLoad, type Operation, TimberLevel } from '@timberline/engine'
 import { type Hold, listSegments, nodeFileSystem, placeHold, readLog } from '@timberline/wal'
 import { hotbackupError } from '../errors.ts'
 import { type AnyLevel, asBuffers } from './any-level.ts'
@@ -127,10 +127,17 @@ async function* operationsOf(
   if (fromLsn > throughLsn) return
   const { logDirectory } = homeLayout(location)
   for await (const records of readLog({ directory: logDirectory, fromLsn, throughLsn })) {
-    for (const { kind, payload } of records) {
-      if (kind === 'entry') yield decodeTransaction(payload).operations
+    for (const record of records) {
+      if (record.kind === 'entry') yield decodeTransaction(record.payload).operations
+      else if (isBulkLoad(record)) throw loadedMeanwhile(record.lsn)
     }
   }
+}
+
+function loadedMeanwhile(lsn: number): Error {
+  return hotbackupError('HOTBACKUP_BULK_LOAD', 'data was loaded beside the log while the copy was made', {
+    details: { lsn },
+  })
 }
 
 async function holdLog({ location }: TimberLevel<unknown, unknown>): Promise<Hold> {

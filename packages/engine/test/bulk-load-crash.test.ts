@@ -1,0 +1,208 @@
+/**
+ * Fault models: the process ends before or after any single operation on a file, or the power fails there, after which of LevelDB's
+ * folder and of ours there is only what was synced, or all of it; or the process is killed at a moment of chance.
+ *
+ * Expected: the home opens with the state before the load or the state with all of it, never between; with all of it when
+ * the load had resolved. What was committed before is there, and the home goes on.
+ */
+import { spawn } from 'node:child_process'
+import { cpSync, mkdirSync, rmSync } from 'node:fs'
+import { join } from 'node:path'
+import { createInterface } from 'node:readline'
+import { fileURLToPath } from 'node:url'
+import { nodeFileSystem } from '@timberline/wal'
+import type { FileSystem } from '@timberline/wal'
+import { FaultFileSystem, MirrorFileSystem, failAt } from '@timberline/wal/testing'
+import type { CrashImage, Fault } from '@timberline/wal/testing'
+import { beforeAll, describe, expect, test } from 'vitest'
+import { readStagedLoad } from '../src/checkpoint-load.ts'
+import { readBackupDue } from '../src/home-backup-due.ts'
+import { homeLayout } from '../src/home-layout.ts'
+import { TimberLevel } from '../src/timber-level.ts'
+import { scratchFolder, seededRandom } from './support/scratch.ts'
+
+const folder = scratchFolder()
+const program = fileURLToPath(new URL('./support/bulk-load-child.ts', import.meta.url))
+const KILLS = process.env['SOAK'] === '1' ? 100 : 8
+/** Twice LevelDB's memory below, so that parts of the load are in tables before its end. */
+const LOADED = 1500
+const options = { writeBufferSize: 64 * 1024, log: { preallocateBytes: 0 } }
+
+function* load(): Generator<readonly [string, string]> {
+  for (let number = 0; number < LOADED; number += 1) yield [`k${String(number)}`, 'new'.repeat(30)]
+}
+
+const before = new Map([...Array(20).keys()].map((number) => [`k${String(number * 100)}`, 'old']))
+const after = new Map([...before, ...load()])
+
+async function stateOf(db: TimberLevel): Promise<Map<string, string>> {
+  return new Map(await db.iterator().all())
+}
+
+/** The state before: some of it in a checkpoint, some only in the log. */
+async function prepare(db: TimberLevel): Promise<void> {
+  const puts = [...before].map(([key, value]) => ({ type: 'put' as const, key, value }))
+  await db.batch(puts.slice(0, 10))
+  await db.checkpoint()
+  await db.batch(puts.slice(10))
+}
+
+/** Loads, and tells what was promised. */
+async function attempt(db: TimberLevel): Promise<'all' | 'nothing known'> {
+  try {
+    await db.bulkLoad(load())
+    return 'all'
+  } catch {
+    return 'nothing known'
+  }
+}
+
+/** Opens what is left twice, the second time with work in between. */
+async function inspect(
+  home: string,
+  promised: 'all' | 'nothing known',
+  where: string,
+): Promise<'all' | 'none'> {
+  const db = new TimberLevel(home, options)
+  const state = await stateOf(db)
+  const found = state.size === after.size ? 'all' : 'none'
+  expect(state, where).toEqual(found === 'all' ? after : before)
+  // What was promised is there, and with it the mark of a due backup.
+  expect(promised === 'all' ? found : 'all', where).toBe('all')
+  expect([(await readBackupDue(home))?.reason, found], where).not.toEqual([undefined, 'all'])
+  await db.put('goes on', '1')
+  await db.close()
+  expect(await readStagedLoad(homeLayout(home)), where).toBeUndefined()
+  await db.open()
+  expect(await stateOf(db), where).toEqual(new Map([...state, ['goes on', '1']]))
+  await db.close()
+  return found
+}
+
+describe('a bulk load', () => {
+  const template = join(folder, 'template')
+  let operations = 0
+
+  beforeAll(async () => {
+    const db = new TimberLevel(template, options)
+    await prepare(db)
+    await db.close()
+    const counted = join(folder, 'counted')
+    cpSync(template, counted, { recursive: true })
+    const clean = new FaultFileSystem(nodeFileSystem)
+    const probe = new TimberLevel(counted, { ...options, fileSystem: clean })
+    await probe.open()
+    const begun = clean.operations.length
+    await probe.bulkLoad(load())
+    operations = clean.operations.length - begun
+    await probe.close()
+  })
+
+  // The soak strikes every operation with each of them.
+  test.each([
+    ['crash', 1],
+    ['crash-after', 7],
+    ['EIO', 7],
+  ] satisfies [Fault, number][])(
+    'is all there or not at all after a %s at any operation on a file',
+    async (fault, stride) => {
+      const found = { all: 0, none: 0 }
+      const step = process.env['SOAK'] === '1' ? 1 : stride
+      let struck = 0
+      let tried = 0
+      for (let index = 1; index <= operations; index += step) {
+        tried += 1
+        const home = join(folder, `${fault}-${String(index)}`)
+        cpSync(template, home, { recursive: true })
+        const faulty = new FaultFileSystem(nodeFileSystem)
+        const db = new TimberLevel(home, { ...options, fileSystem: faulty })
+        await db.open()
+        faulty.inject(failAt(faulty.operations.length + index, fault))
+        const promised = await attempt(db)
+        struck += faulty.injected.length
+        await db.close().catch(() => undefined)
+        await faulty.releaseHandles()
+        found[await inspect(home, promised, `${fault} at operation ${String(index)}`)] += 1
+        rmSync(home, { recursive: true })
+      }
+      console.log(`${fault}: ${String(struck)} of ${String(tried)} struck, ${JSON.stringify(found)}`)
+      expect(struck).toBeGreaterThan(tried * 0.8)
+      // Both outcomes were looked at, so the decision lies in between.
+      expect(found.all).toBeGreaterThan(0)
+      expect(found.none).toBeGreaterThan(0)
+    },
+    300_000,
+  )
+
+  test('is all there or not at all after a power loss at any operation on a file', async () => {
+    const root = join(folder, 'disk')
+    mkdirSync(root)
+    const mirror = new MirrorFileSystem(root)
+    const home = join(root, 'home')
+    await mirror.makeDirectory(home)
+    await mirror.syncDirectory(root)
+    const images = new Map<string, CrashImage>()
+    const watched = new FaultFileSystem(mirror)
+    const db = new TimberLevel(home, { ...options, fileSystem: watched as FileSystem })
+    await prepare(db)
+    watched.inject(({ index }) => {
+      const kept = { seed: index, ownLog: 'gone' } as const
+      for (const loss of [
+        { ...kept, writes: 'lost', names: 'lost', leveldb: 'synced' },
+        { ...kept, leveldb: 'promised' },
+      ] as const) {
+        const image = mirror.capture(loss)
+        images.set(image.fingerprint, image)
+      }
+      return undefined
+    })
+    await db.bulkLoad(load())
+    const last = mirror.capture({ writes: 'lost', names: 'lost', leveldb: 'synced', ownLog: 'gone' })
+    watched.inject(undefined)
+    await db.close()
+    const found = { all: 0, none: 0 }
+    for (const [fingerprint, image] of images) {
+      const place = join(folder, 'after-power-loss')
+      image.writeTo(place)
+      found[await inspect(join(place, 'home'), 'nothing known', fingerprint)] += 1
+      rmSync(place, { recursive: true })
+    }
+    console.log(`power loss: ${String(images.size)} states of the disk, ${JSON.stringify(found)}`)
+    expect(found.all).toBeGreaterThan(0)
+    expect(found.none).toBeGreaterThan(0)
+    last.writeTo(join(folder, 'resolved'))
+    await inspect(join(folder, 'resolved/home'), 'all', 'after it resolved')
+  }, 300_000)
+
+  test(`is all there or not at all in ${String(KILLS)} kills of the process`, async () => {
+    const seed = 20_261_126
+    const random = seededRandom(seed)
+    const home = join(folder, 'killed')
+    let loads = 0
+    let rebuilt = 0
+    for (let kill = 1; kill <= KILLS; kill += 1) {
+      const child = spawn(process.execPath, ['--import', 'tsx', program, home], {
+        stdio: ['ignore', 'pipe', 'inherit'],
+      })
+      let acknowledged = loads
+      let timer: NodeJS.Timeout | undefined
+      for await (const line of createInterface({ input: child.stdout })) {
+        timer ??= setTimeout(() => child.kill('SIGKILL'), 20 + random() * 400)
+        acknowledged = Number(line)
+      }
+      const db = new TimberLevel(home)
+      await db.open()
+      if (db.opened?.state.rebuilt === true) rebuilt += 1
+      const generations = new Set(await db.values().all())
+      const where = `seed ${String(seed)}, kill ${String(kill)}`
+      // Every load writes all keys with its own number: two numbers would be half a load.
+      expect(generations.size, where).toBeLessThanOrEqual(1)
+      loads = Number([...generations][0]?.split(' ')[0] ?? 0)
+      expect(loads, where).toBeGreaterThanOrEqual(acknowledged)
+      await db.close()
+    }
+    console.log(`kills: ${String(KILLS)}, loads ${String(loads)}, rebuilt ${String(rebuilt)}`)
+    expect(loads).toBeGreaterThan(0)
+    expect(rebuilt).toBeGreaterThan(0)
+  }, 300_000)
+})
