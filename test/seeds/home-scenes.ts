@@ -12,6 +12,7 @@ import { timberline, type Result } from '../../packages/cli/test/terminal.ts'
 import { Model, POSITION_KEY, transaction, type Shape } from '../../packages/hotbackup/test/history.ts'
 import { contentOf, type Content } from '../support/running-application.ts'
 
+const COMMITS_AT_A_TIME = 25
 export const shape: Shape = { keyCount: 200, valueBytes: 100 }
 
 /** A folder for a test file, and names in it that nobody has. */
@@ -74,10 +75,13 @@ export async function openHome(home: string): Promise<TimberLevel<string, string
   return db
 }
 
-/** Commits the transactions up to and including n, from where the database stands. */
+/** Commits the transactions up to and including n, from where the database stands; many wait for one flush. */
 export async function write(db: TimberLevel<string, string>, n: number): Promise<void> {
   const from = Number((await db.get(POSITION_KEY)) ?? '0') + 1
-  for (let each = from; each <= n; each += 1) await db.batch(transaction(each, shape))
+  for (let first = from; first <= n; first += COMMITS_AT_A_TIME) {
+    const group = Array.from({ length: Math.min(COMMITS_AT_A_TIME, n + 1 - first) }, (_, at) => first + at)
+    await Promise.all(group.map((each) => db.batch(transaction(each, shape))))
+  }
 }
 
 /** Runs a command line that must do what it was asked for. */

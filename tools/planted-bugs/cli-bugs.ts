@@ -29,4 +29,14 @@ export const cliBugs: readonly PlantedBug[] = [
       title: 'means just that record, kept or not',
     },
   },
+  {
+    name: 'full-backup-never-due',
+    what: 'a full backup is due when a recovery would be short, and not when it would take too long',
+    file: 'packages/cli/src/commands/recovery-limit.ts',
+    edits: [{ find: 'ms * 1000 > limitUs', replace: 'ms * 1000 < limitUs' }],
+    caughtBy: {
+      testFile: 'test/seeds/berkeley-db.test.ts',
+      title: 'which is predicted in bytes, records and seconds, and decides whether a full backup is due',
+    },
+  },
 ]

@@ -201,4 +201,24 @@ export const hotbackupBugs: readonly PlantedBug[] = [
       title: 'tells the bytes that the backup then copies, and copies none',
     },
   },
+  {
+    name: 'damage-brought-forward',
+    what: 'recovery on a backup merges a damaged data file, whose checksum then gives nothing away any more',
+    file: 'packages/hotbackup/src/bring-forward.ts',
+    edits: [{ find: 'verify: true,', replace: 'verify: false,' }],
+    caughtBy: {
+      testFile: 'packages/hotbackup/test/recover-update.test.ts',
+      title: 'is refused over a damaged data file, and the backup stays what it was',
+    },
+  },
+  {
+    name: 'last-log-left-behind',
+    what: 'recovery on a backup takes the log away that the next update goes on in',
+    file: 'packages/hotbackup/src/bring-forward.ts',
+    edits: [{ find: 'return name === `log/${segmentName(set.lastSegmentNumber)}`', replace: 'return false' }],
+    caughtBy: {
+      testFile: 'packages/hotbackup/test/recover-update.test.ts',
+      title: 'brings the data files to the end of the backup, round after round',
+    },
+  },
 ]
