@@ -5,6 +5,7 @@ import type { Decoder } from './decoder.ts'
 import { engineDecoders } from './engine-decoders.ts'
 import { leveldbDecoders } from './leveldb-decoders.ts'
 import { recoveryDecoders } from './recovery-decoders.ts'
+import { volumeDecoders } from './volume-decoders.ts'
 import { walDecoders } from './wal-decoders.ts'
 
 export const decoders: readonly Decoder[] = [
@@ -13,5 +14,6 @@ export const decoders: readonly Decoder[] = [
   ...leveldbDecoders,
   ...archiveDecoders,
   ...recoveryDecoders,
+  ...volumeDecoders,
   ...cliDecoders,
 ]

@@ -7,6 +7,7 @@ import { pauseBugs } from './pause-bugs.ts'
 import type { PlantedBug } from './planted-bug.ts'
 import { recoveryBugs } from './recovery-bugs.ts'
 import { retentionBugs } from './retention-bugs.ts'
+import { volumeBugs } from './volume-bugs.ts'
 import { walBugs } from './wal-bugs.ts'
 
 /** All planted bugs, package by package. Missing until there is such code: a standby that applies what its primary could lose. */
@@ -19,5 +20,6 @@ export const bugs: readonly PlantedBug[] = [
   ...hotbackupBugs,
   ...recoveryBugs,
   ...retentionBugs,
+  ...volumeBugs,
   ...cliBugs,
 ]

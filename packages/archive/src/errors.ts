@@ -34,6 +34,12 @@ export type ArchiveErrorCode =
   | 'ARCHIVE_KEY_INVALID'
   | 'ARCHIVE_OPTION_INVALID'
   | 'ARCHIVE_REPAIR_REFUSED'
+  | 'ARCHIVE_VOLUMES_ABSENT'
+  | 'ARCHIVE_VOLUME_MISSING'
+  | 'ARCHIVE_VOLUME_DAMAGED'
+  | 'ARCHIVE_VOLUME_FOREIGN'
+  | 'ARCHIVE_VOLUME_ORDER'
+  | 'ARCHIVE_VOLUMES_FULL'
   | 'ARCHIVE_ABORTED'
 
 type ErrorMaker = (
@@ -167,6 +173,33 @@ export const archiveError: ErrorMaker = errorsFrom<ArchiveErrorCode>({
   ARCHIVE_REPAIR_REFUSED: {
     kind: 'unavailable',
     hint: 'Lift the lock of that object, or give the right to delete, and repair again.',
+  },
+  // No volumes of this prefix are in the directories, or one of these is not there. A mistyped prefix must not look like success.
+  ARCHIVE_VOLUMES_ABSENT: {
+    kind: 'invalid',
+    hint: 'Check prefix and directories; name all directories that the series was written to.',
+  },
+  // A volume of the series is in none of the directories, and no parity volume makes up for it.
+  ARCHIVE_VOLUME_MISSING: {
+    kind: 'gap',
+    hint: 'Bring the named file back, name the directory that holds it, or take away all volumes of that call and later ones.',
+  },
+  // A volume is not what was written: cut, flipped, overwritten; and no parity volume makes up for it.
+  ARCHIVE_VOLUME_DAMAGED: {
+    kind: 'corruption',
+    hint: 'Put another copy of the named file in its place, or take away all volumes of that call and later ones.',
+  },
+  // A volume belongs to another series than those beside it.
+  ARCHIVE_VOLUME_FOREIGN: {
+    kind: 'conflict',
+    hint: 'Move the named file away; the volumes of one series belong together.',
+  },
+  // A volume has the name of another one of its series: it was renamed, or copied over another.
+  ARCHIVE_VOLUME_ORDER: { kind: 'conflict', hint: 'Give the named file the number that the message tells.' },
+  // No directory has room for the next volume; all files of this call were removed.
+  ARCHIVE_VOLUMES_FULL: {
+    kind: 'unavailable',
+    hint: 'Free space, or add a directory at the end of the list; volumes of earlier calls are as they were.',
   },
   // The caller's signal asked to stop.
   ARCHIVE_ABORTED: { kind: 'aborted', hint: 'Nothing to mend: the caller asked to stop.' },

@@ -85,6 +85,11 @@ export function oneWord(what: string, words: readonly string[]): (text: string) 
   }
 }
 
+/** The folders of a list `A,B,C`. */
+export function folderList(text: string): readonly string[] {
+  return text.split(',').filter((folder) => folder !== '')
+}
+
 /** Reads a positive decimal number. */
 export function positiveNumber(what: string): (text: string) => number {
   return (text) => {

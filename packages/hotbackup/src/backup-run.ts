@@ -128,6 +128,7 @@ export async function completeRun(run: BackupRun, sink: BackupSink, set: CopiedS
     phasesMs,
     tries: set.tries,
     leftBehind,
+    ...(sink.volumes === undefined ? {} : { volumes: sink.volumes }),
   }
 }
 

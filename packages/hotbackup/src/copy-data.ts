@@ -21,7 +21,7 @@ export async function copyData(
   const { checkpoint, tablesDirectory } = pinned
   meter.expect(checkpoint.tables)
   const tables = await inParallel(checkpoint.tables, FILES_AT_A_TIME, async (table) => {
-    const range = { path: join(tablesDirectory, table.name), bytes: table.bytes }
+    const range = { path: join(tablesDirectory, table.name), bytes: table.bytes, sha256: table.sha256 }
     const file = await sink.copy(range, `checkpoint/tables/${table.name}`, meter.context)
     if (table.sha256 !== undefined && table.sha256 !== file.sha256) {
       throw hotbackupError(

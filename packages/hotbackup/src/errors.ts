@@ -31,6 +31,10 @@ export type HotbackupCode =
   | 'HOTBACKUP_UPDATE_GAP'
   | 'HOTBACKUP_UPDATE_DIVERGED'
   | 'HOTBACKUP_UPDATE_ARCHIVE'
+  | 'HOTBACKUP_SERIES_CHANGED'
+  | 'HOTBACKUP_SERIES_PRESENT'
+  | 'HOTBACKUP_SERIES_INCOMPLETE'
+  | 'HOTBACKUP_SERIES_RECORD'
 
 /** Makes the errors of this package; each row's comment says what happened. */
 export const hotbackupError: ErrorMaker<HotbackupCode> = errorsFrom<HotbackupCode>({
@@ -141,6 +145,26 @@ export const hotbackupError: ErrorMaker<HotbackupCode> = errorsFrom<HotbackupCod
   HOTBACKUP_UPDATE_DIVERGED: { kind: 'conflict', hint: 'take a full backup to another target' },
   // Updates are for folders; an archive is continued by the shipper.
   HOTBACKUP_UPDATE_ARCHIVE: { kind: 'invalid', hint: 'run `timberline archive run` to continue an archive' },
+  // A series of volumes was begun with another prefix, number of pages or list of folders, or by another home.
+  HOTBACKUP_SERIES_CHANGED: {
+    kind: 'conflict',
+    hint: 'repeat the call with the recorded value (folders may be added behind the others), or begin anew: --new-series with a new prefix',
+  },
+  // A series would begin where volumes of this prefix are already. Nothing is ever overwritten.
+  HOTBACKUP_SERIES_PRESENT: {
+    kind: 'conflict',
+    hint: 'choose another prefix, or move the volumes that are there away',
+  },
+  // The home knows of later volumes than those that are in the folders: an incremental call would build on what is gone.
+  HOTBACKUP_SERIES_INCOMPLETE: {
+    kind: 'gap',
+    hint: 'bring the volumes back, or begin anew: --new-series with a new prefix',
+  },
+  // volumes.json of the home is damaged.
+  HOTBACKUP_SERIES_RECORD: {
+    kind: 'corruption',
+    hint: 'begin anew: --new-series with a new prefix; the volumes that are there can be restored as before',
+  },
 })
 
 const NO_SPACE = new Set(['ENOSPC', 'EDQUOT'])

@@ -6,7 +6,7 @@ import { isAbsolute, join } from 'node:path'
 import { segmentName } from '@timberline/wal'
 import { beginRun } from './backup-run.ts'
 import type { BackupRun, BackupSize } from './backup-run.ts'
-import { asHotbackupError } from './errors.ts'
+import { asHotbackupError, hotbackupError } from './errors.ts'
 import { hashFile } from './file-source.ts'
 import type { FileRange } from './file-source.ts'
 import { readTarget } from './folder-sink.ts'
@@ -15,8 +15,7 @@ import { durableLog } from './log-copy.ts'
 import { completeOptions, nameOf } from './options.ts'
 import type { CompletedOptions, HotbackupOptions } from './options.ts'
 import { pinHome } from './staging.ts'
-import { foldersOf } from './full-backup.ts'
-import { refuseOverlap } from './target-check.ts'
+import { foldersOf, refuseOverlap } from './target-check.ts'
 import { updateSize } from './update-backup.ts'
 
 /** What a backup would cost if it began now. The database goes on, so a real one may copy a little more. */
@@ -56,6 +55,8 @@ export async function estimateBackup(options: HotbackupOptions): Promise<BackupE
   // Nothing happens that an event could tell of.
   const completed = { ...completeOptions(options), onEvent: () => undefined }
   const target = nameOf(completed.target)
+  if (typeof completed.target !== 'string' && 'volumes' in completed.target)
+    throw hotbackupError('HOTBACKUP_OPTIONS', 'what a call adds to volumes is known only when it is made')
   try {
     completed.signal?.throwIfAborted()
     const run = await beginRun(completed, completed.update ? 'update' : 'hot')
@@ -134,6 +135,7 @@ async function readRate(run: BackupRun, files: readonly FileRange[]): Promise<nu
 
 async function freeBytesOf({ target }: CompletedOptions): Promise<number | undefined> {
   if (typeof target === 'string') return freeSpace(target)
+  if ('volumes' in target) return undefined
   const { url } = target.archive.store
   return isAbsolute(url) ? freeSpace(url) : undefined
 }

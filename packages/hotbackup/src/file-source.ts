@@ -22,6 +22,8 @@ export interface FileRange {
   readonly bytes: number
   /** The file, open already and left open: its name may be gone. Default: opened by its path. */
   readonly handle?: FileHandle | undefined
+  /** What the home recorded of the content, if it did; a target that holds it already need not read it. */
+  readonly sha256?: string | undefined
 }
 
 /**

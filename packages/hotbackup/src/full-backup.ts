@@ -4,7 +4,7 @@
  */
 import { join } from 'node:path'
 import { clearBackupDue, readBackupDue } from '@timberline/engine'
-import type { CheckpointManifest, HomeLayout } from '@timberline/engine'
+import type { CheckpointManifest } from '@timberline/engine'
 import { listSegments, readFileWhole } from '@timberline/wal'
 import type { FileSystem } from '@timberline/wal'
 import { beginArchiveSink } from './archive-sink.ts'
@@ -21,7 +21,8 @@ import type { BackupResult } from './options.ts'
 import type { BackupSink } from './sink.ts'
 import { pinHome } from './staging.ts'
 import type { Pin } from './staging.ts'
-import { refuseOverlap } from './target-check.ts'
+import { foldersOf, refuseOverlap } from './target-check.ts'
+import { beginVolumesSink } from './volumes/volumes-sink.ts'
 
 /** Makes a full backup of a home whose target has been settled. */
 export async function fullBackup(run: BackupRun): Promise<BackupResult> {
@@ -132,17 +133,6 @@ async function copySet(run: BackupRun, pin: Pin, sink: BackupSink): Promise<Copi
 
 async function beginSink(run: BackupRun): Promise<BackupSink> {
   const { target, fileSystem } = run.options
-  return typeof target === 'string'
-    ? beginFolderSink({ target, label: run.label, fileSystem })
-    : beginArchiveSink(run, target.archive)
-}
-
-/** The folders of a home that a backup must stay out of. */
-export function foldersOf(layout: HomeLayout): Record<string, string> {
-  return {
-    home: layout.home,
-    log: layout.logDirectory,
-    data: layout.dataDirectory,
-    checkpoint: layout.checkpointDirectory,
-  }
+  if (typeof target === 'string') return beginFolderSink({ target, label: run.label, fileSystem })
+  return 'volumes' in target ? beginVolumesSink(run, target.volumes) : beginArchiveSink(run, target.archive)
 }

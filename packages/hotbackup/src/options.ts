@@ -4,6 +4,11 @@ import type { FileSystem } from '@timberline/wal'
 import { hotbackupError } from './errors.ts'
 import { guardedListener } from './events.ts'
 import type { HotbackupListener } from './events.ts'
+import { checkVolumesTarget } from './volumes/volumes-target.ts'
+import type { VolumesReport, VolumesTarget } from './volumes/volumes-target.ts'
+
+/** A folder, an archive, or a series of volumes. */
+export type BackupTarget = string | { readonly archive: Archive } | { readonly volumes: VolumesTarget }
 
 /** The moment whose state a backup holds. */
 export type BackupMoment = 'start' | 'end'
@@ -14,9 +19,10 @@ export interface HotbackupOptions {
   readonly home: string
   /**
    * A folder that becomes the backup (absent, empty, or an older backup of the same database, which is replaced once the
-   * new one stands), or an archive that receives it under a label of its own.
+   * new one stands), an archive that receives it under a label of its own, or a series of volumes, to which each later call
+   * adds what is new.
    */
-  readonly target: string | { readonly archive: Archive }
+  readonly target: BackupTarget
   /** Add only the log written since to the backup in the target folder. Default false. */
   readonly update?: boolean
   /**
@@ -66,12 +72,14 @@ export interface BackupResult {
   readonly tries: number
   /** Folders that could not be removed afterwards; the next backup removes them. */
   readonly leftBehind: readonly string[]
+  /** What this call added to its series of volumes. */
+  readonly volumes?: VolumesReport
 }
 
 /** Options with nothing left open. */
 export interface CompletedOptions {
   readonly home: string
-  readonly target: string | { readonly archive: Archive }
+  readonly target: BackupTarget
   readonly update: boolean
   readonly recover: boolean
   readonly asOf: BackupMoment
@@ -103,6 +111,14 @@ export function completeOptions(options: HotbackupOptions): CompletedOptions {
   if (maxMbPerS !== undefined && !(maxMbPerS > 0 && Number.isFinite(maxMbPerS))) {
     throw hotbackupError('HOTBACKUP_OPTIONS', 'maxMbPerS must be more than 0', { details: { maxMbPerS } })
   }
+  if (typeof target !== 'string' && 'volumes' in target) {
+    checkVolumesTarget(target.volumes)
+    if (options.update === true)
+      throw hotbackupError(
+        'HOTBACKUP_OPTIONS',
+        'update is not for volumes: each later call adds only what is new',
+      )
+  }
   if (options.update === true && typeof target !== 'string') {
     throw hotbackupError('HOTBACKUP_UPDATE_ARCHIVE', 'a backup in an archive cannot be updated')
   }
@@ -130,7 +146,9 @@ export function completeOptions(options: HotbackupOptions): CompletedOptions {
   }
 }
 
-/** A target for people: the folder, or the archive's address. */
-export function nameOf(target: CompletedOptions['target']): string {
-  return typeof target === 'string' ? target : target.archive.store.url
+/** A target for people: the folder, the archive's address, or the volumes' folders and prefix. */
+export function nameOf(target: BackupTarget): string {
+  if (typeof target === 'string') return target
+  if ('archive' in target) return target.archive.store.url
+  return `${target.volumes.dirs.join(',')} ${target.volumes.prefix}`
 }

@@ -1,13 +1,16 @@
 import type { BackupFile, BackupManifest } from '@timberline/archive'
 import type { CopyContext, FileRange } from './file-source.ts'
+import type { VolumesReport } from './volumes/volumes-target.ts'
 
-/** Where the files of a backup go: a folder or an archive. Nothing is a backup before `complete`. */
+/** Where the files of a backup go: a folder, an archive or volumes. Nothing is a backup before `complete`. */
 export interface BackupSink {
   /** For people: the folder, or the archive's address and the label. */
   readonly target: string
   readonly label: string
   /** The folder that holds the files written so far; `undefined` when they cannot be opened as files. */
   readonly folder: string | undefined
+  /** What the volumes of this call are, once it is complete; only where the files go into volumes. */
+  readonly volumes?: VolumesReport
   copy(range: FileRange, name: string, context: CopyContext): Promise<BackupFile>
   write(name: string, content: Buffer): Promise<BackupFile>
   /** Makes the backup appear, durably; resolves with what could not be cleaned up after it. */

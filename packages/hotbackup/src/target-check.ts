@@ -1,5 +1,6 @@
 import { realpath } from 'node:fs/promises'
 import { dirname, isAbsolute, join, relative, resolve, sep } from 'node:path'
+import type { HomeLayout } from '@timberline/engine'
 import { hotbackupError, systemCodeOf } from './errors.ts'
 
 /** Folders that a target must be apart from, by what they are. */
@@ -40,6 +41,16 @@ export async function refuseOverlap(target: string, apartFrom: ApartFrom): Promi
         details: { target, [what]: folder },
       })
     }
+  }
+}
+
+/** The folders of a home that a backup must stay out of. */
+export function foldersOf(layout: HomeLayout): Record<string, string> {
+  return {
+    home: layout.home,
+    log: layout.logDirectory,
+    data: layout.dataDirectory,
+    checkpoint: layout.checkpointDirectory,
   }
 }
 

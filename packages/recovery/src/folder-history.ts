@@ -39,7 +39,19 @@ export async function readBackupManifest(directory: string, fileSystem: FileSyst
  * @throws RECOVERY_SOURCE_MISSING, RECOVERY_SOURCE_DAMAGED, RECOVERY_ENVIRONMENT_MISMATCH
  */
 export async function readBackupFolder(directory: string, fileSystem: FileSystem): Promise<FolderHistory> {
-  const manifest = await readBackupManifest(directory, fileSystem)
+  return readBackupSet(directory, await readBackupManifest(directory, fileSystem), fileSystem)
+}
+
+/**
+ * What a backup set holds whose manifest is known.
+ *
+ * @throws RECOVERY_SOURCE_DAMAGED, RECOVERY_ENVIRONMENT_MISMATCH
+ */
+export async function readBackupSet(
+  directory: string,
+  manifest: BackupManifest,
+  fileSystem: FileSystem,
+): Promise<FolderHistory> {
   const { environmentId, timeline, checkpoint } = manifest
   const identity = await readHomeIdentity(directory, fileSystem)
   if (identity.environmentId !== environmentId || identity.timeline !== timeline) {

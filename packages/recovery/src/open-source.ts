@@ -1,5 +1,5 @@
 import { dirname, join } from 'node:path'
-import type { Archive, BackupManifest } from '@timberline/archive'
+import type { Archive, BackupManifest, SeriesPlace } from '@timberline/archive'
 import { homeLayout, readHomeIdentity } from '@timberline/engine'
 import type { FileSystem } from '@timberline/wal'
 import {
@@ -12,12 +12,14 @@ import {
 import { historyOf } from './catalogue-history.ts'
 import { recoveryError } from './errors.ts'
 import { readBackupFolder, readLogFolder, requireFile } from './folder-history.ts'
-import { type Base, type Branch, type History, rooted, type Span } from './history.ts'
+import type { Base, Branch, History, Span } from './history.ts'
 import type { LocalSegment, RecoverySource } from './source.ts'
 import { readChunks, transferAll, type TransferOptions, verifyFile, writeVerified } from './transfer.ts'
+import { unite } from './unite-histories.ts'
+import { openVolumeSource } from './volume-source.ts'
 
 /**
- * Where a recovery takes base and log from: an archive, a backup folder, or both, whose log then continues each other.
+ * Where a recovery takes base and log from: an archive, a backup folder, or both, whose log then continues each other; or volumes.
  * `logs` adds a folder of log segments, such as the one that survived when the disk with the data did not.
  */
 export interface RecoveryFrom {
@@ -26,15 +28,26 @@ export interface RecoveryFrom {
   readonly backup?: string
   /** A folder of log segments; the newest may end in a torn tail. */
   readonly logs?: string
+  /** A series of volumes; it stands alone. */
+  readonly volumes?: SeriesPlace
 }
 
 /**
  * Opens what a recovery reads from.
  *
- * @throws RECOVERY_SOURCE_MISSING, RECOVERY_SOURCE_DAMAGED, RECOVERY_ENVIRONMENT_MISMATCH
+ * @throws RECOVERY_SOURCE_MISSING, RECOVERY_SOURCE_DAMAGED, RECOVERY_ENVIRONMENT_MISMATCH, RECOVERY_OPTION_INVALID
  */
-export async function openSource(from: RecoveryFrom, fileSystem: FileSystem): Promise<RecoverySource> {
-  const { archive, backup, logs } = from
+export async function openSource(
+  from: RecoveryFrom,
+  fileSystem: FileSystem,
+  signal?: AbortSignal,
+): Promise<RecoverySource> {
+  const { archive, backup, logs, volumes } = from
+  if (volumes !== undefined) {
+    if ([archive, backup, logs].some((other) => other !== undefined))
+      throw recoveryError('RECOVERY_OPTION_INVALID', 'volumes cannot be mixed with another source')
+    return openVolumeSource(volumes, { fileSystem, signal })
+  }
   const folder = backup === undefined ? undefined : await readBackupFolder(backup, fileSystem)
   const environmentId = archive?.identity.environmentId ?? folder?.environmentId
   if (environmentId === undefined) {
@@ -160,32 +173,6 @@ async function readExtraLog(
       : { timeline, parent: parent.timeline, forkLsn: parent.forkLsn }
   })
   return { ...log, branches, bases: [] }
-}
-
-/** One history out of several. */
-function unite(parts: readonly History[]): History {
-  const branches = new Map<number, Branch>()
-  for (const branch of parts.flatMap((part) => part.branches)) {
-    const known = branches.get(branch.timeline)
-    if (known?.parent === undefined) branches.set(branch.timeline, branch)
-    else if (branch.parent !== undefined) refuseOtherFork(known, branch)
-  }
-  return {
-    branches: rooted([...branches.values()]).toSorted((a, b) => a.timeline - b.timeline),
-    spans: parts.flatMap((part) => part.spans),
-    bases: parts.flatMap((part) => part.bases),
-    deltas: parts.flatMap((part) => part.deltas ?? []),
-    marks: parts.flatMap((part) => part.marks),
-    known: parts.flatMap((part) => part.known),
-  }
-}
-
-/** Two homes recovered without their archive may have taken the same number: their records must not be mixed. */
-function refuseOtherFork(a: Branch, b: Branch): void {
-  if (a.parent === b.parent && a.forkLsn === b.forkLsn) return
-  throw recoveryError('RECOVERY_ENVIRONMENT_MISMATCH', 'two histories have the same timeline number', {
-    details: { timeline: a.timeline, forkLsn: a.forkLsn, otherForkLsn: b.forkLsn },
-  })
 }
 
 function requireArchive(archive: Archive | undefined): Archive {

@@ -124,7 +124,7 @@ async function planFrom(
   options: RecoverOptions,
   target: Target,
 ): Promise<{ source: RecoverySource; plan: RecoveryPlan }> {
-  const source = await openSource(options.from, options.fileSystem ?? nodeFileSystem)
+  const source = await openSource(options.from, options.fileSystem ?? nodeFileSystem, options.signal)
   const plan = planHistory(await source.history(), target, choicesOf(options))
   if (!plan.possible) throw gapError(plan)
   return { source, plan }
@@ -172,6 +172,7 @@ function requestOf({ from, timeline, base }: RecoverOptions, target: Target): st
   return JSON.stringify({
     archive: from.archive?.store.url,
     backup: from.backup === undefined ? undefined : resolve(from.backup),
+    volumes: from.volumes,
     target: formatTarget(target),
     timeline,
     base,

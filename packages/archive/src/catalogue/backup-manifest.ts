@@ -35,7 +35,8 @@ const digestSchema = v.object({
   hex: sha256Schema,
 })
 
-const manifestSchema = v.object({
+/** Also part of the index of a series of volumes. */
+export const manifestSchema: v.GenericSchema<unknown, BackupManifest> = v.object({
   format: v.literal(1),
   label: v.pipe(v.string(), v.regex(/^[A-Za-z0-9_-][A-Za-z0-9._-]{0,63}$/)),
   environmentId: environmentIdSchema,

@@ -4,12 +4,13 @@ import {
   type BackupEstimate,
   type BackupMoment,
   type BackupResult,
+  type BackupTarget,
   estimateBackup,
   hotbackup,
   type HotbackupEvent,
   offlineBackup,
 } from '@timberline/hotbackup'
-import type { Arguments } from '../arguments.ts'
+import { type Arguments, folderList } from '../arguments.ts'
 import type { Command } from '../command.ts'
 import { cliError } from '../errors.ts'
 import { formatInstant, formatPoint } from '../instant.ts'
@@ -26,13 +27,9 @@ export const hotbackupCommand: Command = async (args, surroundings) => {
   const home = args.required('home')
   const identity = await readHomeIdentity(home)
   refuseOtherFolders(args, home)
-  const archiveUrl = args.text('archive')
-  const target =
-    archiveUrl === undefined
-      ? args.required('target')
-      : { archive: await existingArchive(archiveUrl, identity.environmentId) }
+  const target = await targetOf(args, identity.environmentId)
   const limitUs = args.number('when-recovery-exceeds')
-  if (limitUs !== undefined && typeof target !== 'string') {
+  if (limitUs !== undefined && typeof target !== 'string' && 'archive' in target) {
     const verdict = await dueByRecoveryTime(target.archive, { path: home, identity }, limitUs)
     if (!verdict.isDue) return { document: verdict, lines: [`not due: ${verdict.reason}`] }
     surroundings.tell(`due: ${verdict.reason}`)
@@ -75,6 +72,16 @@ export const hotbackupCommand: Command = async (args, surroundings) => {
 function momentOf(args: Arguments): BackupMoment | undefined {
   const moment = args.text('as-of')
   return moment === 'start' || moment === 'end' ? moment : undefined
+}
+
+async function targetOf(args: Arguments, environmentId: string): Promise<BackupTarget> {
+  const archiveUrl = args.text('archive')
+  if (archiveUrl !== undefined) return { archive: await existingArchive(archiveUrl, environmentId) }
+  const prefix = args.text('prefix')
+  if (prefix === undefined) return args.required('target')
+  const dirs = folderList(args.required('dirs'))
+  const volumePages = args.number('volume-pages') ?? 0
+  return { volumes: { prefix, volumePages, dirs, newSeries: args.flag('new-series') } }
 }
 
 /** Berkeley DB lets -d and -l point elsewhere; here they may only confirm where the home keeps its files. */
@@ -136,7 +143,20 @@ function linesOf(result: BackupResult): readonly string[] {
     ['target', target],
     ['holds everything through', formatPoint(manifest.endLsn, manifest.endCommittedAtUs)],
     ['size', `${formatBytes(bytes)} in ${String(manifest.files.length)} files`],
+    ...volumeRows(result),
     ['copied', `${formatBytes(copiedBytes)} in ${formatMs(ms)}${rate}`],
     ['digest', manifest.digest === undefined ? 'not computed' : `sha256 ${manifest.digest.hex}`],
   ])
+}
+
+/** As `backup_online` does, the number of pages is told. */
+function volumeRows({ volumes }: BackupResult): readonly (readonly string[])[] {
+  if (volumes === undefined) return []
+  const { call, pages, paths, seriesId } = volumes
+  const kind = call === 1 ? 'full' : 'what was new'
+  return [
+    ['series', `${seriesId}, call ${String(call)}: ${kind}`],
+    ['pages', `${String(pages)} of 8 KiB in ${String(paths.length)} volumes`],
+    ...paths.map((path) => ['', path]),
+  ]
 }

@@ -10,7 +10,7 @@ import {
 } from '@timberline/recovery'
 import { nodeFileSystem } from '@timberline/wal'
 import { join } from 'node:path'
-import type { Arguments } from '../arguments.ts'
+import { type Arguments, folderList } from '../arguments.ts'
 import type { Command, Outcome, Surroundings } from '../command.ts'
 import { formatInstant, formatPoint } from '../instant.ts'
 import { columns, formatBytes, formatCount, formatMs } from '../quantity.ts'
@@ -21,6 +21,11 @@ import { recoveryMeter } from './recovery-meter.ts'
 /** `timberline recover` */
 export const recoverCommand: Command = async (args, surroundings) => {
   const home = args.required('home')
+  const prefix = args.text('from-volumes')
+  if (prefix !== undefined) {
+    const dirs = folderList(args.text('dirs') ?? '.')
+    return recoverFrom({ volumes: { prefix, dirs } }, args, surroundings)
+  }
   const from = args.text('from')
   if (from !== undefined) return recoverFrom(await sourceAt(from, args), args, surroundings)
   // As `db_recover -c -h BACKUP` does: a backup becomes a home where it lies.

@@ -2,6 +2,7 @@ import { targetsComplaint } from '../archive-targets.ts'
 import { type Arguments, type OptionRow, oneWord, positiveNumber, wholeNumber } from '../arguments.ts'
 import type { CommandRow } from '../command.ts'
 import { parseSpan } from '../span.ts'
+import { volumeOptions, volumesComplaint } from './volume-options.ts'
 import { archiveIfAnyOption, archiveOption, homeIfAnyOption, homeOption } from './shared-options.ts'
 
 const archiveNameOption: OptionRow = {
@@ -84,6 +85,7 @@ export const backupRows: readonly CommandRow[] = [
         parse: positiveNumber('a rate'),
       },
       { name: 'no-digest', help: 'leave out the digest of the state' },
+      ...volumeOptions,
       {
         letter: 'D',
         name: 'use-config',
@@ -104,11 +106,14 @@ export const backupRows: readonly CommandRow[] = [
       'It appears at its end by one rename, and opens only through `timberline recover`. Logs always stay in a backup.',
       'With --recover the older data files and logs leave the backup: it can then be recovered to its end, and to nothing before.',
       'How long a recovery takes is what the newest `timberline drill` measured, for the backup and the log that there are now.',
+      'The first call with --prefix is a full backup; the home remembers prefix, pages and folders, and refuses other ones later.',
       'With --plain TARGET becomes an ordinary LevelDB folder: a prefix of the application’s writes, with all that had reached the file system.',
     ],
     example: 'timberline hotbackup -h ./home -b ./copy -v',
     check: (args) =>
-      oneOf(args, ['home', 'plain']) ?? oneOf(args, ['target', 'archive']) ?? hotbackupComplaint(args),
+      oneOf(args, ['home', 'plain']) ??
+      oneOf(args, ['target', 'archive', 'prefix']) ??
+      hotbackupComplaint(args),
     load: async () => (await import('../commands/hotbackup.ts')).hotbackupCommand,
   },
   {
@@ -282,5 +287,5 @@ function hotbackupComplaint(args: Arguments): string | undefined {
     return '--estimate and --recover exclude each other: only the recovery itself shows what it writes'
   if (args.has('when-recovery-exceeds') && !args.has('archive'))
     return '--when-recovery-exceeds goes with -a: a folder has no drills to predict from'
-  return undefined
+  return volumesComplaint(args)
 }

@@ -19,6 +19,12 @@ export const recoveryRows: readonly CommandRow[] = [
         value: 'SOURCE',
         help: 'an archive or a backup folder; HOME must then be new or empty',
       },
+      {
+        name: 'from-volumes',
+        value: 'PREFIX',
+        help: 'volumes PREFIX1.bp, PREFIX2.bp, … in place of --from',
+      },
+      { name: 'dirs', value: 'A,B,C', help: 'the folders that hold the volumes (the present one)' },
       identityOption,
       lsnOption({ name: 'until-lsn', help: 'recover to this log sequence number' }),
       { name: 'until-time', value: 'TIME', help: 'recover to this instant', parse: parseInstant },
@@ -96,7 +102,9 @@ function recoverComplaint(args: Arguments): string | undefined {
   const edges = ['before', 'through'].filter((name) => args.flag(name))
   if (given.length > 1) return `only one target: --${given.join(' or --')}`
   if (edges.length > 1) return 'only one of --before and --through'
-  if (!args.has('from')) {
+  if (args.has('from') && args.has('from-volumes')) return 'only one of --from and --from-volumes'
+  if (args.has('dirs') && !args.has('from-volumes')) return '--dirs needs --from-volumes'
+  if (!args.has('from') && !args.has('from-volumes')) {
     const needing = [
       ...given,
       ...(args.has('timeline') ? ['timeline'] : []),

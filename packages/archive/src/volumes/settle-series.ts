@@ -1,0 +1,79 @@
+/**
+ * What a call finds before it writes: the volumes that count get their names, if the call before died while it gave them, and
+ * parts of dead calls are removed, by name, after it is known that the series is whole.
+ */
+import { basename, dirname, join } from 'node:path'
+import { processIsAlive } from '@timberline/wal'
+import type { FileSystem } from '@timberline/wal'
+import { type CallIndex } from './call-index.ts'
+import { isBeingWritten } from './call-writer.ts'
+import { assessSeries, type FoundVolume, requireNoneLost, type SoundVolume } from './series-check.ts'
+import { lastCallIndex, readable } from './series-reader.ts'
+import { scanSeries, type SeriesPlace } from './series-scan.ts'
+import { volumeName } from './volume-names.ts'
+
+/** A series as the next call goes on from it. */
+export interface SettledSeries {
+  readonly seriesId: string
+  /** The last volume; `undefined` when no call counts. */
+  readonly last: SoundVolume | undefined
+  /** What the last call left in the series. */
+  readonly index: CallIndex | undefined
+  /** Paths of parts that were removed. */
+  readonly removed: readonly string[]
+}
+
+/**
+ * Settles a series. Headers are checked, content is not: that is for whoever restores.
+ *
+ * @throws ARCHIVE_VOLUMES_ABSENT, ARCHIVE_VOLUME_MISSING, ARCHIVE_VOLUME_DAMAGED, ARCHIVE_VOLUME_FOREIGN, ARCHIVE_VOLUME_ORDER
+ */
+export async function settleSeries(place: SeriesPlace, fileSystem: FileSystem): Promise<SettledSeries> {
+  const state = assessSeries(await scanSeries(place, fileSystem))
+  requireNoneLost(state.lost, place.prefix)
+  const volumes = await giveNames(state.volumes, place.prefix, fileSystem)
+  const removed = await removeParts(state.leftovers, fileSystem)
+  const last = volumes.at(-1)
+  const index =
+    last === undefined
+      ? undefined
+      : await lastCallIndex(volumes.map((volume) => readable(volume, fileSystem)))
+  return { seriesId: state.seriesId, last, index, removed }
+}
+
+async function giveNames(
+  volumes: readonly SoundVolume[],
+  prefix: string,
+  fileSystem: FileSystem,
+): Promise<readonly SoundVolume[]> {
+  const named: SoundVolume[] = []
+  const folders = new Set<string>()
+  for (const volume of volumes) {
+    if (volume.writerPid === undefined) {
+      named.push(volume)
+      continue
+    }
+    const path = join(dirname(volume.path), volumeName(prefix, volume.volume))
+    await fileSystem.rename(volume.path, path)
+    folders.add(dirname(path))
+    named.push({ ...volume, path, writerPid: undefined })
+  }
+  // The names stand before anything builds on them.
+  for (const folder of folders) await fileSystem.syncDirectory(folder)
+  return named
+}
+
+async function removeParts(
+  leftovers: readonly FoundVolume[],
+  fileSystem: FileSystem,
+): Promise<readonly string[]> {
+  const removed: string[] = []
+  for (const { path, writerPid } of leftovers) {
+    // A pid that was given out again only delays the cleaning.
+    const isOwn = writerPid === process.pid
+    if (isOwn ? isBeingWritten(basename(path)) : processIsAlive(writerPid ?? 0)) continue
+    await fileSystem.remove(path)
+    removed.push(path)
+  }
+  return removed
+}
