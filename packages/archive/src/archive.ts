@@ -23,7 +23,7 @@ import { nativeGzip } from './objects/native-gzip.ts'
 import type { ObjectSource } from './objects/object-codec.ts'
 import type { Envelope } from './objects/object-envelope.ts'
 import { ObjectShelf, type PutObjectOptions, type PutObjectResult } from './objects/object-shelf.ts'
-import { addBackup, type Fork, forkEvent, readBackup } from './catalogue/archive-entries.ts'
+import { addBackup, type Fork, forkEvent, readBackup, readBase } from './catalogue/archive-entries.ts'
 import { continuousPieces, isWithin, rangeOf } from './shipping/segment-content.ts'
 import { environmentIdSchema, timeSchema } from './catalogue/schemas.ts'
 
@@ -252,6 +252,18 @@ export class Archive {
   /** The manifest of a backup. @throws ARCHIVE_BACKUP_UNKNOWN, ARCHIVE_MANIFEST_DAMAGED */
   backupManifest(backup: string | BackupRef): Promise<BackupManifest> {
     return readBackup(this, typeof backup === 'string' ? backup : backup.label)
+  }
+
+  /**
+   * The newest backup whose objects a new one may name as its own files, with the names of those that are there; `undefined` when
+   * a new backup must be a full one.
+   *
+   * @throws ARCHIVE_MANIFEST_DAMAGED, ARCHIVE_KEY_MISSING
+   */
+  backupBase(): Promise<
+    { readonly manifest: BackupManifest; readonly objects: ReadonlySet<string> } | undefined
+  > {
+    return readBase(this)
   }
 
   /** A file of a backup, as a stream that ends in an error unless it is exactly the file of the manifest. */

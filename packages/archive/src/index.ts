@@ -25,7 +25,13 @@ export type {
   StoredObject,
 } from './stores/archive-store.ts'
 export { decodeBackupManifest, encodeBackupManifest } from './catalogue/backup-manifest.ts'
-export type { BackupFile, BackupManifest, CheckpointRef, DigestRef } from './catalogue/backup-manifest.ts'
+export type {
+  BackupFile,
+  BackupKind,
+  BackupManifest,
+  CheckpointRef,
+  DigestRef,
+} from './catalogue/backup-manifest.ts'
 export type {
   ArchiveIdentity,
   BackupRef,

@@ -8,6 +8,7 @@ import type { CatalogueFold } from './catalogue/catalogue-fold.ts'
 import {
   BACKUP_PREFIX,
   deltaPrefix,
+  parseBackupLabel,
   parsePieceName,
   parseSegmentObjectName,
   piecePrefix,
@@ -124,8 +125,7 @@ async function* retiredObjects(
   const labels = new Set(unfinished.flatMap(({ backups }) => backups))
   if (labels.size > 0) {
     for await (const object of store.list(BACKUP_PREFIX)) {
-      const label = object.name.slice(BACKUP_PREFIX.length).split('/', 1)[0] ?? ''
-      if (labels.has(label)) yield object
+      if (labels.has(parseBackupLabel(object.name) ?? '')) yield object
     }
   }
   const ranges = unfinished.flatMap(({ segments }) => segments)

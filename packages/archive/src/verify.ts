@@ -6,7 +6,7 @@ import type { Catalogue, PieceRef, SegmentRef } from './catalogue/catalogue.ts'
 import { CatalogueFold } from './catalogue/catalogue-fold.ts'
 import { IDENTITY_NAME, JOURNAL_PREFIX, journalName, KEY_PREFIX } from './catalogue/layout.ts'
 import { PageAudit } from './catalogue/page-audit.ts'
-import { type ArchiveFinding, findingOf } from './checking/finding.ts'
+import { type ArchiveFinding, findingOf, type FindingSubject } from './checking/finding.ts'
 import { type InventoryItem, isStillNamed, takeInventory } from './checking/inventory.ts'
 import { sampleOf, type VerifySample } from './checking/sample.ts'
 import { continuousPieces, streamSource } from './shipping/segment-content.ts'
@@ -254,9 +254,10 @@ function readItem(
 /** Runs the check of an object that was chosen; of the others only the presence is told. */
 async function* checkItem(
   { archive, signal, chosen, count }: Walk,
-  { name, storedBytes, subject }: InventoryItem,
+  item: InventoryItem,
   check: () => Promise<string | undefined>,
 ): AsyncGenerator<ArchiveFinding> {
+  const { name, storedBytes, subject } = item
   signal?.throwIfAborted()
   const isMissing = storedBytes === undefined
   if (!isMissing && !chosen.has(name)) return
@@ -265,9 +266,15 @@ async function* checkItem(
     : await outcomeOf({ name, subject }, check)
   if (chosen.has(name)) count(0, 1)
   if (found === undefined) return
-  // Retention removes what it has let go in the journal before; a piece is looked for again where it is fetched.
-  if (found.code === 'ARCHIVE_OBJECT_MISSING' && !(await isStillNamed(archive, subject))) return
-  yield found
+  for (const each of [subject, ...(item.sharedWith ?? [])]) {
+    // Retention removes what it has let go in the journal before; a piece is looked for again where it is fetched.
+    if (found.code === 'ARCHIVE_OBJECT_MISSING' && !(await isStillNamed(archive, each))) continue
+    yield each === subject ? found : { ...found, message: `${found.message}${sharedBy(each)}`, subject: each }
+  }
+}
+
+function sharedBy(subject: FindingSubject): string {
+  return subject.type === 'backup-file' ? `; backup ${subject.backup.label} names it too` : ''
 }
 
 async function outcomeOf(

@@ -4,10 +4,11 @@
  * deleted, so that a failed one cannot harm another.
  */
 import { createHash, randomBytes } from 'node:crypto'
-import type { Archive, BackupFile, BackupManifest } from '@timberline/archive'
+import type { Archive, BackupFile, BackupKind, BackupManifest } from '@timberline/archive'
 import { backupFileName, backupManifestName } from '@timberline/archive'
 import { TimberlineError } from '@timberline/wal'
 import type { BackupRun } from './backup-run.ts'
+import { baseOf } from './backup-base.ts'
 import { hotbackupError } from './errors.ts'
 import { hashFile, readRange } from './file-source.ts'
 import type { CopyContext, FileRange } from './file-source.ts'
@@ -42,7 +43,9 @@ export async function beginArchiveSink(run: BackupRun, archive: Archive): Promis
       },
     })
   }
-  const label = await claimLabel(archive, run.startedAtMs)
+  const found = run.options.incremental ? await archive.backupBase() : undefined
+  const kind = found === undefined ? 'full' : 'incremental'
+  const label = await claimLabel(archive, run.startedAtMs, kind)
   const stored: Stored = {
     archive,
     label,
@@ -53,6 +56,9 @@ export async function beginArchiveSink(run: BackupRun, archive: Archive): Promis
     target: `${archive.store.url} ${label}`,
     label,
     folder: undefined,
+    base: found === undefined ? undefined : baseOf(found.manifest),
+    // An object that is gone is put anew, under a name of this backup.
+    reuse: async (file) => (found?.objects.has(file.object ?? '') === true ? file : undefined),
     copy: (range, name, context) => putRange(stored, { range, name }, context),
     write: (name, content) => putBytes(stored, name, content),
     complete: (manifest) => completeArchive(stored, manifest),
@@ -60,10 +66,10 @@ export async function beginArchiveSink(run: BackupRun, archive: Archive): Promis
   }
 }
 
-async function claimLabel(archive: Archive, fromMs: number): Promise<string> {
+async function claimLabel(archive: Archive, fromMs: number, kind: BackupKind): Promise<string> {
   const claim = Buffer.from(JSON.stringify({ pid: process.pid, random: randomBytes(16).toString('hex') }))
   for (let tries = 0; tries < LABEL_TRIES_MAX; tries += 1) {
-    const label = backupLabel(fromMs + tries * 1000)
+    const label = backupLabel(fromMs + tries * 1000, kind)
     if (await isTaken(archive, label)) continue
     try {
       await archive.store.put(backupFileName(label, CLAIM), claim)

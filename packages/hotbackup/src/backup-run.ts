@@ -12,7 +12,6 @@ import type { DurableLog } from './log-copy.ts'
 import { nameOf } from './options.ts'
 import type { BackupResult, CompletedOptions } from './options.ts'
 import { scratchDigest } from './scratch-digest.ts'
-import { backupLabel } from './sink.ts'
 import type { BackupSink } from './sink.ts'
 
 /** One backup under way. */
@@ -22,7 +21,6 @@ export interface BackupRun {
   readonly layout: HomeLayout
   readonly identity: HomeIdentity
   readonly meter: CopyMeter
-  readonly label: string
   readonly startedAtMs: number
   readonly watch: Stopwatch
 }
@@ -34,6 +32,8 @@ export interface CopiedSet {
   readonly log: DurableLog
   readonly digest: StateDigest | undefined
   readonly tries: number
+  /** Label of the earlier backup that an incremental one was made against. */
+  readonly base?: string | undefined
 }
 
 /** What is to be copied, what is not, and files to measure a rate by. */
@@ -70,14 +70,12 @@ export async function beginRun(options: CompletedOptions, style: BackupStyle): P
     })
   }
   const startedAtMs = Date.now()
-  const label = backupLabel(startedAtMs)
   const run = {
     options,
     style,
     layout,
     identity,
     meter: copyMeter(options),
-    label,
     startedAtMs,
     watch: stopwatch(),
   }
@@ -123,6 +121,7 @@ export async function completeRun(run: BackupRun, sink: BackupSink, set: CopiedS
     target: sink.target,
     bytes,
     copiedBytes,
+    reusedBytes: run.meter.bytesReused,
     lsn: manifest.endLsn,
     ms,
     phasesMs,
@@ -139,7 +138,8 @@ function manifestOf(run: BackupRun, set: CopiedSet, label: string): BackupManife
     label,
     environmentId: run.identity.environmentId,
     timeline: run.identity.timeline,
-    kind: 'full',
+    kind: set.base === undefined ? 'full' : 'incremental',
+    ...(set.base === undefined ? {} : { base: set.base }),
     asOf: run.options.asOf,
     checkpoint: {
       lsn: checkpoint.lsn,

@@ -1,8 +1,9 @@
 import { join } from 'node:path'
 import type { BackupFile } from '@timberline/archive'
 import { checkpointName, encodeCheckpoint } from '@timberline/engine'
-import type { CheckpointManifest } from '@timberline/engine'
+import type { CheckpointManifest, CheckpointTable } from '@timberline/engine'
 import { segmentName } from '@timberline/wal'
+import { unchangedTables } from './backup-base.ts'
 import { hotbackupError } from './errors.ts'
 import type { DurableLog } from './log-copy.ts'
 import type { CopyMeter } from './copy-meter.ts'
@@ -11,6 +12,7 @@ import { inParallel } from './workers.ts'
 
 /** Two at a time keep a disk busy; more only take the owner's share of it. */
 const FILES_AT_A_TIME = 2
+const LINKS_AT_A_TIME = 8
 
 /** Copies the pinned tables and describes the checkpoint, at leisure: nothing that happens in the home changes them. */
 export async function copyData(
@@ -19,8 +21,10 @@ export async function copyData(
   meter: CopyMeter,
 ): Promise<readonly BackupFile[]> {
   const { checkpoint, tablesDirectory } = pinned
-  meter.expect(checkpoint.tables)
-  const tables = await inParallel(checkpoint.tables, FILES_AT_A_TIME, async (table) => {
+  const reused = await reuseTables(pinned, sink, meter)
+  const changed = checkpoint.tables.filter((table) => !reused.has(table))
+  meter.expect(changed)
+  const copied = await inParallel(changed, FILES_AT_A_TIME, async (table) => {
     const range = { path: join(tablesDirectory, table.name), bytes: table.bytes, sha256: table.sha256 }
     const file = await sink.copy(range, `checkpoint/tables/${table.name}`, meter.context)
     if (table.sha256 !== undefined && table.sha256 !== file.sha256) {
@@ -40,6 +44,7 @@ export async function copyData(
     meter.copied(file)
     return file
   })
+  const tables = [...reused.values(), ...copied]
   const hashes = new Map(tables.map((file) => [file.name, file.sha256]))
   // In the set every table has its hash, whether the engine had come to hashing it or not.
   const known: CheckpointManifest = {
@@ -54,6 +59,23 @@ export async function copyData(
     encodeCheckpoint(known),
   )
   return [...tables, description]
+}
+
+/** Takes over what the base has and can give; a file that it has lost is copied anew, as if it had changed. */
+async function reuseTables(
+  pinned: { checkpoint: CheckpointManifest; tablesDirectory: string },
+  sink: BackupSink,
+  meter: CopyMeter,
+): Promise<ReadonlyMap<CheckpointTable, BackupFile>> {
+  const unchanged = await unchangedTables(pinned, sink.base, meter.context)
+  const reused = new Map<CheckpointTable, BackupFile>()
+  await inParallel([...unchanged], LINKS_AT_A_TIME, async ([table, known]) => {
+    const file = await sink.reuse?.(known)
+    if (file === undefined) return
+    reused.set(table, file)
+    meter.reused(file)
+  })
+  return reused
 }
 
 /** Copies the segments of a durable log, each up to its last whole frame. */

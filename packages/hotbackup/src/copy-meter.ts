@@ -9,9 +9,12 @@ export interface CopyMeter {
   /** What every copy of this backup shares: files, rate, signal, counting. */
   readonly context: CopyContext
   readonly bytesCopied: number
+  readonly bytesReused: number
   /** Announces files to come. */
   expect(files: readonly { readonly bytes: number }[]): void
   copied(file: BackupFile): void
+  /** A file that did not need to be copied; it is not among those expected. */
+  reused(file: BackupFile): void
 }
 
 /** A meter for one backup. */
@@ -21,6 +24,7 @@ export function copyMeter(
   const { bytesPerS, fileSystem, signal } = options
   const onEvent: HotbackupListener = options.onEvent
   const progress = { bytesCopied: 0, bytesTotal: 0, filesCopied: 0, filesTotal: 0 }
+  let bytesReused = 0
   const now = (): CopyProgress => ({ ...progress })
   return {
     context: {
@@ -35,6 +39,9 @@ export function copyMeter(
     get bytesCopied() {
       return progress.bytesCopied
     },
+    get bytesReused() {
+      return bytesReused
+    },
     expect(files) {
       progress.filesTotal += files.length
       progress.bytesTotal += files.reduce((sum, file) => sum + file.bytes, 0)
@@ -42,6 +49,10 @@ export function copyMeter(
     copied(file) {
       progress.filesCopied += 1
       onEvent({ type: 'file.copied', name: file.name, bytes: file.bytes, ...now() })
+    },
+    reused({ name, bytes }) {
+      bytesReused += bytes
+      onEvent({ type: 'file.reused', name, bytes })
     },
   }
 }

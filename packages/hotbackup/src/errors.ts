@@ -27,6 +27,7 @@ export type HotbackupCode =
   | 'HOTBACKUP_PLAIN_SOURCE'
   | 'HOTBACKUP_PLAIN_DAMAGED'
   | 'HOTBACKUP_PLAIN_RESTLESS'
+  | 'HOTBACKUP_BASE'
   | 'HOTBACKUP_UPDATE_MISSING'
   | 'HOTBACKUP_UPDATE_GAP'
   | 'HOTBACKUP_UPDATE_DIVERGED'
@@ -134,6 +135,11 @@ export const hotbackupError: ErrorMaker<HotbackupCode> = errorsFrom<HotbackupCod
   },
   // The tables and logs of a live LevelDB folder changed faster than one version of them could be pinned.
   HOTBACKUP_PLAIN_RESTLESS: { kind: 'unavailable', hint: 'try again when less is written' },
+  // The base of an incremental backup is no backup of this database, or was replaced meanwhile.
+  HOTBACKUP_BASE: {
+    kind: 'invalid',
+    hint: 'give the folder of an earlier backup of this database, or take a full backup',
+  },
   // An update was asked for, and the target holds no backup to update.
   HOTBACKUP_UPDATE_MISSING: { kind: 'invalid', hint: 'take a full backup first' },
   // The log has lost segments between the end of the backup and now; new logs cannot be joined to it.

@@ -4,17 +4,22 @@
  */
 import { isAbsolute, join } from 'node:path'
 import { segmentName } from '@timberline/wal'
+import type { BackupFile } from '@timberline/archive'
+import type { CheckpointTable } from '@timberline/engine'
+import { baseOf, unchangedTables } from './backup-base.ts'
 import { beginRun } from './backup-run.ts'
 import type { BackupRun, BackupSize } from './backup-run.ts'
 import { asHotbackupError, hotbackupError } from './errors.ts'
 import { hashFile } from './file-source.ts'
 import type { FileRange } from './file-source.ts'
 import { readTarget } from './folder-sink.ts'
-import { freeSpace } from './free-space.ts'
+import { freeSpace, isOneFileSystem } from './free-space.ts'
 import { durableLog } from './log-copy.ts'
 import { completeOptions, nameOf } from './options.ts'
 import type { CompletedOptions, HotbackupOptions } from './options.ts'
 import { pinHome } from './staging.ts'
+import type { Pin } from './staging.ts'
+import { folderBaseOf } from './full-backup.ts'
 import { foldersOf, refuseOverlap } from './target-check.ts'
 import { updateSize } from './update-backup.ts'
 
@@ -101,12 +106,15 @@ async function measured(run: BackupRun): Promise<{ size: BackupSize; bytesPerS: 
   }
 }
 
-async function fullSize(run: BackupRun, pin: Awaited<ReturnType<typeof pinHome>>): Promise<BackupSize> {
+async function fullSize(run: BackupRun, pin: Pin): Promise<BackupSize> {
   const { layout, options } = run
   const { checkpoint, tablesDirectory } = pin
   const places = { live: layout.logDirectory, staged: pin.logDirectory, fileSystem: options.fileSystem }
   const { directory, segments } = await durableLog(checkpoint, places)
-  const tables = checkpoint.tables.map(({ name, bytes }) => ({ path: join(tablesDirectory, name), bytes }))
+  const unchanged = await reusableTables(run, pin)
+  const tables = checkpoint.tables
+    .filter((table) => !unchanged.has(table))
+    .map(({ name, bytes }) => ({ path: join(tablesDirectory, name), bytes }))
   const logs = segments.map(({ header, bytes }) => ({
     path: join(directory, segmentName(header.segmentNumber)),
     bytes,
@@ -114,9 +122,23 @@ async function fullSize(run: BackupRun, pin: Awaited<ReturnType<typeof pinHome>>
   return {
     dataBytes: bytesOf(tables),
     logBytes: bytesOf(logs),
-    reusedBytes: 0,
+    reusedBytes: bytesOf([...unchanged.keys()]),
     files: [...tables, ...logs],
   }
+}
+
+/** Tables that would be linked or named: those that the base has, where links lead there. */
+async function reusableTables(run: BackupRun, pin: Pin): Promise<ReadonlyMap<CheckpointTable, BackupFile>> {
+  const { incremental, target } = run.options
+  if (!incremental) return new Map()
+  if (typeof target === 'string') {
+    const base = await folderBaseOf(run)
+    const isNear = base !== undefined && (await isOneFileSystem(base.folder, target))
+    return unchangedTables(pin, isNear ? base : undefined, run.meter.context)
+  }
+  const found = 'archive' in target ? await target.archive.backupBase() : undefined
+  const base = found === undefined ? undefined : baseOf(found.manifest)
+  return unchangedTables(pin, base, run.meter.context)
 }
 
 /** Bytes a second of reading and hashing, which is what a copy does besides writing. */

@@ -18,6 +18,8 @@ export type HotbackupEvent =
       readonly segmentCount: number
       readonly tries: number
     }
+  /** An earlier backup has the file; it was linked or named instead of copied. */
+  | { readonly type: 'file.reused'; readonly name: string; readonly bytes: number }
   | ({ readonly type: 'file.copied'; readonly name: string; readonly bytes: number } & CopyProgress)
   | ({ readonly type: 'progressed' } & CopyProgress)
   /** Everything that was durable at this moment will be in the backup; as of the start, told before any file is copied. */

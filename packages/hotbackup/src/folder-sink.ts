@@ -1,11 +1,12 @@
 import { createHash } from 'node:crypto'
 import { dirname, join } from 'node:path'
 import { decodeBackupManifest, encodeBackupManifest } from '@timberline/archive'
-import type { BackupManifest } from '@timberline/archive'
+import type { BackupFile, BackupManifest } from '@timberline/archive'
 import { BACKUP_LABEL } from '@timberline/engine'
 import type { HomeIdentity } from '@timberline/engine'
 import { makeDirectoryDurable, readFileWhole } from '@timberline/wal'
 import type { FileSystem } from '@timberline/wal'
+import type { FolderBase } from './backup-base.ts'
 import { hotbackupError, systemCodeOf } from './errors.ts'
 import type { HotbackupListener } from './events.ts'
 import { copyRange } from './file-source.ts'
@@ -18,12 +19,17 @@ import type { SyncQueue } from './sync-queue.ts'
 /** Folders inside a set; synced before it appears, innermost first. */
 const SET_FOLDERS = ['checkpoint/tables', 'checkpoint', 'log'] as const
 
+/** Another file system, one without links, one that gives no more of them, or a file that was removed meanwhile. */
+const NO_LINK = new Set(['EXDEV', 'EPERM', 'ENOTSUP', 'ENOSYS', 'EMLINK', 'ENOENT'])
+
 /** Files that wait for the disk while others are copied: more gain nothing, fewer leave the disk idle. */
 const SYNCS_PENDING_MAX = 4
 
 export interface FolderSinkOptions {
   readonly target: string
   readonly label: string
+  /** An earlier backup whose tables may be linked. */
+  readonly base?: FolderBase | undefined
   readonly fileSystem: FileSystem
 }
 
@@ -77,7 +83,7 @@ export async function readTarget(
 
 /** Begins a backup folder: `<target>.partial-<pid>` with the folders of a set. */
 export async function beginFolderSink(options: FolderSinkOptions): Promise<FolderSink> {
-  const { target, label, fileSystem } = options
+  const { base, target, label, fileSystem } = options
   // The backup's name is durable when it has appeared; so must be that of the folder it appears in.
   await makeDirectoryDurable(dirname(target), fileSystem)
   const partial = await beginPartial(target, fileSystem)
@@ -94,6 +100,9 @@ export async function beginFolderSink(options: FolderSinkOptions): Promise<Folde
     label,
     folder: partial.path,
     syncs,
+    base,
+    reuse: async (file) =>
+      base === undefined ? undefined : linkFile(file, { from: base.folder, to: partial.path, fileSystem }),
     copy: async (range, name, context) => {
       const { bytes, sha256 } = await copyRange(range, { path: join(partial.path, name), syncs }, context)
       return { name, bytes, sha256 }
@@ -133,6 +142,25 @@ async function completeFolder(
   } catch {
     // The new backup stands; the older one is in nobody's way and goes with the next backup to this target.
     return [old]
+  }
+}
+
+/**
+ * A second name for a file of an earlier backup, which was durable when that backup appeared; `undefined` when it is not what its
+ * manifest says by its length, or lies where no link leads.
+ */
+async function linkFile(
+  file: BackupFile,
+  where: { from: string; to: string; fileSystem: FileSystem },
+): Promise<BackupFile | undefined> {
+  const { from, to, fileSystem } = where
+  if ((await fileSystem.status(join(from, file.name)))?.bytes !== file.bytes) return undefined
+  try {
+    await fileSystem.link(join(from, file.name), join(to, file.name))
+    return file
+  } catch (error) {
+    if (NO_LINK.has(systemCodeOf(error) ?? '')) return undefined
+    throw error
   }
 }
 

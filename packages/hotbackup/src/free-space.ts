@@ -1,14 +1,25 @@
-import { statfs } from 'node:fs/promises'
+import { stat, statfs } from 'node:fs/promises'
 import { dirname, resolve } from 'node:path'
 import { systemCodeOf } from './errors.ts'
 
 /** Bytes that may still be written where a path lies, or will lie: its last names may not exist yet. */
 export async function freeSpace(path: string): Promise<number> {
+  const { bavail, bsize } = await atNearest(path, (existing) => statfs(existing))
+  return bavail * bsize
+}
+
+/** Whether two paths lie, or will lie, where a file of one can have a second name in the other. */
+export async function isOneFileSystem(a: string, b: string): Promise<boolean> {
+  const [one, other] = await Promise.all([a, b].map((path) => atNearest(path, (existing) => stat(existing))))
+  return one?.dev === other?.dev
+}
+
+/** Asks of a path, or of the nearest folder above it that exists. */
+async function atNearest<Answer>(path: string, ask: (existing: string) => Promise<Answer>): Promise<Answer> {
   let existing = resolve(path)
   for (;;) {
     try {
-      const { bavail, bsize } = await statfs(existing)
-      return bavail * bsize
+      return await ask(existing)
     } catch (error) {
       const code = systemCodeOf(error)
       const parent = dirname(existing)

@@ -7,6 +7,8 @@ import { clearBackupDue, readBackupDue } from '@timberline/engine'
 import type { CheckpointManifest } from '@timberline/engine'
 import { listSegments, readFileWhole } from '@timberline/wal'
 import type { FileSystem } from '@timberline/wal'
+import { readFolderBase, refuseOtherBase } from './backup-base.ts'
+import type { FolderBase } from './backup-base.ts'
 import { beginArchiveSink } from './archive-sink.ts'
 import { completeRun, digestOf } from './backup-run.ts'
 import type { BackupRun, CopiedSet } from './backup-run.ts'
@@ -18,6 +20,7 @@ import { beginFolderSink, inspectTarget } from './folder-sink.ts'
 import { durableLog, logGap, plannedSegment, refuseBulkLoad } from './log-copy.ts'
 import type { DurableLog } from './log-copy.ts'
 import type { BackupResult } from './options.ts'
+import { backupLabel } from './sink.ts'
 import type { BackupSink } from './sink.ts'
 import { pinHome } from './staging.ts'
 import type { Pin } from './staging.ts'
@@ -28,6 +31,7 @@ import { beginVolumesSink } from './volumes/volumes-sink.ts'
 export async function fullBackup(run: BackupRun): Promise<BackupResult> {
   const { options, layout, watch } = run
   if (typeof options.target === 'string') await refuseTarget(run, options.target)
+  const base = await folderBaseOf(run)
   const pin = await watch.time('pin', () => pinHome({ ...options, layout }))
   try {
     const { checkpoint, segmentCount, tries } = pin
@@ -38,9 +42,11 @@ export async function fullBackup(run: BackupRun): Promise<BackupResult> {
       segmentCount,
       tries,
     })
-    const sink = await beginSink(run)
+    const sink = await beginSink(run, base)
     try {
-      const result = await completeRun(run, sink, await copySet(run, pin, sink))
+      const set = await copySet(run, pin, sink)
+      if (base !== undefined) await refuseOtherBase(base, run.identity, options.fileSystem)
+      const result = await completeRun(run, sink, set)
       await answerDue(run, checkpoint)
       return result
     } catch (error) {
@@ -128,11 +134,23 @@ async function copySet(run: BackupRun, pin: Pin, sink: BackupSink): Promise<Copi
           scratch: join(sink.folder, 'scratch'),
         }
   const digest = await digestOf(run, { checkpoint, ...copy }, log.endLsn)
-  return { checkpoint, files: [identity, ...data, ...logs], log, digest, tries }
+  const base = sink.base?.label
+  return { checkpoint, files: [identity, ...data, ...logs], log, digest, tries, base }
 }
 
-async function beginSink(run: BackupRun): Promise<BackupSink> {
+async function beginSink(run: BackupRun, base: FolderBase | undefined): Promise<BackupSink> {
   const { target, fileSystem } = run.options
-  if (typeof target === 'string') return beginFolderSink({ target, label: run.label, fileSystem })
-  return 'volumes' in target ? beginVolumesSink(run, target.volumes) : beginArchiveSink(run, target.archive)
+  if (typeof target !== 'string')
+    return 'volumes' in target ? beginVolumesSink(run, target.volumes) : beginArchiveSink(run, target.archive)
+  const label = backupLabel(run.startedAtMs, base === undefined ? 'full' : 'incremental')
+  return beginFolderSink({ target, label, base, fileSystem })
+}
+
+/** The earlier backup in a folder that an incremental one is made against: the one that was named, or the one to be replaced. */
+export async function folderBaseOf({ options, identity }: BackupRun): Promise<FolderBase | undefined> {
+  const { base, fileSystem, incremental, target } = options
+  if (!incremental || typeof target !== 'string') return undefined
+  const found = await readFolderBase(base ?? target, identity, fileSystem)
+  if (found !== undefined || base === undefined) return found
+  throw hotbackupError('HOTBACKUP_BASE', 'there is no backup in the base', { details: { base } })
 }

@@ -31,6 +31,14 @@ export interface HotbackupOptions {
    */
   readonly recover?: boolean
   /**
+   * Do not copy tables that an earlier backup has: in a folder they become hard links to its files, in an archive the manifest
+   * names its objects. The earlier backup is `base`, or else the one in the target folder, or the newest in the archive; without
+   * one, everything is copied. Not with `update`. Default false.
+   */
+  readonly incremental?: boolean
+  /** Folder of the earlier backup, for a target that is a folder; makes the backup incremental. */
+  readonly base?: string
+  /**
    * Which moment the backup holds: `end` = all that is durable when the data files are copied, `start` = exactly what is durable
    * when they have been pinned, which is the first thing done after the checkpoint that may be asked for. Not with `update`, whose
    * log is listed once, when it begins. Default `end`.
@@ -56,8 +64,10 @@ export interface BackupResult {
   readonly target: string
   /** Bytes of all files of the set. */
   readonly bytes: number
-  /** Bytes that were read from the home; less than `bytes` after an update. */
+  /** Bytes that were read from the home; less than `bytes` after an update and in an incremental backup. */
   readonly copiedBytes: number
+  /** Bytes of the set that an earlier backup has already, and that were linked or named instead of copied. */
+  readonly reusedBytes: number
   /** State of the database in the backup: everything up to and including this LSN. */
   readonly lsn: number
   readonly ms: number
@@ -82,6 +92,8 @@ export interface CompletedOptions {
   readonly target: BackupTarget
   readonly update: boolean
   readonly recover: boolean
+  readonly incremental: boolean
+  readonly base: string | undefined
   readonly asOf: BackupMoment
   readonly checkpoint: boolean
   readonly digest: boolean
@@ -94,6 +106,7 @@ export interface CompletedOptions {
 const DEFAULTS = Object.freeze({
   update: false,
   recover: false,
+  incremental: false,
   asOf: 'end' as const,
   checkpoint: false,
   digest: true,
@@ -105,7 +118,7 @@ const DEFAULTS = Object.freeze({
  * @throws HOTBACKUP_OPTIONS, HOTBACKUP_UPDATE_ARCHIVE
  */
 export function completeOptions(options: HotbackupOptions): CompletedOptions {
-  const { asOf, maxMbPerS, target } = options
+  const { asOf, base, maxMbPerS, target } = options
   if (options.home === '') throw hotbackupError('HOTBACKUP_OPTIONS', 'home is empty')
   if (target === '') throw hotbackupError('HOTBACKUP_OPTIONS', 'target is empty')
   if (maxMbPerS !== undefined && !(maxMbPerS > 0 && Number.isFinite(maxMbPerS))) {
@@ -113,6 +126,12 @@ export function completeOptions(options: HotbackupOptions): CompletedOptions {
   }
   if (typeof target !== 'string' && 'volumes' in target) {
     checkVolumesTarget(target.volumes)
+    if (options.incremental === true) {
+      throw hotbackupError(
+        'HOTBACKUP_OPTIONS',
+        'incremental is not for volumes: each later call adds only what is new',
+      )
+    }
     if (options.update === true)
       throw hotbackupError(
         'HOTBACKUP_OPTIONS',
@@ -131,11 +150,19 @@ export function completeOptions(options: HotbackupOptions): CompletedOptions {
       'an update has no asOf: it ends with the log durable when it begins',
     )
   }
+  if (base !== undefined && typeof target !== 'string') {
+    throw hotbackupError('HOTBACKUP_OPTIONS', 'base is for folders: in an archive the newest backup is it')
+  }
+  if (options.update === true && (options.incremental === true || base !== undefined)) {
+    throw hotbackupError('HOTBACKUP_OPTIONS', 'an update copies no tables, so that it cannot be incremental')
+  }
   return {
     home: options.home,
     target,
     update: options.update ?? DEFAULTS.update,
     recover: options.recover ?? DEFAULTS.recover,
+    incremental: base !== undefined || (options.incremental ?? DEFAULTS.incremental),
+    base,
     asOf: asOf ?? DEFAULTS.asOf,
     checkpoint: options.checkpoint ?? DEFAULTS.checkpoint,
     digest: options.digest ?? DEFAULTS.digest,

@@ -1,4 +1,5 @@
-import type { BackupFile, BackupManifest } from '@timberline/archive'
+import type { BackupFile, BackupKind, BackupManifest } from '@timberline/archive'
+import type { BackupBase } from './backup-base.ts'
 import type { CopyContext, FileRange } from './file-source.ts'
 import type { VolumesReport } from './volumes/volumes-target.ts'
 
@@ -11,6 +12,10 @@ export interface BackupSink {
   readonly folder: string | undefined
   /** What the volumes of this call are, once it is complete; only where the files go into volumes. */
   readonly volumes?: VolumesReport
+  /** The earlier backup whose files may be taken over; absent when the backup is a full one. */
+  readonly base?: BackupBase | undefined
+  /** Takes a file of the base over without copying it; `undefined` when it is not there, or out of reach of a link. */
+  reuse?(file: BackupFile): Promise<BackupFile | undefined>
   copy(range: FileRange, name: string, context: CopyContext): Promise<BackupFile>
   write(name: string, content: Buffer): Promise<BackupFile>
   /** Makes the backup appear, durably; resolves with what could not be cleaned up after it. */
@@ -20,11 +25,11 @@ export interface BackupSink {
 }
 
 /**
- * The label of a full backup that begins at a moment: `YYYYMMDD-HHMMSSF`, UTC.
+ * The label of a backup that begins at a moment, UTC: `YYYYMMDD-HHMMSS`, then `F` for a full one and `I` for an incremental one.
  *
- * @example backupLabel(Date.UTC(2026, 10, 24, 19, 5, 7)) // '20261124-190507F'
+ * @example backupLabel(Date.UTC(2026, 10, 24, 19, 5, 7), 'full') // '20261124-190507F'
  */
-export function backupLabel(atMs: number): string {
+export function backupLabel(atMs: number, kind: BackupKind): string {
   const digits = new Date(atMs).toISOString().replaceAll(/[-:]/g, '')
-  return `${digits.slice(0, 8)}-${digits.slice(9, 15)}F`
+  return `${digits.slice(0, 8)}-${digits.slice(9, 15)}${kind === 'full' ? 'F' : 'I'}`
 }

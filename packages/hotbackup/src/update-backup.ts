@@ -22,6 +22,7 @@ import { proveLog } from './full-backup.ts'
 import { listLiveSegments, madeDurable, plannedSegment, refuseBulkLoad } from './log-copy.ts'
 import type { DurableLog } from './log-copy.ts'
 import type { BackupResult } from './options.ts'
+import { backupLabel } from './sink.ts'
 import { removeDeadStaging } from './staging.ts'
 import { foldersOf, refuseOverlap } from './target-check.ts'
 import { inParallel } from './workers.ts'
@@ -57,7 +58,11 @@ export async function updateBackup(run: BackupRun, target: string): Promise<Back
   try {
     await removeDeadStaging({ ...options, layout })
     const base = await readBase(target, manifest, run)
-    const sink = await beginFolderSink({ target, label: run.label, fileSystem })
+    const sink = await beginFolderSink({
+      target,
+      label: backupLabel(run.startedAtMs, 'full'),
+      fileSystem,
+    })
     try {
       return await completeRun(run, sink, await updatedSet(run, base, sink))
     } catch (error) {
@@ -179,6 +184,7 @@ async function takeOver(
     if (bytes !== file.bytes) throw damagedBase(from, { file: file.name, bytes, expectedBytes: file.bytes })
     try {
       await fileSystem.link(source, join(sink.folder, file.name))
+      run.meter.reused(file)
     } catch (error) {
       if (!['EPERM', 'ENOTSUP', 'ENOSYS', 'EMLINK'].includes(systemCodeOf(error) ?? '')) throw error
       const copy = await sink.copy({ path: source, bytes }, file.name, run.meter.context)

@@ -16,8 +16,8 @@ import type { Coverage } from './coverage.ts'
 import { newestTimeline } from './history.ts'
 import { pathsOf, reachableRuns, type StateRun, type TimelinePath } from './restorability.ts'
 
-/** Why a backup stays. */
-export type KeptFor = 'instants' | 'bases'
+/** Why a backup stays; `files`: another one that stays names objects of it. */
+export type KeptFor = 'instants' | 'bases' | 'files'
 
 /** What retention would do, shown before it does it. */
 export interface RetentionPlan {
@@ -53,10 +53,12 @@ export function planRetention(catalogue: Catalogue, promise: RetentionPromise, n
   const needs = paths.map((path) => needOf(path, nowUs - promise.instantsUs))
   const forInstants = new Set(needs.flatMap(({ bases }) => bases))
   const forBases = promisedBases(catalogue.backups, promise, nowUs)
+  const forFiles = referredTo(catalogue.backups, new Set([...forInstants, ...forBases]))
   const kept = catalogue.backups.flatMap((backup) => {
     const keptFor: KeptFor[] = []
     if (forInstants.has(backup.label)) keptFor.push('instants')
     if (forBases.has(backup.label)) keptFor.push('bases')
+    if (forFiles.has(backup.label)) keptFor.push('files')
     return keptFor.length === 0 ? [] : [{ backup, keptFor }]
   })
   const stays = new Set(kept.map(({ backup }) => backup))
@@ -222,6 +224,19 @@ function promisedBases(
     }
   }
   return labels
+}
+
+/** The labels that backups which stay refer to, and those that these refer to, since they stay as backups too. */
+function referredTo(backups: readonly BackupRef[], labels: ReadonlySet<string>): ReadonlySet<string> {
+  const referred = new Set<string>()
+  const waiting = [...labels]
+  const references = new Map(backups.map((backup) => [backup.label, backup.references ?? []]))
+  for (let label = waiting.pop(); label !== undefined; label = waiting.pop()) {
+    const more = (references.get(label) ?? []).filter((each) => !referred.has(each))
+    for (const each of more) referred.add(each)
+    waiting.push(...more)
+  }
+  return referred
 }
 
 function byEnd(a: BackupRef, b: BackupRef): number {

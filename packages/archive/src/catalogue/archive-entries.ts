@@ -5,7 +5,7 @@ import type { BackupRef, DeclinedDelta, DeltaRef } from './catalogue.ts'
 import type { CatalogueEvent } from './catalogue-event.ts'
 import type { CatalogueFold } from './catalogue-fold.ts'
 import { archiveError } from '../errors.ts'
-import { backupManifestName } from './layout.ts'
+import { backupFileName, backupManifestName, parseBackupLabel } from './layout.ts'
 
 /** Where a new timeline leaves its parent; the first timeline of an environment has none. */
 export interface Fork {
@@ -45,10 +45,12 @@ export async function addBackup(archive: Archive, manifest: BackupManifest): Pro
   }
   const content = encodeBackupManifest(manifest)
   const manifestSha256 = sha256Of(content)
+  const references = referencesOf(manifest)
   const backup: BackupRef = {
     label,
     timeline: manifest.timeline,
     kind: manifest.kind,
+    ...(references.length === 0 ? {} : { references }),
     lsn: manifest.checkpoint.lsn,
     committedAtUs: manifest.checkpoint.committedAtUs,
     beginLsn: manifest.beginLsn,
@@ -68,6 +70,30 @@ export async function addBackup(archive: Archive, manifest: BackupManifest): Pro
   if (isThere(await archive.journal.refresh())) return
   await archive.putBare(backup.name, content)
   await archive.journal.append((fold) => (isThere(fold) ? undefined : { type: 'backup.added', backup }))
+}
+
+/** Labels of other backups whose objects a manifest names, each once, ascending. */
+function referencesOf({ label, files }: BackupManifest): readonly string[] {
+  const labels = new Set(files.flatMap(({ object = '' }) => parseBackupLabel(object) ?? []))
+  labels.delete(label)
+  return [...labels].toSorted()
+}
+
+/**
+ * The newest backup whose objects a new one may refer to, and which of its objects are there; `undefined` when there is none. A
+ * backup from before the recipients last changed is none: who reads from now on could not open its objects.
+ */
+export async function readBase(
+  archive: Archive,
+): Promise<{ readonly manifest: BackupManifest; readonly objects: ReadonlySet<string> } | undefined> {
+  const label = (await archive.journal.refresh()).newestReferable
+  if (label === undefined) return undefined
+  const manifest = await readBackup(archive, label)
+  const objects = new Set<string>()
+  for (const each of [label, ...referencesOf(manifest)]) {
+    for await (const { name } of archive.store.list(backupFileName(each, ''))) objects.add(name)
+  }
+  return { manifest, objects }
 }
 
 /** Tells of a delta whose object is stored; the same one twice is fine. */

@@ -1,7 +1,14 @@
 import * as v from 'valibot'
 import { decodeCheckedJson, encodeCheckedJson } from '../objects/checked-json.ts'
 import { archiveError } from '../errors.ts'
-import { environmentIdSchema, lsnSchema, sha256Schema, timeSchema, timelineSchema } from './schemas.ts'
+import {
+  backupKindSchema,
+  environmentIdSchema,
+  lsnSchema,
+  sha256Schema,
+  timeSchema,
+  timelineSchema,
+} from './schemas.ts'
 
 const count = v.pipe(v.number(), v.safeInteger(), v.minValue(0))
 const positive = v.pipe(v.number(), v.safeInteger(), v.minValue(1))
@@ -35,13 +42,16 @@ const digestSchema = v.object({
   hex: sha256Schema,
 })
 
+const backupLabelSchema = v.pipe(v.string(), v.regex(/^[A-Za-z0-9_-][A-Za-z0-9._-]{0,63}$/))
+
 /** Also part of the index of a series of volumes. */
 export const manifestSchema: v.GenericSchema<unknown, BackupManifest> = v.object({
   format: v.literal(1),
-  label: v.pipe(v.string(), v.regex(/^[A-Za-z0-9_-][A-Za-z0-9._-]{0,63}$/)),
+  label: backupLabelSchema,
   environmentId: environmentIdSchema,
   timeline: timelineSchema,
-  kind: v.literal('full'),
+  kind: backupKindSchema,
+  base: v.optional(backupLabelSchema),
   asOf: v.optional(v.picklist(['start', 'end'])),
   checkpoint: checkpointSchema,
   beginLsn: lsnSchema,
@@ -55,6 +65,12 @@ export const manifestSchema: v.GenericSchema<unknown, BackupManifest> = v.object
   endedAtUs: timeSchema,
   tool: v.string(),
 })
+
+/**
+ * `full`: every file was copied. `incremental`: tables that an earlier backup has were not copied again; in a folder they are links,
+ * and the set is whole by itself, in an archive the manifest names the objects of the earlier backup.
+ */
+export type BackupKind = 'full' | 'incremental'
 
 /** The LevelDB version that a backup starts from: which MANIFEST bytes, at which LSN. */
 export interface CheckpointRef {
@@ -83,7 +99,7 @@ export interface BackupFile {
   readonly name: string
   readonly bytes: number
   readonly sha256: string
-  /** The archive's object that holds it; absent in a backup on disk. */
+  /** The archive's object that holds it, which may be of an earlier backup; absent in a backup on disk. */
   readonly object?: string | undefined
 }
 
@@ -93,7 +109,9 @@ export interface BackupManifest {
   readonly label: string
   readonly environmentId: string
   readonly timeline: number
-  readonly kind: 'full'
+  readonly kind: BackupKind
+  /** Label of the earlier backup whose unchanged tables an incremental one has taken over. */
+  readonly base?: string | undefined
   /** Whether the set ends where the backup began, or where its copy of the data ended; absent in older ones, which are of the end. */
   readonly asOf?: 'start' | 'end' | undefined
   readonly checkpoint: CheckpointRef

@@ -12,6 +12,7 @@ import {
   type RetentionPromise,
 } from './retention-record.ts'
 import {
+  backupKindSchema,
   byteCountSchema,
   environmentIdSchema,
   epochSchema,
@@ -78,7 +79,8 @@ const eventSchema = v.variant('type', [
     backup: v.object({
       label,
       timeline: timelineSchema,
-      kind: v.literal('full'),
+      kind: backupKindSchema,
+      references: v.optional(v.pipe(v.array(label), v.minLength(1))),
       lsn: lsnSchema,
       committedAtUs: timeSchema,
       beginLsn: lsnSchema,

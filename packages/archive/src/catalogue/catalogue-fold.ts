@@ -22,6 +22,8 @@ export class CatalogueFold {
   readonly #timelines = new Map<number, TimelineInfo>()
   readonly #segments = new Map<string, SegmentRef>()
   readonly #backups = new Map<string, BackupRef>()
+  /** Backups that were added since the recipients last changed, oldest first. */
+  readonly #referable = new Set<string>()
   readonly #deltas = new DeltaShelf((timeline, number) => this.segment(timeline, number))
   readonly #marks: MarkRef[] = []
   readonly #owners: OwnerRef[] = []
@@ -72,6 +74,11 @@ export class CatalogueFold {
     return this.#backups.get(label)
   }
 
+  /** The newest backup whose objects a new one may refer to: whoever can read new objects can read those. */
+  get newestReferable(): string | undefined {
+    return [...this.#referable].at(-1)
+  }
+
   get promise(): RetentionPromise | undefined {
     return this.#promise
   }
@@ -115,9 +122,7 @@ export class CatalogueFold {
         if (this.isFenced(event)) return 'an owner that lost the archive went on'
         return this.#segmentProblem(event.segment)
       case 'backup.added':
-        return this.#backups.has(event.backup.label) || this.#retired.hasBackup(event.backup.label)
-          ? 'a backup was added twice'
-          : undefined
+        return this.#backupProblem(event.backup)
       case 'retention.decided':
         return this.#decisionProblem(event.decision)
       case 'retention.finished':
@@ -170,6 +175,7 @@ export class CatalogueFold {
         break
       case 'backup.added':
         this.#backups.set(event.backup.label, event.backup)
+        this.#referable.add(event.backup.label)
         break
       case 'promise.made':
         this.#promise = event.promise
@@ -185,6 +191,7 @@ export class CatalogueFold {
         break
       case 'recipients.set':
         this.#recipientSets.push(event.recipients)
+        this.#referable.clear()
         break
       case 'delta.added':
         this.#deltas.add(event.delta)
@@ -257,7 +264,10 @@ export class CatalogueFold {
 
   #letGo(decision: RetentionDecision, sequence: number): void {
     this.#retired.decide(decision, sequence)
-    for (const label of decision.backups) this.#backups.delete(label)
+    for (const label of decision.backups) {
+      this.#backups.delete(label)
+      this.#referable.delete(label)
+    }
     for (const [key, segment] of this.#segments) {
       const { timeline, segmentNumber } = segment
       if (!this.#retired.hasSegment(timeline, segmentNumber)) continue
@@ -269,6 +279,10 @@ export class CatalogueFold {
   /** Nobody may let go what the shipper at work builds on. */
   #decisionProblem({ backups, segments, timelines }: RetentionDecision): string | undefined {
     if (backups.some((label) => !this.#backups.has(label))) return 'retention let an unknown backup go'
+    const staying = [...this.#backups.values()].filter(({ label }) => !backups.includes(label))
+    if (staying.some(({ references = [] }) => references.some((label) => backups.includes(label)))) {
+      return 'retention let a backup go whose objects another one names'
+    }
     if (timelines.some((timeline) => !this.#timelines.has(timeline))) {
       return 'retention let an unknown timeline go'
     }
@@ -279,6 +293,14 @@ export class CatalogueFold {
       this.segment(timeline, fromSegment) !== undefined &&
       this.segment(timeline, throughSegment) !== undefined
     return segments.every(isArchived) ? undefined : 'retention let a segment go that is not archived'
+  }
+
+  /** What a backup refers to must be here, and stay here from this event on: otherwise retention could take it meanwhile. */
+  #backupProblem({ label, references = [] }: BackupRef): string | undefined {
+    if (this.#backups.has(label) || this.#retired.hasBackup(label)) return 'a backup was added twice'
+    return references.every((each) => this.#referable.has(each))
+      ? undefined
+      : 'a backup names objects of one that retention let go, or that its readers cannot open'
   }
 
   #segmentProblem(segment: SegmentRef): string | undefined {

@@ -1,3 +1,4 @@
+import type { BackupKind } from './backup-manifest.ts'
 import type { RecoveryProof, RetentionPromise } from './retention-record.ts'
 
 /** Who an archive belongs to. */
@@ -68,7 +69,9 @@ export interface PieceRef {
 export interface BackupRef {
   readonly label: string
   readonly timeline: number
-  readonly kind: 'full'
+  readonly kind: BackupKind
+  /** Labels of other backups whose objects its manifest names, ascending: they stay as long as it does. Absent when none. */
+  readonly references?: readonly string[] | undefined
   /** LSN and commit time of the checkpoint that it starts from. */
   readonly lsn: number
   readonly committedAtUs: number

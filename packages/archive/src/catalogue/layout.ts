@@ -140,6 +140,11 @@ export function backupFileName(label: string, file: string): string {
   return `${BACKUP_PREFIX}${label}/${file}`
 }
 
+/** The label of the backup that an object belongs to; `undefined` for any other object. */
+export function parseBackupLabel(name: string): string | undefined {
+  return name.startsWith(BACKUP_PREFIX) ? name.slice(BACKUP_PREFIX.length).split('/', 1)[0] : undefined
+}
+
 /** The object of an identity that a passphrase protects. */
 export function protectedIdentityName(recipient: string): string {
   return `${KEY_PREFIX}${recipient}.age`

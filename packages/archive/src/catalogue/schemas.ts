@@ -1,5 +1,6 @@
 // The shapes that the journal and the manifests share.
 import * as v from 'valibot'
+import type { BackupKind } from './backup-manifest.ts'
 
 type Schema<Output> = v.GenericSchema<unknown, Output>
 
@@ -29,3 +30,4 @@ export const epochSchema: Schema<number> = v.pipe(
   v.minValue(0),
   v.maxValue(999_999),
 )
+export const backupKindSchema: Schema<BackupKind> = v.picklist(['full', 'incremental'])

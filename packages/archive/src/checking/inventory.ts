@@ -14,6 +14,8 @@ export interface InventoryItem {
   /** Of the content; of a pushed file, which nothing but itself describes, those stored. */
   readonly bytes: number
   readonly subject: FindingSubject
+  /** Other backups that name the same object with the same content: what is wrong with it is wrong with them. */
+  readonly sharedWith?: readonly FindingSubject[] | undefined
   /** Absent when the object is not there. */
   readonly storedBytes?: number | undefined
   /** The stored length alone says that it should be looked at. */
@@ -53,11 +55,13 @@ export async function takeInventory(archive: Archive, catalogue: Catalogue): Pro
     items.push({ name, bytes, storedBytes, isSuspect, subject: { type: 'piece', piece } })
   }
   const findings: ArchiveFinding[] = []
+  const files: InventoryItem[] = []
   for (const backup of catalogue.backups) {
     const read = await filesOf(archive, backup)
     if ('code' in read) findings.push(read)
-    else items.push(...read.map((file) => fileItem(backup, file, stored)))
+    else files.push(...read.map((file) => fileItem(backup, file, stored)))
   }
+  items.push(...sharedOnce(files))
   for (const [name, storedBytes] of stored) {
     if (!name.startsWith(FILE_PREFIX)) continue
     const subject = { type: 'file', name } as const
@@ -102,6 +106,20 @@ async function filesOf(archive: Archive, backup: BackupRef): Promise<readonly Ba
     if (!(await isStillNamed(archive, subject))) return []
     return findingOf(backup.name, error, subject)
   }
+}
+
+/** Objects that several backups name with the same content, once each: they need be read only once. */
+function sharedOnce(files: readonly InventoryItem[]): readonly InventoryItem[] {
+  const byObject = new Map<string, InventoryItem>()
+  for (const item of files) {
+    const { name, bytes, subject } = item
+    const sha256 = subject.type === 'backup-file' ? subject.file.sha256 : ''
+    const key = `${name} ${bytes} ${sha256}`
+    const known = byObject.get(key)
+    const sharedWith = [...(known?.sharedWith ?? []), subject]
+    byObject.set(key, known === undefined ? item : { ...known, sharedWith })
+  }
+  return [...byObject.values()]
 }
 
 function fileItem(backup: BackupRef, file: BackupFile, stored: ReadonlyMap<string, number>): InventoryItem {

@@ -112,7 +112,8 @@ async function findingsOf(
         },
       )
     }
-    if (only?.has(finding.name) !== false) findings.push(finding)
+    if (only?.has(finding.name) === false || isRepeated(finding, findings)) continue
+    findings.push(finding)
   }
   for (const name of names ?? []) {
     if (findings.some((finding) => finding.name === name)) continue
@@ -120,6 +121,15 @@ async function findingsOf(
     if (missing !== undefined) findings.push(missing)
   }
   return findings
+}
+
+/** An object that several backups name is mended once for all of them. */
+function isRepeated({ name, subject }: ArchiveFinding, before: readonly ArchiveFinding[]): boolean {
+  if (subject?.type !== 'backup-file') return false
+  const { sha256 } = subject.file
+  return before.some(
+    (one) => one.name === name && one.subject?.type === 'backup-file' && one.subject.file.sha256 === sha256,
+  )
 }
 
 /** Nothing but its name tells of a piece that is gone. */

@@ -32,6 +32,12 @@ export const archiveExpireCommand: Command = async (args) => {
   }
 }
 
+const keptForWords = {
+  instants: 'for every instant since',
+  bases: 'as one of its period',
+  files: 'for the tables that a later incremental one names',
+} as const
+
 function planLines(plan: RetentionPlan): readonly string[] {
   const { promise, nowUs, kept, backups, segments, pieces } = plan
   const bytes =
@@ -44,9 +50,7 @@ function planLines(plan: RetentionPlan): readonly string[] {
         'keep',
         `backup ${backup.label}`,
         formatPoint(backup.lsn, backup.committedAtUs),
-        keptFor
-          .map((reason) => (reason === 'instants' ? 'for every instant since' : 'as one of its period'))
-          .join(', '),
+        keptFor.map((reason) => keptForWords[reason]).join(', '),
       ]),
       ...backups.map(({ label, lsn, committedAtUs }) => [
         'let go',

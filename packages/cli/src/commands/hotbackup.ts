@@ -37,10 +37,13 @@ export const hotbackupCommand: Command = async (args, surroundings) => {
   const maxMbPerS = args.number('max-mb-per-s')
   const progress = surroundings.progress('copying', 'bytes')
   const moment = momentOf(args)
+  const base = args.text('base')
   const options = {
     home,
     target,
     digest: !args.flag('no-digest'),
+    incremental: args.flag('incremental'),
+    ...(base === undefined ? {} : { base }),
     signal: surroundings.signal,
     ...(maxMbPerS === undefined ? {} : { maxMbPerS }),
     ...(moment === undefined ? {} : { asOf: moment }),
@@ -110,6 +113,7 @@ function documentOf({ manifest, ...rest }: BackupResult): unknown {
     environmentId,
     timeline,
     kind,
+    base: manifest.base,
     asOf,
     checkpointLsn: manifest.checkpoint.lsn,
     beginLsn,
@@ -136,7 +140,7 @@ function estimateLines(estimate: BackupEstimate): readonly string[] {
 }
 
 function linesOf(result: BackupResult): readonly string[] {
-  const { manifest, bytes, copiedBytes, ms, target } = result
+  const { manifest, bytes, copiedBytes, reusedBytes, ms, target } = result
   const rate = ms === 0 ? '' : `, ${formatBytes((copiedBytes / ms) * 1000)}/s`
   return columns([
     ['backup', manifest.label],
@@ -145,6 +149,14 @@ function linesOf(result: BackupResult): readonly string[] {
     ['size', `${formatBytes(bytes)} in ${String(manifest.files.length)} files`],
     ...volumeRows(result),
     ['copied', `${formatBytes(copiedBytes)} in ${formatMs(ms)}${rate}`],
+    ...(manifest.kind === 'full' && reusedBytes === 0
+      ? []
+      : [
+          [
+            'reused',
+            `${formatBytes(reusedBytes)}${manifest.base === undefined ? '' : ` of ${manifest.base}`}`,
+          ],
+        ]),
     ['digest', manifest.digest === undefined ? 'not computed' : `sha256 ${manifest.digest.hex}`],
   ])
 }

@@ -68,6 +68,15 @@ export const backupRows: readonly CommandRow[] = [
         parse: parseSpan,
       },
       {
+        name: 'incremental',
+        help: 'do not copy tables that an earlier backup has: the one in TARGET, or the newest in ARCHIVE',
+      },
+      {
+        name: 'base',
+        value: 'FOLDER',
+        help: 'the earlier backup, when TARGET is another folder; makes the backup incremental',
+      },
+      {
         name: 'as-of',
         value: 'WHEN',
         help: 'start or end: the state when the backup begins, or when its data files are copied (end)',
@@ -103,6 +112,8 @@ export const backupRows: readonly CommandRow[] = [
     notes: [
       'Data files are copied first, then the log: the backup holds every commit that was durable when the copy of the log began.',
       'With --as-of start it holds exactly what was durable when the backup began, after the checkpoint of -c.',
+      'Incremental, into a folder: unchanged tables are hard links, the backup is whole without the earlier one. Into an archive: it names',
+      'objects of earlier backups, which are kept as long as it is. Without an earlier backup everything is copied.',
       'It appears at its end by one rename, and opens only through `timberline recover`. Logs always stay in a backup.',
       'With --recover the older data files and logs leave the backup: it can then be recovered to its end, and to nothing before.',
       'How long a recovery takes is what the newest `timberline drill` measured, for the backup and the log that there are now.',
@@ -279,6 +290,10 @@ function hotbackupComplaint(args: Arguments): string | undefined {
   }
   if (args.flag('update') && !args.has('target'))
     return '-u needs -b: an archive is continued by `timberline archive run`'
+  if (args.has('base') && !args.has('target'))
+    return '--base goes with -b: in an archive the newest backup is the base'
+  if ((args.flag('incremental') || args.has('base')) && args.flag('update'))
+    return '--incremental and -u exclude each other: an update copies no tables'
   if (args.has('as-of') && args.flag('update'))
     return '--as-of and -u exclude each other: an update ends with the log that is durable when it begins'
   if (args.flag('offline') && args.flag('update')) return '--offline and -u exclude each other'

@@ -10,6 +10,7 @@ import type { BackupRun } from '../backup-run.ts'
 import { hotbackupError } from '../errors.ts'
 import { hashFile, readRange } from '../file-source.ts'
 import type { CopyContext, FileRange } from '../file-source.ts'
+import { backupLabel } from '../sink.ts'
 import type { BackupSink } from '../sink.ts'
 import { beginSeries, type BegunSeries } from './begin-series.ts'
 import { writeSeriesRecord } from './series-record.ts'
@@ -65,7 +66,7 @@ function sinkOf(writing: Writing): VolumesSink {
   return {
     target: `${record.dirs.join(',')} ${record.prefix}${String(firstVolume)}.bp`,
     // Two calls may begin in one second.
-    label: `${run.label}.${String(call)}`,
+    label: `${backupLabel(run.startedAtMs, 'full')}.${String(call)}`,
     folder: undefined,
     get volumes() {
       return { seriesId: record.seriesId, call, pages: writer.pages, paths: writer.paths }
