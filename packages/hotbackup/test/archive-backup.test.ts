@@ -8,7 +8,7 @@ import type { TimberLevel } from '@timberline/engine'
 import { liveHolds } from '@timberline/wal'
 import { afterEach, beforeEach, describe, expect, it } from 'vitest'
 import { hotbackup } from '../src/index.ts'
-import { makeFolder, openUsedHome, write } from './fixture.ts'
+import { makeFolder, openUsedHome, refusing, write } from './fixture.ts'
 
 let folder = ''
 let home = ''
@@ -34,32 +34,6 @@ async function objects(): Promise<string[]> {
   const names: string[] = []
   for await (const object of store.list('backup/')) names.push(object.name)
   return names
-}
-
-/** The store, refusing the nth change. */
-function refusing(nth: number, code = 'EIO'): { store: ArchiveStore; changes: () => number } {
-  let changes = 0
-  const refuse = (): void => {
-    changes += 1
-    if (changes === nth) throw Object.assign(new Error(`refused change ${nth}`), { code })
-  }
-  const wrapped: ArchiveStore = {
-    url: store.url,
-    put: async (name, content) => {
-      refuse()
-      return store.put(name, content)
-    },
-    delete: async (name) => {
-      refuse()
-      await store.delete(name)
-    },
-    get: (name, options) => store.get(name, options),
-    getRange: (name, range) => store.getRange(name, range),
-    getStream: (name) => store.getStream(name),
-    status: (name) => store.status(name),
-    list: (prefix, options) => store.list(prefix, options),
-  }
-  return { store: wrapped, changes: () => changes }
 }
 
 describe('a backup into an archive', () => {
@@ -97,7 +71,7 @@ describe('a backup into an archive', () => {
 
   it('is there whole or leaves nothing, at whatever change the store refuses', async () => {
     const identity = await readHomeIdentity(home)
-    const counting = refusing(0)
+    const counting = refusing(store, 0)
     await hotbackup({
       home,
       target: { archive: await createArchive(counting.store, identity) },
@@ -107,7 +81,7 @@ describe('a backup into an archive', () => {
     let failed = 0
     for (let nth = 1; nth <= counting.changes(); nth += 1) {
       await write(db, 60 + nth)
-      const refused = await createArchive(refusing(nth).store, identity)
+      const refused = await createArchive(refusing(store, nth).store, identity)
       const result = await hotbackup({ home, target: { archive: refused }, digest: false }).catch(
         () => undefined,
       )

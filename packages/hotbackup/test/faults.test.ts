@@ -46,14 +46,20 @@ afterAll(async () => {
   await rm(folder, { recursive: true, force: true })
 })
 
+/** Which kind of backup. */
+interface How {
+  readonly update?: boolean
+  readonly incremental?: boolean
+}
+
 /** One backup with one fault; `undefined` when it failed. */
 async function attempt(
   injector: Injector | undefined,
-  update = false,
+  how: How = {},
 ): Promise<{ result?: BackupResult; error?: unknown; count: number }> {
   const fileSystem = new FaultFileSystem(nodeFileSystem, injector)
   try {
-    const result = await hotbackup({ home, target, fileSystem, digest: false, update })
+    const result = await hotbackup({ home, target, fileSystem, digest: false, ...how })
     return { result, count: fileSystem.operations.length }
   } catch (error) {
     return { error, count: fileSystem.operations.length }
@@ -127,21 +133,22 @@ async function nextBackupFindsNothingLeft(): Promise<void> {
 }
 
 const cases = [
-  { what: 'a new target', withOlder: false, update: false },
-  { what: 'the place of an older backup', withOlder: true, update: false },
-  { what: 'an update', withOlder: true, update: true },
+  { what: 'a new target', withOlder: false, how: {} },
+  { what: 'the place of an older backup', withOlder: true, how: {} },
+  { what: 'an update', withOlder: true, how: { update: true } },
+  { what: 'an incremental one', withOlder: true, how: { incremental: true } },
 ]
 
-describe.each(cases)('a backup to $what', ({ withOlder, update }) => {
+describe.each(cases)('a backup to $what', ({ withOlder, how }) => {
   const before = withOlder ? 'older' : 'absent'
 
   it('whose process dies at any operation leaves a whole backup or none, and the home unharmed', async () => {
-    const count = await countOperations(withOlder, update)
+    const count = await countOperations(withOlder, how)
     const homeBefore = await homeContents()
     const seen: Record<string, number> = {}
     for (let index = 1; index <= count; index += 1) {
       await begin(withOlder)
-      await attempt(failAt(index, 'crash'), update)
+      await attempt(failAt(index, 'crash'), how)
       const stands = await standing()
       seen[stands] = (seen[stands] ?? 0) + 1
       expect(await homeContents(), `operation ${index}`).toEqual(homeBefore)
@@ -159,14 +166,14 @@ describe.each(cases)('a backup to $what', ({ withOlder, update }) => {
   it.each(faults)(
     'that meets %s at any operation stands, or leaves everything as it was',
     async (fault) => {
-      const count = await countOperations(withOlder, update)
+      const count = await countOperations(withOlder, how)
       const homeBefore = await homeContents()
       const problems: string[] = []
       let failed = 0
       // In turn, so that each operation meets one of the faults; the soak of the whole matrix strikes each with all of them.
       for (let index = 1 + faults.indexOf(fault); index <= count; index += faults.length) {
         await begin(withOlder)
-        const { result, error } = await attempt(failAt(index, fault), update)
+        const { result, error } = await attempt(failAt(index, fault), how)
         const stands = await standing()
         if (stands !== (result === undefined ? before : 'new')) problems.push(`operation ${index}: ${stands}`)
         if (result === undefined && !(error instanceof TimberlineError))
@@ -188,11 +195,11 @@ describe.each(cases)('a backup to $what', ({ withOlder, update }) => {
   )
 
   it('that meets a broken disk from any operation on leaves a whole backup or none', async () => {
-    const count = await countOperations(withOlder, update)
+    const count = await countOperations(withOlder, how)
     const seen = new Set<string>()
     for (let index = 1; index <= count; index += 3) {
       await begin(withOlder)
-      await attempt(failAt(index, 'EIO', { once: false }), update)
+      await attempt(failAt(index, 'EIO', { once: false }), how)
       seen.add(await standing())
       await clearHome()
     }
@@ -202,9 +209,9 @@ describe.each(cases)('a backup to $what', ({ withOlder, update }) => {
   }, 240_000)
 })
 
-async function countOperations(withOlder: boolean, update: boolean): Promise<number> {
+async function countOperations(withOlder: boolean, how: How): Promise<number> {
   await begin(withOlder)
-  const { count, error } = await attempt(undefined, update)
+  const { count, error } = await attempt(undefined, how)
   if (error !== undefined) throw error
   return count
 }

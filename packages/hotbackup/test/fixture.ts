@@ -2,6 +2,7 @@
 import { cp, mkdtemp, readFile, readdir, rm } from 'node:fs/promises'
 import { tmpdir } from 'node:os'
 import { join } from 'node:path'
+import type { ArchiveStore } from '@timberline/archive'
 import {
   TimberLevel,
   decodeCheckpoint,
@@ -131,4 +132,30 @@ export function interrupted(path: RegExp, kind: 'open' | 'link', happening: () =
       return nodeFileSystem.link(existing, at)
     },
   }
+}
+
+/** A store that refuses its nth change. */
+export function refusing(store: ArchiveStore, nth: number): { store: ArchiveStore; changes: () => number } {
+  let changes = 0
+  const refuse = (): void => {
+    changes += 1
+    if (changes === nth) throw Object.assign(new Error(`refused change ${nth}`), { code: 'EIO' })
+  }
+  const wrapped: ArchiveStore = {
+    url: store.url,
+    put: async (name, content) => {
+      refuse()
+      return store.put(name, content)
+    },
+    delete: async (name) => {
+      refuse()
+      await store.delete(name)
+    },
+    get: (name, options) => store.get(name, options),
+    getRange: (name, range) => store.getRange(name, range),
+    getStream: (name) => store.getStream(name),
+    status: (name) => store.status(name),
+    list: (prefix, options) => store.list(prefix, options),
+  }
+  return { store: wrapped, changes: () => changes }
 }
