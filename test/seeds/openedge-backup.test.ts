@@ -5,7 +5,7 @@ import { join } from 'node:path'
 import { createArchive, directoryStore, runShipper } from '@timberline/archive'
 import { homeLayout, readHomeIdentity, type TimberLevel } from '@timberline/engine'
 import { hotbackup, type HotbackupEvent } from '@timberline/hotbackup'
-import { recover } from '@timberline/recovery'
+import { expire, recover } from '@timberline/recovery'
 import { listSegments } from '@timberline/wal'
 import { afterEach, beforeEach, describe, expect, test } from 'vitest'
 import { outcome, timberline } from '../../packages/cli/test/terminal.ts'
@@ -111,6 +111,72 @@ test('O6: what is changed after the backup comes from the archived log', async (
   await recover({ from: { archive }, home: at('recovered') })
   expect(await standsAt(at('recovered'))).toBe(90)
   await archive.close()
+})
+
+describe('O7: an incremental backup copies only what has changed since the last one', () => {
+  /** Changes some of the data, and has it in tables of its own. */
+  const change = async (n: number): Promise<void> => {
+    await write(db, n)
+    await db.checkpoint()
+  }
+
+  test('into a folder: unchanged tables are links, and each backup is whole by itself', async () => {
+    await outcome(['hotbackup', '-h', at('home'), '-b', at('monday')])
+    await change(70)
+    const words = ['hotbackup', '-h', at('home'), '-b', at('tuesday'), '--base', at('monday')]
+    const next = await outcome(words)
+    expect(Number(next['reusedBytes'])).toBeGreaterThan(0)
+    expect(Number(next['reusedBytes']) + Number(next['copiedBytes'])).toBeLessThanOrEqual(
+      Number(next['bytes']),
+    )
+    await rm(at('monday'), { recursive: true })
+    expect(await recovered(at('tuesday'))).toBe(70)
+    const { out } = await timberline(['hotbackup', '-h', at('home'), '-b', at('tuesday'), '--incremental'])
+    expect(out).toMatch(/^reused .* of backup \d{8}-\d{6}I$/m)
+  })
+
+  test('into an archive: it names the tables of earlier backups, which retention then keeps', async () => {
+    const archive = await shipped()
+    const words = ['hotbackup', '-h', at('home'), '-a', at('archive'), '--incremental']
+    const full = await outcome(words)
+    expect(full).toMatchObject({ kind: 'full', reusedBytes: 0 })
+    await change(70)
+    const next = await outcome(words)
+    expect(next).toMatchObject({ kind: 'incremental', base: full['label'] })
+    const promise = { instantsUs: 0, bases: [] }
+    const { plan } = await expire({ archive, promise, apply: true, now: () => Date.now() * 2000 })
+    expect(plan.kept.map(({ backup, keptFor }) => [backup.label, keptFor])).toEqual([
+      [full['label'], ['files']],
+      [next['label'], ['instants']],
+    ])
+    const { code } = await timberline(['archive', 'verify', '-a', at('archive'), '--strays'])
+    expect(code).toBe(0)
+    await recover({ from: { archive }, home: at('recovered'), base: String(next['label']) })
+    expect(await standsAt(at('recovered'))).toBe(70)
+    await archive.close()
+  })
+
+  test('a damaged table is named for each backup that needs it, and neither is restored with it', async () => {
+    const archive = await shipped()
+    const words = ['hotbackup', '-h', at('home'), '-a', at('archive'), '--incremental']
+    const labels = [String((await outcome(words))['label']), String((await outcome(words))['label'])]
+    const { files } = await archive.backupManifest(labels[1] ?? '')
+    const table = files.find(({ object }) =>
+      object?.includes(`${labels[0] ?? ''}/checkpoint/tables/`),
+    )?.object
+    await writeFile(join(at('archive'), table ?? ''), 'not a table')
+    const { code, out } = await timberline(['archive', 'verify', '-a', at('archive')])
+    expect(code).toBe(1)
+    expect(out).toContain(`backup ${labels[1] ?? ''} names it too`)
+    for (const base of labels) {
+      const refused = recover({ from: { archive }, home: at(`from-${base}`), base })
+      await expect(refused).rejects.toMatchObject({
+        code: 'ARCHIVE_OBJECT_DAMAGED',
+        details: { name: table },
+      })
+    }
+    await archive.close()
+  })
 })
 
 test('O8: a version of the data files is pinned and copied, whatever the database does to its own meanwhile', async () => {

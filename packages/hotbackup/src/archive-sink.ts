@@ -129,7 +129,7 @@ async function completeArchive(stored: Stored, manifest: BackupManifest): Promis
   try {
     await archive.addBackup(manifest)
   } catch (error) {
-    if (!(await isListed(stored))) throw error
+    if (!(await isListed(stored))) throw withBase(manifest, error)
   }
   // Whatever happens from here on, nothing of it is ever deleted.
   created.clear()
@@ -141,6 +141,15 @@ async function completeArchive(stored: Stored, manifest: BackupManifest): Promis
     // The backup stands, and nothing but a backup with this very label would mind the claim.
     return [claim]
   }
+}
+
+/** A journal that refuses an incremental backup does so because what it names has gone. */
+function withBase({ base }: BackupManifest, error: unknown): unknown {
+  const isRefused = error instanceof TimberlineError && error.code === 'ARCHIVE_CONFLICT'
+  if (base === undefined || !isRefused) return error
+  const details = { base }
+  const message = 'the base was let go, or the recipients were changed, while its tables were being named'
+  return hotbackupError('HOTBACKUP_BASE', message, { details, cause: error })
 }
 
 /** After an error of unknown outcome: does the catalogue name the backup? */

@@ -135,10 +135,10 @@ export const hotbackupError: ErrorMaker<HotbackupCode> = errorsFrom<HotbackupCod
   },
   // The tables and logs of a live LevelDB folder changed faster than one version of them could be pinned.
   HOTBACKUP_PLAIN_RESTLESS: { kind: 'unavailable', hint: 'try again when less is written' },
-  // The base of an incremental backup is no backup of this database, or was replaced meanwhile.
+  // The base of an incremental backup is no backup of this database, or was replaced or let go meanwhile.
   HOTBACKUP_BASE: {
-    kind: 'invalid',
-    hint: 'give the folder of an earlier backup of this database, or take a full backup',
+    kind: 'conflict',
+    hint: 'give an earlier backup of this database as the base, or take a full one; if it went meanwhile, begin again',
   },
   // An update was asked for, and the target holds no backup to update.
   HOTBACKUP_UPDATE_MISSING: { kind: 'invalid', hint: 'take a full backup first' },

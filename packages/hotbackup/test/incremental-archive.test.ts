@@ -142,7 +142,7 @@ describe('an incremental backup in an archive', () => {
     })
     await expect(
       hotbackup({ home, target: { archive }, incremental: true, fileSystem }),
-    ).rejects.toMatchObject({ code: 'ARCHIVE_CONFLICT' })
+    ).rejects.toMatchObject({ code: 'HOTBACKUP_BASE', cause: { code: 'ARCHIVE_CONFLICT' } })
     expect(await objects()).toEqual(before)
     await readsWhole(full.manifest)
   })

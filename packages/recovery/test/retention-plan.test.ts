@@ -71,6 +71,21 @@ describe('retention lets go', () => {
     })
   })
 
+  test('no backup whose objects one that stays names, nor those that such a one names itself', () => {
+    const backups = plain.backups.map((backup) => {
+      const references = { b60: ['b40'], b80: ['b60'] }[backup.label]
+      return references === undefined ? backup : { ...backup, kind: 'incremental' as const, references }
+    })
+    expect(brief(planRetention({ ...plain, backups }, instants(150), nowUs))).toMatchObject({
+      kept: ['b40 files', 'b60 files', 'b80 instants', 'b100 instants'],
+      backups: ['b20'],
+    })
+    expect(brief(planRetention({ ...plain, backups }, instants(0), nowUs))).toMatchObject({
+      kept: ['b100 instants'],
+      backups: ['b20', 'b40', 'b60', 'b80'],
+    })
+  })
+
   test('all but one of the backups of an idle database', () => {
     const idle = catalogueWith({
       segments: segmentsOf(1, 1, 2),

@@ -38,11 +38,12 @@ export const hotbackupCommand: Command = async (args, surroundings) => {
   const progress = surroundings.progress('copying', 'bytes')
   const moment = momentOf(args)
   const base = args.text('base')
+  const isIncremental = args.flag('incremental') || base !== undefined
   const options = {
     home,
     target,
     digest: !args.flag('no-digest'),
-    incremental: args.flag('incremental'),
+    incremental: isIncremental,
     ...(base === undefined ? {} : { base }),
     signal: surroundings.signal,
     ...(maxMbPerS === undefined ? {} : { maxMbPerS }),
@@ -66,7 +67,7 @@ export const hotbackupCommand: Command = async (args, surroundings) => {
           recover: args.flag('recover'),
           checkpoint: args.flag('checkpoint'),
         })
-    return { document: documentOf(result), lines: linesOf(result) }
+    return { document: documentOf(result), lines: linesOf(result, { isIncremental }) }
   } finally {
     progress.end()
   }
@@ -139,7 +140,10 @@ function estimateLines(estimate: BackupEstimate): readonly string[] {
   ])
 }
 
-function linesOf(result: BackupResult): readonly string[] {
+function linesOf(
+  result: BackupResult,
+  { isIncremental }: { readonly isIncremental: boolean },
+): readonly string[] {
   const { manifest, bytes, copiedBytes, reusedBytes, ms, target } = result
   const rate = ms === 0 ? '' : `, ${formatBytes((copiedBytes / ms) * 1000)}/s`
   return columns([
@@ -149,14 +153,7 @@ function linesOf(result: BackupResult): readonly string[] {
     ['size', `${formatBytes(bytes)} in ${String(manifest.files.length)} files`],
     ...volumeRows(result),
     ['copied', `${formatBytes(copiedBytes)} in ${formatMs(ms)}${rate}`],
-    ...(manifest.kind === 'full' && reusedBytes === 0
-      ? []
-      : [
-          [
-            'reused',
-            `${formatBytes(reusedBytes)}${manifest.base === undefined ? '' : ` of ${manifest.base}`}`,
-          ],
-        ]),
+    ...(reusedBytes === 0 && !isIncremental ? [] : [['reused', reusedText(result)]]),
     ['digest', manifest.digest === undefined ? 'not computed' : `sha256 ${manifest.digest.hex}`],
   ])
 }
@@ -171,4 +168,9 @@ function volumeRows({ volumes }: BackupResult): readonly (readonly string[])[] {
     ['pages', `${String(pages)} of 8 KiB in ${String(paths.length)} volumes`],
     ...paths.map((path) => ['', path]),
   ]
+}
+
+function reusedText({ manifest, reusedBytes }: BackupResult): string {
+  if (manifest.base !== undefined) return `${formatBytes(reusedBytes)} of backup ${manifest.base}`
+  return reusedBytes === 0 ? 'nothing: there is no earlier backup' : formatBytes(reusedBytes)
 }
