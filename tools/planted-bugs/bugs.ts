@@ -8,6 +8,7 @@ import type { PlantedBug } from './planted-bug.ts'
 import { recoveryBugs } from './recovery-bugs.ts'
 import { retentionBugs } from './retention-bugs.ts'
 import { volumeBugs } from './volume-bugs.ts'
+import { sharedTableBugs } from './shared-table-bugs.ts'
 import { walBugs } from './wal-bugs.ts'
 
 /** All planted bugs, package by package. Missing until there is such code: a standby that applies what its primary could lose. */
@@ -21,5 +22,6 @@ export const bugs: readonly PlantedBug[] = [
   ...recoveryBugs,
   ...retentionBugs,
   ...volumeBugs,
+  ...sharedTableBugs,
   ...cliBugs,
 ]

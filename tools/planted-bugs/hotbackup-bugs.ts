@@ -2,7 +2,6 @@ import type { PlantedBug } from './planted-bug.ts'
 
 const hotbackup = 'packages/hotbackup/test/hotbackup.test.ts'
 const asOf = 'packages/hotbackup/test/as-of.test.ts'
-const incremental = 'packages/hotbackup/test/incremental.test.ts'
 const appearance = 'packages/hotbackup/test/appearance.test.ts'
 const partial = 'packages/hotbackup/src/partial-folder.ts'
 const replacing = 'a backup that replaces old is there whole or not at all after power loss at any operation'
@@ -220,46 +219,6 @@ export const hotbackupBugs: readonly PlantedBug[] = [
     caughtBy: {
       testFile: 'packages/hotbackup/test/recover-update.test.ts',
       title: 'brings the data files to the end of the backup, round after round',
-    },
-  },
-  {
-    name: 'incremental-that-trusts-the-name',
-    what: 'a table is taken for unchanged by its number and length alone',
-    file: 'packages/hotbackup/src/backup-base.ts',
-    edits: [
-      {
-        find: 'if (sha256 === file.sha256) unchanged.set(table, file)',
-        replace: "if (sha256 !== '') unchanged.set(table, file)",
-      },
-    ],
-    caughtBy: {
-      testFile: incremental,
-      title: 'copies a table that has the number and the length of another one in the base',
-    },
-  },
-  {
-    name: 'incremental-from-a-base-that-was-replaced',
-    what: 'nobody looks whether the base is still the one whose manifest was read',
-    file: 'packages/hotbackup/src/full-backup.ts',
-    edits: [
-      {
-        find: 'if (base !== undefined) await refuseOtherBase(base, run.identity, options.fileSystem)',
-        replace: 'void refuseOtherBase',
-      },
-    ],
-    caughtBy: {
-      testFile: incremental,
-      title: 'is refused when its base is replaced meanwhile, and leaves nothing',
-    },
-  },
-  {
-    name: 'lost-object-named-again',
-    what: 'an incremental backup in an archive names an object without looking whether it is there',
-    file: 'packages/hotbackup/src/archive-sink.ts',
-    edits: [{ find: "found?.objects.has(file.object ?? '') === true ? file : undefined", replace: 'file' }],
-    caughtBy: {
-      testFile: 'packages/hotbackup/test/incremental-archive.test.ts',
-      title: 'puts anew what the archive has lost',
     },
   },
 ]

@@ -286,44 +286,4 @@ export const retentionBugs: readonly PlantedBug[] = [
       title: 'what retention let go is refused when it is not there, or is being shipped',
     },
   },
-  {
-    name: 'shared-tables-let-go',
-    what: 'a backup whose tables an incremental one names is planned to go',
-    file: 'packages/recovery/src/retention-plan.ts',
-    edits: [{ find: "if (forFiles.has(backup.label)) keptFor.push('files')", replace: 'void forFiles' }],
-    caughtBy: {
-      testFile: 'packages/recovery/test/retention-plan.test.ts',
-      title: 'no backup whose objects one that stays names, nor those that such a one names itself',
-    },
-  },
-  {
-    name: 'shared-tables-let-go-by-decree',
-    what: 'the journal takes a decision by which a backup goes whose objects another one names',
-    file: 'packages/archive/src/catalogue/catalogue-fold.ts',
-    edits: [
-      {
-        find: 'staying.some(({ references = [] }) => references.some((label) => backups.includes(label)))',
-        replace: 'staying.length < 0',
-      },
-    ],
-    caughtBy: {
-      testFile: 'packages/archive/test/shared-objects.test.ts',
-      title: 'keeps those from being let go before it, and lets them go with it or after it',
-    },
-  },
-  {
-    name: 'reference-to-what-has-gone',
-    what: 'the journal takes a backup that names objects of one that retention has let go',
-    file: 'packages/archive/src/catalogue/catalogue-fold.ts',
-    edits: [
-      {
-        find: 'return references.every((each) => this.#referable.has(each))',
-        replace: 'return references.length >= 0',
-      },
-    ],
-    caughtBy: {
-      testFile: 'packages/archive/test/shared-objects.test.ts',
-      title: 'cannot name what retention has let go meanwhile, nor what is older than its readers’ keys',
-    },
-  },
 ]
