@@ -26,8 +26,10 @@ import { decodeCheckedJson, encodeCheckedJson } from '../../packages/archive/src
 import { checkedName } from '../../packages/archive/src/stores/archive-store.ts'
 import { type S3Address, s3AddressOf } from '../../packages/archive/src/stores/s3-address.ts'
 import {
+  backupFileName,
   journalName,
   pageName,
+  parseBackupLabel,
   parseJournalName,
   parsePageName,
   parsePieceName,
@@ -422,6 +424,17 @@ export const archiveDecoders: readonly Decoder[] = [
       Buffer.from(segmentObjectName({ timeline: 1, segmentNumber: 17, sha256: 'ab'.repeat(32) })),
     ],
     decode: (input) => orRefused(parseSegmentObjectName(input.toString())),
+  },
+  {
+    name: 'backup-object-name',
+    covers: ['archive/catalogue/layout.ts#parseBackupLabel'],
+    codes: [],
+    shape: 'text',
+    seeds: () => [Buffer.from(backupFileName('20261124-190507F', 'checkpoint/tables/000005.ldb'))],
+    decode: (input) => {
+      const label = parseBackupLabel(input.toString())
+      return orRefused(label === undefined ? undefined : { label })
+    },
   },
   {
     name: 'journal-name',

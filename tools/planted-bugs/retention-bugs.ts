@@ -261,8 +261,8 @@ export const retentionBugs: readonly PlantedBug[] = [
     file: fold,
     edits: [
       {
-        find: 'this.#backups.has(event.backup.label) || this.#retired.hasBackup(event.backup.label)',
-        replace: 'this.#backups.has(event.backup.label)',
+        find: 'this.#backups.has(label) || this.#retired.hasBackup(label)',
+        replace: 'this.#backups.has(label)',
       },
     ],
     caughtBy: {
