@@ -171,7 +171,10 @@ export const situations: Readonly<Record<string, Situation>> = {
     const names = copied.every((name) => `${out}${err}`.includes(name))
       ? 'names every file copied'
       : 'names no files'
-    return `${names}, on ${told}`
+    const text = `${out}${err}`
+    const tells =
+      /hot backup started at[\s\S]*lowest numbered log file copied: \d[\s\S]*backup completed at/.test(text)
+    return words(`on ${told}`, names, tells ? 'tells when it begins and ends, and the lowest log' : undefined)
   },
   '`db_hotbackup` over an older backup, and the disk gets full': async (place) => onSmallDisk(place, 'old'),
   '`db_hotbackup` to a new folder, and the disk gets full': async (place) => onSmallDisk(place, 'new'),
@@ -215,6 +218,15 @@ export const situations: Readonly<Record<string, Situation>> = {
     await live.close()
     const result = await place.side.run('recover', ['-c', '-h', live.path])
     return words(exit(result), await holding(place, live.path))
+  },
+  '`db_recover -c -v`': async (place) => {
+    const live = await home(place, LAST)
+    await live.close()
+    const { out, err } = await place.side.run('recover', ['-c', '-v', '-h', live.path])
+    const tells = /last valid log LSN: .*\d[\s\S]*recovery start[a-z]+ from .*\d[\s\S]*recovery complete at/i
+    return tells.test(out)
+      ? 'on stdout; tells where it begins and ends'
+      : words(tells.test(err) ? 'on stderr; tells where it begins and ends' : 'tells nothing')
   },
   '`db_recover -e -f -v`': async (place) => {
     const live = await home(place, LAST)

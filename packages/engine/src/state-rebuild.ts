@@ -3,7 +3,7 @@
  * renames switch them. Between the two there is no `data/`, and the next open does the same again.
  */
 import { join } from 'node:path'
-import { removeIfPresent } from '@timberline/wal'
+import { parseSegmentName, removeIfPresent, segmentName } from '@timberline/wal'
 import type { FileSystem } from '@timberline/wal'
 import { checkpointLsns, checkpointName, readCheckpoint } from './checkpoint-manifest.ts'
 import type { CheckpointManifest } from './checkpoint-manifest.ts'
@@ -71,14 +71,29 @@ export async function rebuildData(options: RebuildOptions): Promise<Rebuilt> {
     ? restoreNewest(options, fresh)
     : restoreGiven(options.from, options, fresh))
   if (from === undefined && !(options.firstLsn === 1 && options.identity.adoptedAtUs === undefined)) {
+    const missingLog = await logBefore(layout.logDirectory, fileSystem)
     throw engineError('ENGINE_STATE_LOST', 'the data folder cannot be rebuilt', {
-      details: { home: layout.home, reason: options.reason, firstLsn: options.firstLsn, problems },
+      details: {
+        home: layout.home,
+        reason: options.reason,
+        firstLsn: options.firstLsn,
+        missingLog,
+        problems,
+      },
     })
   }
   // What the log does not have may be all that is left of somebody's work, so it is kept; the rest is in log and checkpoint.
   const keptAt = await switchData(options, from === undefined ? undefined : fresh)
   await forgetOtherCheckpoints(layout, from, fileSystem)
   return { from, ...(keptAt === undefined ? {} : { keptAt }) }
+}
+
+/** The log files that would have to be there as well, by name; `undefined` when the first one is. */
+async function logBefore(logDirectory: string, fileSystem: FileSystem): Promise<string | undefined> {
+  const numbers = (await fileSystem.list(logDirectory)).map((name) => parseSegmentName(name) ?? Infinity)
+  const first = numbers.reduce((least, number) => Math.min(least, number), Infinity)
+  if (first === 1 || first === Infinity) return undefined
+  return first === 2 ? segmentName(1) : `${segmentName(1)} to ${segmentName(first - 1)}`
 }
 
 /** Removes what rebuilds left that were cut short; only once the data they were to replace is sound again. */

@@ -67,18 +67,28 @@ async function recoverFrom(
       onProgress: meter.update,
     })
     for (const warning of report.warnings) surroundings.warn(warning)
+    tellComplete(report.lsn, surroundings)
     return { document: reportDocument(report), lines: reportLines(report) }
   } finally {
     meter.end()
   }
 }
 
-async function recoverInPlace(args: Arguments, { signal }: Surroundings): Promise<Outcome> {
+/** As `db_recover -v` ends. */
+function tellComplete(lsn: number, { tell }: Surroundings): void {
+  tell(`recovery complete at ${formatInstant(Date.now() * 1000)}, through LSN ${String(lsn)}`)
+}
+
+async function recoverInPlace(args: Arguments, surroundings: Surroundings): Promise<Outcome> {
   // With -c the data files are not trusted: they are rebuilt from checkpoint and log.
   const catastrophic = args.flag('catastrophic')
+  const { signal, tell } = surroundings
   const report = await recoverHome(args.required('home'), { catastrophic, signal })
   const { home, environmentId, timeline, opened, ms } = report
   const { log, state } = opened
+  tell(`last valid log LSN: ${String(log.lastLsn)}`)
+  if (state.replayed > 0) tell(`recovery started from LSN ${String(state.fromLsn)}`)
+  tellComplete(state.throughLsn, surroundings)
   return {
     document: report,
     lines: columns([
