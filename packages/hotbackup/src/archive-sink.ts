@@ -68,9 +68,11 @@ export async function beginArchiveSink(run: BackupRun, archive: Archive): Promis
 
 async function claimLabel(archive: Archive, fromMs: number, kind: BackupKind): Promise<string> {
   const claim = Buffer.from(JSON.stringify({ pid: process.pid, random: randomBytes(16).toString('hex') }))
+  // What retention let go has no object any more, and still no other backup may have its label.
+  const { retired } = await archive.journal.refresh()
   for (let tries = 0; tries < LABEL_TRIES_MAX; tries += 1) {
     const label = backupLabel(fromMs + tries * 1000, kind)
-    if (await isTaken(archive, label)) continue
+    if (retired.hasBackup(label) || (await isTaken(archive, label))) continue
     try {
       await archive.store.put(backupFileName(label, CLAIM), claim)
       return label

@@ -1,7 +1,7 @@
 import { createHash } from 'node:crypto'
 import { rm } from 'node:fs/promises'
 import { join } from 'node:path'
-import { createArchive, memoryStore } from '@timberline/archive'
+import { createArchive, decideRetention, finishRetention, memoryStore } from '@timberline/archive'
 import type { Archive, ArchiveStore } from '@timberline/archive'
 import { readHomeIdentity } from '@timberline/engine'
 import type { TimberLevel } from '@timberline/engine'
@@ -67,6 +67,21 @@ describe('a backup into an archive', () => {
     expect(new Set(backups.map((backup) => backup.manifest.label)).size).toBe(3)
     expect((await archive.catalogue()).backups).toHaveLength(3)
     expect(await liveHolds(join(home, 'log'))).toEqual([])
+  })
+
+  it('never gets the label of one that retention let go, though no object has it any more', async () => {
+    const backUp = (): Promise<unknown> => hotbackup({ home, target: { archive }, digest: false })
+    // Labels of these seconds and of the next ones.
+    await Promise.all([1, 2, 3, 4, 5].map(backUp))
+    await decideRetention(archive, ({ backups }) => ({
+      backups: backups.map(({ label }) => label),
+      segments: [],
+      timelines: [],
+    }))
+    await finishRetention(archive)
+    expect(await objects()).toEqual([])
+    await backUp()
+    expect((await archive.catalogue()).backups).toHaveLength(1)
   })
 
   it('is there whole or leaves nothing, at whatever change the store refuses', async () => {

@@ -30,7 +30,7 @@ export async function replayThrough(build: Build, state: State, throughLsn: Lsn)
   const { plan, manifest, options } = build
   requireLsn(await state.applied(), plan.base.lsn)
   const recorded = manifest.digest
-  const meets = recorded !== undefined && recorded.lsn >= plan.base.lsn && recorded.lsn <= throughLsn
+  const meets = recorded !== undefined && recorded.lsn <= throughLsn && isOnPath(plan, recorded.lsn)
   const stops = options.digest === false ? [] : [...(meets ? [recorded.lsn] : []), throughLsn]
   const replay = replayOf(build, state)
   const proofs: DigestProof[] = []
@@ -69,6 +69,14 @@ export async function replayThrough(build: Build, state: State, throughLsn: Lsn)
     replayMs,
     digestMs,
   }
+}
+
+/** Whether the path has the state that the base's backup recorded: it may have left the backup's timeline before its end. */
+function isOnPath({ path, base }: Build['plan'], lsn: Lsn): boolean {
+  return (
+    lsn >= base.lsn &&
+    path.some(({ timeline, throughLsn }) => timeline === base.timeline && lsn <= throughLsn)
+  )
 }
 
 function replayOf(build: Build, state: State): RangeReplay {

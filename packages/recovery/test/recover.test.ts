@@ -388,6 +388,29 @@ describe('timelines', () => {
     expect(beforeFork.report).toMatchObject({ lsn: 11, parent: { timeline: 1, forkLsn: 11 } })
   })
 
+  test('what a backup recorded behind the fork, of another history, is not held against a restore', async () => {
+    const folder = await scratchFolder()
+    const env = await Environment.create(join(folder, 'home'))
+    const archive = await createArchive(memoryStore(), { environmentId: env.identity.environmentId })
+    await env.writeMany(4)
+    const checkpoint = await env.checkpoint()
+    await env.writeMany(4)
+    // From 4 on, with the digest at 8.
+    await backupInto(env, archive, { label: 'b1', checkpoint })
+    await ship(env, archive)
+    await env.close()
+    const set = { folder, env, archive, firstLsn: 4 }
+    const first = await recovered(set, { type: 'lsn', lsn: 6, edge: 'through' })
+    const branch = await Environment.recovered(first.home, env)
+    await branch.write({ branch: 'two' })
+    await branch.writeMany(4)
+    await ship(branch, archive)
+    const latest = await recovered(set, { type: 'latest' })
+    expect(latest.report).toMatchObject({ base: { label: 'b1', timeline: 1 }, proofs: [] })
+    expect(await contentOf(latest.home)).toEqual(branch.content(latest.report.lsn))
+    await branch.close()
+  })
+
   test('a number that was taken by a recovery that died does not hide the history', async () => {
     const set = await scene()
     await set.archive.beginTimeline({ parent: 1, forkLsn: 8 })

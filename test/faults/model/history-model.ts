@@ -102,6 +102,11 @@ export function endingOf(target: Target, offer: Offer): Ending {
   }
 }
 
+/** Whether the state at an LSN can be had. */
+export function canReach(lsn: number, offer: Offer): boolean {
+  return 'lsn' in endingThrough(lsn, offer)
+}
+
 const NO_BASE: Ending = { codes: ['RECOVERY_NO_BASE'] }
 
 function endingThrough(lsn: number, offer: Offer): Ending {

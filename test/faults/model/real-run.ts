@@ -3,6 +3,7 @@ import type { Fault } from '@timberline/wal/testing'
 import fc from 'fast-check'
 import { Counts } from './counts.ts'
 import { RealWorld } from './real-world.ts'
+import { type DrawnRetention, textOfRetention } from './real-retention.ts'
 import { type DrawnTarget, inScratch, textOfTarget } from './restoring.ts'
 import { checkHistories, commandOptions, type RunChoice } from './run-choice.ts'
 import { anyWrite } from './writes.ts'
@@ -10,6 +11,7 @@ import { anyWrite } from './writes.ts'
 type Command = fc.AsyncCommand<{ readonly world: RealWorld }, RealWorld>
 
 const COMMANDS_MAX = 30
+const MS_MAX = 200_000
 
 function command(kind: string, text: string, run: (world: RealWorld) => Promise<void>): Command {
   return {
@@ -57,6 +59,33 @@ const target: fc.Arbitrary<DrawnTarget> = fc.record({
   shiftUs: fc.constantFrom(-1 as const, 0 as const, 1 as const),
 })
 
+const retention: fc.Arbitrary<DrawnRetention> = fc.record({
+  back: fc.nat(12),
+  shiftUs: fc.constantFrom(-1 as const, 0 as const, 1 as const),
+  ageUs: fc.constantFrom(0, 1, 1_000_000, 2e15),
+  everyUs: fc.constantFrom(undefined, undefined, 1, 20_000),
+})
+
+const retain = retention.map((drawn) =>
+  command('retain', textOfRetention(drawn), (world) => world.retain(drawn)),
+)
+
+const promise = fc
+  .constantFrom(1000, 1_000_000, 1_000_000_000)
+  .map((instantsUs) => command('promise', `promise(${instantsUs} us)`, (world) => world.promise(instantsUs)))
+
+/** One value again and again, so that it fills segments and a delta of them saves most. */
+const compact = plain('rewrite, ship and compact', async (world) => {
+  for (let round = 0; round < 8; round += 1) {
+    const id = world.newId()
+    const value = String(round).repeat(2500)
+    const planned = [{ kind: 'entry', changes: [['a', value]], id, durable: true }] as const
+    await world.write([{ planned, run: (db) => db.put('a', value, { meta: id }) }])
+  }
+  await world.ship()
+  await world.compact()
+})
+
 function toTarget(
   kind: string,
   run: (world: RealWorld, drawn: DrawnTarget) => Promise<void>,
@@ -73,12 +102,15 @@ const anyCommand: fc.Arbitrary<Command> = fc.oneof(
   { weight: 2, arbitrary: plain('roll', (world) => world.roll()) },
   { weight: 4, arbitrary: plain('ship', (world) => world.ship()) },
   { weight: 1, arbitrary: takeOver },
-  { weight: 2, arbitrary: plain('hot backup into the archive', (world) => world.backupIntoArchive()) },
+  { weight: 4, arbitrary: plain('hot backup into the archive', (world) => world.backupIntoArchive()) },
   { weight: 1, arbitrary: plain('hot backup', (world) => world.backupIntoFolder(false)) },
   {
     weight: 1,
     arbitrary: plain('update backup', (world) => world.backupIntoFolder(world.folderBackup !== undefined)),
   },
+  { weight: 3, arbitrary: retain },
+  { weight: 1, arbitrary: promise },
+  { weight: 1, arbitrary: compact },
   { weight: 3, arbitrary: toTarget('restore', (world, drawn) => world.restore(drawn)) },
   { weight: 1, arbitrary: toTarget('restore from folder', (world, drawn) => world.restoreFromFolder(drawn)) },
   { weight: 2, arbitrary: toTarget('recover and go on', (world, drawn) => world.recoverAndGoOn(drawn)) },
@@ -101,6 +133,7 @@ export async function runReal(choice: RunChoice): Promise<Counts> {
       }
     }),
   )
-  await checkHistories(property, choice)
+  // Shrinking may need hundreds of these slow histories: a test that is ended by its own limit would tell none of them.
+  await checkHistories(property, { msMax: MS_MAX, ...choice })
   return counts
 }

@@ -6,14 +6,16 @@
 import { type Archive, createArchive, memoryStore, runShipper, type Shipper } from '@timberline/archive'
 import { homeLayout, readHomeIdentity, TimberLevel, type TimberMemoryLevel } from '@timberline/engine'
 import { hotbackup } from '@timberline/hotbackup'
-import type { Target } from '@timberline/recovery'
+import { compactLog, type Target } from '@timberline/recovery'
 import { listSegments, nodeFileSystem, readLog } from '@timberline/wal'
 import { FaultFileSystem } from '@timberline/wal/testing'
 import { join } from 'node:path'
 import type { Counts } from './counts.ts'
-import { contentAt, digestOf, endingOf, type Entry, isPrefix, type Range, textOf } from './history-model.ts'
+import { contentAt, digestOf, endingOf, type Entry, isPrefix, textOf } from './history-model.ts'
 import * as invariants from './invariants.ts'
 import { hasFaulted } from './machines.ts'
+import { type Line, RealArchive } from './real-archive.ts'
+import { type DrawnRetention, promise, retain, type RetentionScene } from './real-retention.ts'
 import { type Comparison, type DrawnTarget, recoverAndCompare, targetOf, textOfTarget } from './restoring.ts'
 import { arm, entryOf, type PlannedFault } from './world.ts'
 import type { Call, Ids } from './writes.ts'
@@ -34,24 +36,13 @@ interface Shipping {
   readonly stop: AbortController
 }
 
-/** A recovery that is about to begin, and what of the path was shipped by then. */
-interface Asked extends Omit<Comparison, 'scratch'> {
-  readonly shipped: readonly Range[]
-}
-
 export class RealWorld implements Ids {
   readonly counts: Counts
   readonly archive: Archive
-  /** The path of records that ends in the home’s timeline, its ancestors’ included. */
-  records: readonly Entry[] = []
-  timeline = 1
-  /** Where the home's timeline left its parent. */
-  forkLsn = 0
-  /** What the archive holds of the path beside the home's own timeline: log shipped from its ancestors, and log in backups. */
-  shippedBefore: readonly Range[] = []
-  backedUp: readonly Range[] = []
-  /** LSNs of the backups in the archive that lie on the home's path, ascending. */
-  bases: readonly number[] = []
+  /** Every timeline that was begun, the home's last. */
+  readonly #lines: Line[] = [{ timeline: 1, parent: undefined, forkLsn: 0, records: [] }]
+  #held = new RealArchive()
+  #promisedUs: number | undefined
   folderBackup: FolderBackup | undefined
   open: OpenHome | undefined
   shipping: Shipping | undefined
@@ -85,6 +76,21 @@ export class RealWorld implements Ids {
 
   newId(): number {
     return this.#nextId++
+  }
+
+  get #line(): Line {
+    const line = this.#lines.at(-1)
+    if (line === undefined) throw new Error('a home has a timeline')
+    return line
+  }
+
+  /** The path of records that ends in the home’s timeline, its ancestors’ included. */
+  get records(): readonly Entry[] {
+    return this.#line.records
+  }
+
+  set records(records: readonly Entry[]) {
+    this.#line.records = records
   }
 
   get #logDirectory(): string {
@@ -304,9 +310,8 @@ export class RealWorld implements Ids {
   /** Copies the home hot into the archive; backup, primary and model have one digest. */
   async backupIntoArchive(): Promise<void> {
     const { manifest } = await hotbackup({ home: this.#home, target: { archive: this.archive } })
-    const { lsn } = manifest.checkpoint
-    this.bases = [...this.bases, lsn].toSorted((a, b) => a - b)
-    this.backedUp = [...this.backedUp, { fromLsn: lsn + 1, throughLsn: manifest.endLsn }]
+    const { label, checkpoint, endLsn } = manifest
+    this.#held = this.#held.add({ label, line: this.#line, baseLsn: checkpoint.lsn, endLsn })
     await this.#compareBackup(manifest)
   }
 
@@ -332,38 +337,67 @@ export class RealWorld implements Ids {
     this.counts.add('backups compared')
   }
 
-  /** How far shipped log reaches on the home's timeline; never less than what was reported. */
-  async #shipped(): Promise<Range> {
+  /** Learns how far shipped log reaches on the home's timeline; never less than what was reported. */
+  async #shipped(): Promise<void> {
+    const { timeline, forkLsn, records } = this.#line
     const { segments, pieces } = await this.archive.catalogue()
-    const own = [...segments, ...pieces].filter(({ timeline }) => timeline === this.timeline)
-    const throughLsn = own.reduce((lsn, { lastLsn }) => Math.max(lsn, lastLsn), this.forkLsn)
-    const isTrue = throughLsn >= this.reportedLsn && throughLsn <= this.records.length
+    const own = [...segments, ...pieces].filter((part) => part.timeline === timeline)
+    const throughLsn = own.reduce((lsn, { lastLsn }) => Math.max(lsn, lastLsn), forkLsn)
+    const isTrue = throughLsn >= this.reportedLsn && throughLsn <= records.length
     invariants.hold(isTrue, 'what a recovery point covers must be in the archive', {
       throughLsn,
       reportedLsn: this.reportedLsn,
-      lastLsn: this.records.length,
+      lastLsn: records.length,
     })
-    return { fromLsn: this.forkLsn + 1, throughLsn }
+    this.#held = this.#held.ship(this.#line, throughLsn)
   }
 
   /** The recovery that a drawn target asks of the archive, with the model's word on it. */
-  async #asked(drawn: DrawnTarget): Promise<Asked> {
-    const { counts, bases, archive, backedUp } = this
-    const shipped = [...this.shippedBefore, await this.#shipped()]
-    const ranges = [...shipped, ...backedUp]
-    const records = this.records.slice(
-      0,
-      ranges.reduce((lsn, { throughLsn }) => Math.max(lsn, throughLsn), 0),
-    )
+  async #asked(drawn: DrawnTarget, line: Line = this.#line): Promise<Omit<Comparison, 'scratch'>> {
+    const { counts, archive } = this
+    await this.#shipped()
+    const offer = this.#held.offer(line)
+    const { records } = offer
     const target = targetOf(drawn, records)
     // A mark is known to the archive once it was shipped; that a backup holds its record is not enough.
     const isShipped = (lsn: number): boolean =>
-      shipped.some(({ fromLsn, throughLsn }) => fromLsn <= lsn && lsn <= throughLsn)
+      offer.shipped.some(({ fromLsn, throughLsn }) => fromLsn <= lsn && lsn <= throughLsn)
     const known = records.map((entry) =>
       entry.kind === 'mark' && !isShipped(entry.lsn) ? { ...entry, name: 'not shipped' } : entry,
     )
-    const expected = endingOf(target, { records: known, bases, ranges })
-    return { from: { archive }, target, text: textOfTarget(drawn), expected, records, counts, shipped }
+    const expected = endingOf(target, { ...offer, records: known })
+    return { from: { archive }, target, text: textOfTarget(drawn), expected, records, counts }
+  }
+
+  get #retention(): RetentionScene {
+    const { archive, counts } = this
+    return { archive, counts, held: this.#held, lines: this.#lines, promisedUs: this.#promisedUs }
+  }
+
+  /** Lets log and backups go, and proves one state, there or gone, of any line. */
+  async retain(drawn: DrawnRetention): Promise<void> {
+    await this.#shipped()
+    this.#held = await retain(this.#retention, drawn)
+    const line = this.#lines[drawn.back % this.#lines.length] ?? this.#line
+    const end = this.#held.offer(line).records.length
+    await recoverAndCompare(this.#newHome(), {
+      ...(await this.#asked({ type: 'lsn', at: drawn.back % (end + 1), edge: 'through', shiftUs: 0 }, line)),
+      timeline: line.timeline,
+      scratch: true,
+    })
+  }
+
+  /** Promises in the archive what no retention may take from then on. */
+  async promise(instantsUs: number): Promise<void> {
+    this.#promisedUs = await promise(this.#retention, instantsUs)
+  }
+
+  /** Makes deltas of the archived log, which recoveries apply from then on. */
+  async compact(): Promise<void> {
+    const { outcomes } = await compactLog({ archive: this.archive, blockSegments: 2, scratch: this.#folder })
+    const failed = outcomes.find(({ type }) => type === 'failed')
+    invariants.hold(failed === undefined, 'what is archived can be compacted', { failed })
+    this.counts.add('deltas made', outcomes.filter(({ type }) => type === 'added').length)
   }
 
   async restore(drawn: DrawnTarget): Promise<void> {
@@ -395,14 +429,11 @@ export class RealWorld implements Ids {
     await this.stopShipping()
     await this.#closeHome()
     this.#home = home
-    this.timeline = (await readHomeIdentity(home)).timeline
-    this.records = [...asked.records.slice(0, lsn), ...(await this.#tail(lsn + 1))]
-    this.forkLsn = lsn
-    this.shippedBefore = clipped(asked.shipped, lsn)
-    this.backedUp = clipped(this.backedUp, lsn)
+    const { timeline } = await readHomeIdentity(home)
+    const records = [...asked.records.slice(0, lsn), ...(await this.#tail(lsn + 1))]
+    this.#lines.push({ timeline, parent: this.#line, forkLsn: lsn, records })
     this.writtenLsn = this.records.length
     this.reportedLsn = Math.min(this.reportedLsn, lsn)
-    this.bases = this.bases.filter((base) => base <= lsn)
     this.folderBackup = undefined
     await this.openHome()
     await this.beginShipping()
@@ -431,11 +462,4 @@ export class RealWorld implements Ids {
   #newHome(): string {
     return join(this.#folder, `home-${this.#homes++}`)
   }
-}
-
-/** The parts of ranges through an LSN. */
-function clipped(ranges: readonly Range[], lsn: number): readonly Range[] {
-  return ranges
-    .map(({ fromLsn, throughLsn }) => ({ fromLsn, throughLsn: Math.min(throughLsn, lsn) }))
-    .filter(({ fromLsn, throughLsn }) => fromLsn <= throughLsn)
 }

@@ -2,12 +2,13 @@
  * Fault model. Real files in memory, a real LevelDB. The process that owns the home stops between or at operations of log and checkpoint;
  * single operations of these, or six in a row, fail with EIO (before or after the work), ENOSPC, EMFILE or a short write. What
  * LevelDB does with its own files is not failed here; the engine never trusts them. Archivers take over from each other, hot
- * backups and their updates run between writes, recoveries begin new timelines on which everything goes on.
+ * backups and their updates run between writes, recoveries begin new timelines on which everything goes on. Retention lets go what
+ * drawn promises do not need, by drawn clocks, on all timelines; deltas are made of what is archived.
  *
  * Not injected, because these products have no option for it: the clock of a `TimberLevel` (commit times are read from the log,
  * and only their order is foretold), the interval of a shipper (an hour, so that only `flush` ships), the time in a backup’s label.
  *
- * Left out: retention, which the bounded histories and the table of every operation have; a standby, because it does not exist yet.
+ * Left out: a standby.
  */
 import { expect, test } from 'vitest'
 import { runReal } from './real-run.ts'
@@ -25,7 +26,10 @@ test('every history of checkpoints, backups, recoveries and timelines keeps ever
     `${counts.sum('fault ')} faults and stops struck (${counts.text('fault ')});`,
     `${counts.of('backups compared')} backups compared, ${counts.of('restores compared')} restores compared,`,
     `${counts.of('restores refused')} refused, ${counts.of('timelines begun')} timelines begun,`,
-    `${counts.of('archivers fenced')} archivers fenced`,
+    `${counts.of('archivers fenced')} archivers fenced;`,
+    `retention ran ${counts.of('retentions')} times and was refused ${counts.of('retentions refused')} times,`,
+    `let go ${counts.of('backups let go')} backups and ${counts.of('parts of the log let go')} parts of the log;`,
+    `${counts.of('deltas made')} deltas made, ${counts.of('restores over deltas')} restores over deltas`,
   )
   if (choice.path !== undefined) return
   expect(counts.sum('command ')).toBeGreaterThan(RUNS * 8)
@@ -34,4 +38,6 @@ test('every history of checkpoints, backups, recoveries and timelines keeps ever
   expect(counts.of('restores compared')).toBeGreaterThan(RUNS)
   expect(counts.of('timelines begun')).toBeGreaterThan(0)
   expect(counts.of('archivers fenced')).toBeGreaterThan(0)
+  expect(counts.of('backups let go')).toBeGreaterThan(0)
+  expect(counts.of('parts of the log let go')).toBeGreaterThan(0)
 }, 300_000)

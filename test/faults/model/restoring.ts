@@ -81,13 +81,16 @@ export interface Comparison {
   readonly counts: Counts
   /** Whether the new timeline stays out of the archive. */
   readonly scratch: boolean
+  /** The one to follow; default: the newest. */
+  readonly timeline?: number
 }
 
 /** Recovers into a folder; resolves with the LSN reached, or with nothing when it was rightly refused. */
 export async function recoverAndCompare(home: string, comparison: Comparison): Promise<number | undefined> {
-  const { from, target, text, expected, records, counts, scratch } = comparison
-  const result = await recover({ from, home, target, scratch }).then(
-    ({ lsn, digest, lastApplied }) => ({ lsn, digest, lastApplied }),
+  const { from, target, text, expected, records, counts, scratch, timeline } = comparison
+  const chosen = timeline === undefined ? {} : { timeline }
+  const result = await recover({ from, home, target, scratch, ...chosen }).then(
+    ({ lsn, digest, lastApplied, deltas }) => ({ lsn, digest, lastApplied, deltas }),
     (error: unknown) => ({ code: invariants.codeOf(error) }),
   )
   invariants.endsAs(text, expected, result)
@@ -96,7 +99,8 @@ export async function recoverAndCompare(home: string, comparison: Comparison): P
     return undefined
   }
   counts.add('restores compared')
-  const { lsn, digest, lastApplied } = result
+  const { lsn, digest, lastApplied, deltas } = result
+  if (deltas !== undefined) counts.add('restores over deltas')
   const content = contentAt(records, lsn)
   invariants.contentIsExactly('the restore', content, await contentOf(home))
   const model = { lsn, hex: digestOf(content) }

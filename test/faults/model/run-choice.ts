@@ -7,6 +7,8 @@ export interface RunChoice {
   readonly runs: number
   /** Of a failure: which run, and the steps by which it was shrunk. */
   readonly path?: string | undefined
+  /** After so long the shortest failure so far is told, or the histories so far count, milliseconds. Default: no end. */
+  readonly msMax?: number
   /** Of a failure: which of its commands ran. */
   readonly replayPath?: string | undefined
 }
@@ -26,9 +28,14 @@ export function commandOptions({ replayPath }: RunChoice, maxCommands: number): 
 /** Checks a property; a failure reads as its shrunk history, what was broken, and how to repeat it. */
 export async function checkHistories<Drawn extends unknown[]>(
   property: fc.IAsyncProperty<Drawn>,
-  { seed, runs, path }: RunChoice,
+  { seed, runs, path, msMax }: RunChoice,
 ): Promise<void> {
-  const details = await fc.check(property, { seed, numRuns: runs, ...(path === undefined ? {} : { path }) })
+  const details = await fc.check(property, {
+    seed,
+    numRuns: runs,
+    ...(path === undefined ? {} : { path }),
+    plugins: msMax === undefined ? [] : [fc.interruptAfterTimeLimit(msMax)],
+  })
   if (!details.failed) return
   const { counterexample, counterexamplePath, errorInstance, numRuns, numShrinks } = details
   const text = (counterexample ?? []).map(String)

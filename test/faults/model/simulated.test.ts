@@ -8,7 +8,7 @@
  * Injected: disks, clock, timers, identities, gzip. Not reached: random names (temporary files, epochs’ owners), which decide
  * nothing; the real files into which recovery restores, whose result depends only on the archive.
  *
- * Left out: retention, which the bounded histories and the table of every operation have; a standby, because it does not exist yet.
+ * Left out: retention, which the histories of the real world have, because a backup needs a LevelDB; a standby.
  */
 import { expect, test } from 'vitest'
 import { choiceFromEnvironment } from './run-choice.ts'

@@ -89,7 +89,7 @@ export class CatalogueFold {
   }
 
   /** What retention has let go. */
-  get retired(): Pick<Retired, 'hasSegment' | 'newestSegment' | 'unfinished'> {
+  get retired(): Pick<Retired, 'hasBackup' | 'hasSegment' | 'newestSegment' | 'unfinished'> {
     return this.#retired
   }
 
