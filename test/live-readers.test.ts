@@ -20,7 +20,11 @@ beforeAll(async () => {
     const identity = { environmentId: 'ab'.repeat(16), timeline: 1 }
     const log = await openLog({ directory: ${JSON.stringify(folder)}, identity, segmentBytesMax: 1 << 20 })
     process.stdout.write('open')
-    for (;;) await log.commit(Buffer.alloc(20 + Math.random() * 300, 1))`
+    // With pauses, because on a disk in memory nothing else holds it back, and the log grows faster than it can be read.
+    for (let count = 1; ; count++) {
+      await log.commit(Buffer.alloc(20 + Math.random() * 300, 1))
+      if (count % 20 === 0) await new Promise((resolve) => setTimeout(resolve, 1))
+    }`
   const flags = ['--import', import.meta.resolve('tsx'), '--input-type=module', '-e', program]
   writer = spawn(process.execPath, flags, {
     stdio: ['ignore', 'pipe', 'inherit'],

@@ -43,7 +43,11 @@ describe('the stream of commits', () => {
   })
 
   test('has no gap and no repeat where the past ends and the present begins, under a writer that never stops', async () => {
-    const db = new TimberLevel(newHome(), { log: { segmentBytesMax: 64 * 1024 } })
+    const db = new TimberLevel(newHome(), {
+      log: { segmentBytesMax: 64 * 1024 },
+      // On a fast disk one would let go what the last of the readers begin with.
+      checkpoint: { checkpointBytes: 0 },
+    })
     await db.open()
     let isWriting = true
     let written = 0
@@ -73,7 +77,7 @@ describe('the stream of commits', () => {
     await Promise.all(writers)
     await db.put('last', '')
     written += 1
-    // The first one sees all from the beginning; a checkpoint's note may take an LSN among them, or after them.
+    // The first one sees all from the beginning; the note of the first checkpoint may take an LSN among them, or after them.
     const [all = []] = seen
     await expect.poll(() => all.length, { timeout: 10_000 }).toBe(written)
     await expect.poll(() => seen.every((lsns) => lsns.at(-1) === all.at(-1)), { timeout: 10_000 }).toBe(true)

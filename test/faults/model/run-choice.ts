@@ -34,7 +34,7 @@ export async function checkHistories<Drawn extends unknown[]>(
     seed,
     numRuns: runs,
     ...(path === undefined ? {} : { path }),
-    plugins: msMax === undefined ? [] : [fc.interruptAfterTimeLimit(msMax)],
+    ...(msMax === undefined ? {} : { interruptAfterTimeLimit: msMax }),
   })
   if (!details.failed) return
   const { counterexample, counterexamplePath, errorInstance, numRuns, numShrinks } = details
