@@ -131,6 +131,7 @@ const EVENTS: readonly CatalogueEvent[] = [
   { type: 'mark.noted', epoch: 1, mark: { timeline: 1, name: 'soon', lsn: 25, committedAtUs: TIME_US + 25 } },
   { type: 'owner.adopted', epoch: 1, segmentNumber: 3, endPosition: 0 },
   { type: 'timeline.begun', timeline: 2, parent: 1, forkLsn: 15 },
+  { type: 'timeline.ended', epoch: 1, timeline: 1, lsn: 28, successor: 3 },
   {
     type: 'delta.added',
     delta: {

@@ -117,7 +117,7 @@ export const archiveBugs: readonly PlantedBug[] = [
   {
     name: 'piece-of-a-lost-shipper-counts',
     what: 'a piece that a shipper put after it had lost the archive counts',
-    file: 'packages/archive/src/catalogue/catalogue-fold.ts',
+    file: 'packages/archive/src/catalogue/owners.ts',
     edits: [
       {
         find: 'later(piece).every(({ adopted }) => adopted === undefined || reaches(adopted, piece))',

@@ -5,13 +5,14 @@ import { engineBugs } from './engine-bugs.ts'
 import { hotbackupBugs } from './hotbackup-bugs.ts'
 import { pauseBugs } from './pause-bugs.ts'
 import type { PlantedBug } from './planted-bug.ts'
+import { promotionBugs } from './promotion-bugs.ts'
 import { recoveryBugs } from './recovery-bugs.ts'
 import { retentionBugs } from './retention-bugs.ts'
 import { volumeBugs } from './volume-bugs.ts'
 import { sharedTableBugs } from './shared-table-bugs.ts'
 import { walBugs } from './wal-bugs.ts'
 
-/** All planted bugs, package by package. Missing until there is such code: a standby that applies what its primary could lose. */
+/** All planted bugs, package by package. */
 export const bugs: readonly PlantedBug[] = [
   ...walBugs,
   ...engineBugs,
@@ -20,6 +21,7 @@ export const bugs: readonly PlantedBug[] = [
   ...archiveBugs,
   ...hotbackupBugs,
   ...recoveryBugs,
+  ...promotionBugs,
   ...retentionBugs,
   ...volumeBugs,
   ...sharedTableBugs,

@@ -18,6 +18,7 @@ export type ArchiveErrorCode =
   | 'ARCHIVE_FENCED'
   | 'ARCHIVE_TIMELINE_UNKNOWN'
   | 'ARCHIVE_TIMELINE_TAKEN'
+  | 'ARCHIVE_TIMELINE_ENDED'
   | 'ARCHIVE_BACKUP_EXISTS'
   | 'ARCHIVE_BACKUP_UNKNOWN'
   | 'ARCHIVE_UPLOAD_DAMAGED'
@@ -109,6 +110,11 @@ export const archiveError: ErrorMaker = errorsFrom<ArchiveErrorCode>({
   },
   // The number of a new timeline is taken.
   ARCHIVE_TIMELINE_TAKEN: { kind: 'conflict', hint: 'Take the next number.' },
+  // A standby was promoted: the timeline ended, and its successor goes on elsewhere. What this home wrote after the end is in no archive.
+  ARCHIVE_TIMELINE_ENDED: {
+    kind: 'conflict',
+    hint: 'Follow the new line with `timberline standby`; a former primary with --rejoin, which keeps its folder aside.',
+  },
   // There is a backup with this label already.
   ARCHIVE_BACKUP_EXISTS: { kind: 'conflict', hint: 'Take another label.' },
   // No backup has this label.

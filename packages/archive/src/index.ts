@@ -42,10 +42,13 @@ export type {
   OwnerRef,
   PieceRef,
   SegmentRef,
+  TimelineEnd,
   TimelineInfo,
 } from './catalogue/catalogue.ts'
 export type { CatalogueFold } from './catalogue/catalogue-fold.ts'
 export type { CatalogueEvent, JournalEntry } from './catalogue/catalogue-event.ts'
+export { endTimeline, takeOverTimeline } from './shipping/succession.ts'
+export type { Succession } from './shipping/succession.ts'
 export { addDelta, declineDelta } from './catalogue/archive-entries.ts'
 export { backupFileName, backupManifestName, deltaName } from './catalogue/layout.ts'
 export type { ShipperEvent, ShipperWork } from './shipping/events.ts'

@@ -357,6 +357,13 @@ describe('the fold', () => {
     const event = fc.oneof(
       fc.nat(4).map((n): CatalogueEvent => ({ type: 'timeline.begun', timeline: n + 1 })),
       fc.nat(4).map((n) => claim(n)),
+      fc.tuple(fc.nat(4), fc.nat(4)).map(([n, epoch]): CatalogueEvent => ({
+        type: 'timeline.ended',
+        epoch,
+        timeline: 1,
+        lsn: n,
+        successor: n + 1,
+      })),
       fc
         .nat(4)
         .map((n): CatalogueEvent => ({ type: 'owner.adopted', epoch: n, segmentNumber: n, endPosition: n })),

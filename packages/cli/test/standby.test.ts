@@ -75,6 +75,41 @@ describe('timberline standby', () => {
     expect(out).toContain('all of it as of')
   })
 
+  test('is promoted in one command; the old primary is refused, and joins again', async () => {
+    await write('a')
+    await outcome(['hotbackup', '-h', at('home'), '-a', at('archive')])
+    await outcome(follow('--once'))
+    const lsn = await write('b')
+    const promoting = ['promote', '-h', at('standby'), '-a', at('archive')]
+    expect(await outcome(promoting)).toMatchObject({
+      timeline: 2,
+      parent: { timeline: 1, forkLsn: lsn },
+      alreadyDone: false,
+    })
+    const { code, out } = await timberline(promoting)
+    expect({ code, out }).toMatchObject({ code: 0, out: expect.stringContaining('promoted before') })
+    const db = new TimberLevel(at('standby'))
+    expect(await db.keys().all()).toEqual(['a', 'b'])
+    await db.put('c', 'value')
+    await db.close()
+    const ship = (home: string): readonly string[] => [
+      'archive',
+      'run',
+      '-h',
+      at(home),
+      '-a',
+      at('archive'),
+      '--once',
+    ]
+    expect((await timberline(ship('home'))).err).toContain('ARCHIVE_TIMELINE_ENDED')
+    const { shippedLsn } = await outcome(ship('standby'))
+    const rejoined = ['standby', '-h', at('home'), '-a', at('archive'), '--once', '--rejoin']
+    expect(await outcome(rejoined)).toMatchObject({ timeline: 2, lsn: shippedLsn })
+    expect(await outcome(['timeline', '-a', at('archive')])).toMatchObject({
+      timelines: [{ timeline: 1, endedAfterLsn: lsn }, { timeline: 2 }],
+    })
+  })
+
   test('leaves a folder with something else alone, and a home unless it is to be kept aside', async () => {
     await write('a')
     await outcome(['hotbackup', '-h', at('home'), '-a', at('archive')])

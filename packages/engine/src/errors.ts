@@ -87,7 +87,7 @@ export const engineError: ErrorMaker<EngineCode> = errorsFrom<EngineCode>({
   // The folder follows an archive. Opened as a database it would begin a second history of the same environment.
   ENGINE_HOME_STANDBY: {
     kind: 'conflict',
-    hint: 'follow on with `timberline standby`; for a database, run `timberline recover` into another folder',
+    hint: 'make it the database with `timberline promote`, or follow on with `timberline standby`',
   },
   // The operating system refused to read, write or flush a file of the home.
   ENGINE_IO_FAILED: { kind: 'unavailable', hint: 'see the cause; mend the disk, then open again' },
@@ -251,7 +251,10 @@ export const engineError: ErrorMaker<EngineCode> = errorsFrom<EngineCode>({
   // The LSN asked for has been removed from the log, or lies in the future of it.
   ENGINE_LSN_PRUNED: { kind: 'gap', hint: 'begin at a later LSN, or read the archive' },
   // A standby was written to. What it holds comes out of the archive alone.
-  ENGINE_READ_ONLY: { kind: 'invalid', hint: 'write to the database that the standby follows' },
+  ENGINE_READ_ONLY: {
+    kind: 'invalid',
+    hint: 'write to the database that the standby follows, or promote the standby',
+  },
   // An option outside its documented bounds.
   ENGINE_OPTION_INVALID: { kind: 'invalid', hint: 'mend the option named in the message' },
 })

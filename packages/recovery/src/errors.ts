@@ -74,6 +74,13 @@ const errors = {
     kind: 'conflict',
     hint: 'run it again with --rejoin: the home is kept aside inside the folder, and a new standby takes its place',
   },
+  // What is to be promoted is no standby.
+  RECOVERY_STANDBY_MISSING: {
+    kind: 'invalid',
+    hint: 'check the path; `timberline standby` makes one out of a new folder',
+  },
+  // A promotion ended the timeline and died before its folder was a home. Nobody else can go on from there.
+  RECOVERY_PROMOTION_UNFINISHED: { kind: 'conflict', hint: 'finish it: run `timberline promote` again' },
   // A standby was used after it was closed, or after it ended by an error.
   RECOVERY_STANDBY_CLOSED: { kind: 'closed', hint: 'open the standby again' },
   // The caller asked to stop. What was written stays marked as unfinished, and can be run again.

@@ -34,6 +34,8 @@ export type { VerifyAgainstOptions, VerifyAgainstReport } from './verify-against
 export { drill, formatDrill } from './drill.ts'
 export type { DrillOptions, DrillReport, RecoveryPoint } from './drill.ts'
 export type { CheckResult } from './check-command.ts'
+export { promote } from './promote.ts'
+export type { PromoteOptions, PromoteReport } from './promote.ts'
 export { openStandby, Standby } from './standby.ts'
 export { readStandbyLabel } from './standby-label.ts'
 export type { StandbyLabel, StandbyPhase } from './standby-label.ts'

@@ -11,6 +11,9 @@ import { refuseBulkLoad } from './range-replay.ts'
 import { lookAhead, type Outlook } from './standby-outlook.ts'
 import type { StandbyFolder } from './standby-place.ts'
 
+/** A hole may be one of the listing alone, when pieces came or were merged meanwhile: so many looks in a row must find it there. */
+export const GAP_LOOKS_MAX = 3
+
 /** What one look came to. */
 export interface StandbyStep {
   readonly outlook: Outlook
@@ -46,10 +49,16 @@ export class StandbyFeed {
   async step(signal: AbortSignal): Promise<StandbyStep> {
     const { lsn: appliedLsn } = await this.#state.applied()
     const { timeline } = this.#folder.label
-    const outlook = await lookAhead(this.#archive, { timeline, appliedLsn, pinned: this.#pinned })
+    const outlook = await this.outlook(appliedLsn)
     // Told before a record of the new line is in, so that after a crash the label's line leads through whatever is.
     if (outlook.timeline !== timeline) await this.#folder.relabel({ timeline: outlook.timeline })
     return this.apply(outlook, { appliedLsn, throughLsn: outlook.reachLsn, signal })
+  }
+
+  /** What the archive offers after a record. */
+  outlook(appliedLsn: Lsn): Promise<Outlook> {
+    const { timeline } = this.#folder.label
+    return lookAhead(this.#archive, { timeline, appliedLsn, pinned: this.#pinned })
   }
 
   /** Applies the records after `appliedLsn` through `throughLsn`, which the outlook covers. */

@@ -23,7 +23,7 @@ export interface StandbyLabel {
   /** The folder, in this one, that holds the home which lay here. */
   readonly aside?: string
   /** Who claims the archive for the promotion, also after a crash. */
-  readonly ownerId?: string
+  readonly ownerId?: string | undefined
 }
 
 const labelBytesMax = 64 * 1024

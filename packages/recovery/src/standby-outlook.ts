@@ -1,9 +1,9 @@
 // What a standby finds in the archive at one look. Two requests when nothing changed: a listing of the pieces of its timeline,
 // and a question for the next event of the journal by its name.
-import type { Archive, CatalogueFold, PieceRef } from '@timberline/archive'
+import type { Archive, Catalogue, CatalogueFold, PieceRef, SegmentRef } from '@timberline/archive'
 import type { Lsn } from '@timberline/wal'
 import { historyOf } from './catalogue-history.ts'
-import { type Coverage, coverageOf, reachFrom } from './coverage.ts'
+import { type Coverage, coverageOf, loadAfter, reachFrom } from './coverage.ts'
 import { recoveryError } from './errors.ts'
 import { type Branch, type History, newestTimeline, pathTo, rooted, type Stretch } from './history.ts'
 
@@ -24,10 +24,34 @@ export interface Outlook {
   readonly coverage: Coverage
   /** The last record that can be applied now. */
   readonly reachLsn: Lsn
-  /** The last record that a shipper told of: where it lies beyond `reachLsn`, log is missing between. */
-  readonly shippedLsn: Lsn
+  /** Why nothing after a record can be applied, ever; absent where more may come. */
+  readonly blocked?: Blockage
+  /** The last record that a promotion must have; beyond what can be applied where log is missing. */
+  readonly endLsn: Lsn
   /** The last record that is known to exist, also by a backup. */
   readonly knownLsn: Lsn
+}
+
+/** What no replay leads across. */
+export interface Blockage {
+  readonly afterLsn: Lsn
+  /** `load`: data that came in beside the log. `missing`: log that was archived once. */
+  readonly by: 'load' | 'missing'
+}
+
+/** The error that a blockage is thrown as. */
+export function blockedError(
+  { afterLsn, by }: Blockage,
+  code: 'RECOVERY_STANDBY_BEHIND' | 'RECOVERY_LOG_GAP',
+): Error {
+  if (by === 'load') {
+    return recoveryError('RECOVERY_BULK_LOAD', 'data was loaded beside the log here', {
+      details: { lsn: afterLsn + 1 },
+    })
+  }
+  return recoveryError(code, 'log that is needed next is not in the archive', {
+    details: { missingFromLsn: afterLsn + 1 },
+  })
 }
 
 /** How often a look is taken again because the archive went over to another line meanwhile. */
@@ -81,6 +105,9 @@ function outlookOf(
   const coverage = coverageOf(history, path)
   const shippedLsn = lastOnPath(path, [...catalogue.segments, ...catalogue.pieces])
   const reach = reachFrom(coverage, place.appliedLsn)
+  const isLoad = loadAfter(coverage, reach)?.lsn === reach + 1
+  const isMissing = lacksArchived(catalogue, { history, path, reach })
+  const settledLsn = Math.max(0, ...coverage.bases.map(({ lsn }) => lsn), (path.at(-1)?.fromLsn ?? 1) - 1)
   return {
     timeline,
     history,
@@ -88,7 +115,8 @@ function outlookOf(
     // A backup can hold records that no shipper has told of yet. They are left until one has: of two lines that a copied home
     // began, only the one that is shipped goes on.
     reachLsn: Math.max(place.appliedLsn, Math.min(reach, shippedLsn)),
-    shippedLsn,
+    ...(isLoad || isMissing ? { blocked: { afterLsn: reach, by: isLoad ? 'load' : 'missing' } } : {}),
+    endLsn: isLoad || isMissing || settledLsn > reach ? coverage.knownThroughLsn : reach,
     knownLsn: coverage.knownThroughLsn,
   }
 }
@@ -139,6 +167,30 @@ function linesThrough(path: readonly Stretch[], lsn: Lsn): string {
     .filter(({ fromLsn, throughLsn }) => fromLsn <= Math.min(throughLsn, lsn))
     .map(({ timeline, fromLsn, throughLsn }) => `${timeline}:${fromLsn}-${Math.min(throughLsn, lsn)}`)
     .join()
+}
+
+/**
+ * Whether something behind the end of what can be read shows that log before it was archived. Segments are archived in their order, and
+ * pieces of one segment too. But the rest of a sealed segment comes with the whole of it, while pieces of the next one go ahead: a hole
+ * at the end of a segment's pieces, with nothing but pieces behind it, was never told to be archived.
+ */
+function lacksArchived(
+  { segments, pieces }: Catalogue,
+  {
+    history,
+    path,
+    reach,
+  }: { readonly history: History; readonly path: readonly Stretch[]; readonly reach: Lsn },
+): boolean {
+  const stretches = new Map(path.map((stretch) => [stretch.timeline, stretch]))
+  const isBehind = ({ timeline, firstLsn, lastLsn }: SegmentRef | PieceRef): boolean =>
+    lastLsn >= firstLsn && lastLsn > reach && firstLsn <= (stretches.get(timeline)?.throughLsn ?? -1)
+  const isReadable = (piece: PieceRef): boolean =>
+    history.spans.some(
+      ({ timeline, segmentNumber, lastLsn }) =>
+        timeline === piece.timeline && segmentNumber === piece.segmentNumber && lastLsn >= piece.lastLsn,
+    )
+  return segments.some(isBehind) || pieces.some((piece) => isBehind(piece) && !isReadable(piece))
 }
 
 /** The last record of the path that a segment or piece tells of, readable or not. */

@@ -1,18 +1,15 @@
 // A recovery that does not end: a base, then the archive's records as they come. The folder is a cache of the archive, and all that is
 // kept beside the state is its label.
 import { resolve } from 'node:path'
+import type { Archive } from '@timberline/archive'
 import { type ReadOnlyLevel, type StateDigest, type StandbyState, stateDigest } from '@timberline/engine'
 import { type Lsn, nodeFileSystem, systemCode, TimberlineError } from '@timberline/wal'
-import { loadAfter } from './coverage.ts'
 import { atBoundary, recoveryError } from './errors.ts'
 import { openStandbyData } from './standby-base.ts'
-import { StandbyFeed, type StandbyStep } from './standby-feed.ts'
+import { GAP_LOOKS_MAX, StandbyFeed, type StandbyStep } from './standby-feed.ts'
 import { checkedPollMs, type StandbyOptions, type StandbyStatus } from './standby-options.ts'
-import type { Outlook } from './standby-outlook.ts'
+import { blockedError } from './standby-outlook.ts'
 import { openStandbyFolder, type StandbyFolder } from './standby-place.ts'
-
-/** A hole may be one of the listing alone, when pieces were merged meanwhile: so many looks in a row must find it. */
-const gapLooksMax = 3
 
 /**
  * Opens a standby: restores the newest backup where the folder is new, goes on from what it holds otherwise, and follows the
@@ -38,6 +35,7 @@ export async function openStandby(options: StandbyOptions): Promise<Standby> {
     const { environmentId } = archive.identity
     const folder = await openStandbyFolder(resolve(options.home), { environmentId, rejoin, fileSystem })
     try {
+      await giveUpPromotion(folder, archive)
       const { state, isNew } = await openStandbyData(folder, { archive, pinned, signal: stop.signal })
       const position = await state.applied()
       const timeline = folder.label.timeline ?? 1
@@ -48,6 +46,19 @@ export async function openStandby(options: StandbyOptions): Promise<Standby> {
       throw error
     }
   })
+}
+
+/** One that has ended no timeline can be left: the folder follows on, over to whoever was promoted. */
+async function giveUpPromotion(folder: StandbyFolder, archive: Archive): Promise<void> {
+  const { phase, timeline = 1, ownerId } = folder.label
+  if (phase !== 'promote') return
+  const ended = (await archive.journal.refresh()).timeline(timeline)?.ended
+  if (ended?.ownerId === ownerId) {
+    throw recoveryError('RECOVERY_PROMOTION_UNFINISHED', 'the folder was promoted, but is no home yet', {
+      details: { home: folder.layout.home, timeline: ended?.successor },
+    })
+  }
+  await folder.relabel({ phase: 'follow', ownerId: undefined })
 }
 
 interface StandbyParts {
@@ -224,7 +235,11 @@ export class Standby {
       const { timeline } = outlook
       this.#options.onEvent?.({ type: 'standby.applied', timeline, lsn, records })
     }
-    if (outlook.shippedLsn > lsn) throw stoppedError(outlook, lsn)
+    // A hole at another place than before is another one.
+    if (records > 0) this.#failures = 0
+    const { blocked } = outlook
+    if (blocked !== undefined && lsn >= blocked.afterLsn)
+      throw blockedError(blocked, 'RECOVERY_STANDBY_BEHIND')
     this.#looks += 1
     this.#failures = 0
     this.#failure = undefined
@@ -233,7 +248,7 @@ export class Standby {
   /** What may pass is tried again at the next look; everything else ends the standby. */
   #failing(error: unknown): void {
     this.#failures += 1
-    const mayPass = isTransient(error) || (isGap(error) && this.#failures < gapLooksMax)
+    const mayPass = isTransient(error) || (isGap(error) && this.#failures < GAP_LOOKS_MAX)
     if (!mayPass) throw error
     this.#failure = error
     this.#options.onEvent?.({ type: 'standby.retried', tries: this.#failures, error })
@@ -289,18 +304,6 @@ function isGap(error: unknown): boolean {
 
 function isAborted(error: unknown): boolean {
   return error instanceof TimberlineError && error.kind === 'aborted'
-}
-
-/** Why there is log behind what could be applied. */
-function stoppedError({ coverage, shippedLsn }: Outlook, appliedLsn: Lsn): Error {
-  if (loadAfter(coverage, appliedLsn)?.lsn === appliedLsn + 1) {
-    return recoveryError('RECOVERY_BULK_LOAD', 'data was loaded beside the log here', {
-      details: { lsn: appliedLsn + 1 },
-    })
-  }
-  return recoveryError('RECOVERY_STANDBY_BEHIND', 'log that the standby needs next is not in the archive', {
-    details: { missingFromLsn: appliedLsn + 1, shippedLsn },
-  })
 }
 
 function closedError(): Error {

@@ -4,52 +4,12 @@
  */
 import { rm } from 'node:fs/promises'
 import { join } from 'node:path'
-import {
-  type Archive,
-  archiveError,
-  type ArchiveStore,
-  createArchive,
-  memoryStore,
-} from '@timberline/archive'
+import { archiveError, type ArchiveStore, createArchive, memoryStore } from '@timberline/archive'
 import { BULK_LOAD_MARK, TimberLevel } from '@timberline/engine'
-import { describe, expect, onTestFinished, test } from 'vitest'
-import { openStandby, recover, type Standby, type StandbyEvent, type StandbyOptions } from '../src/index.ts'
-import { backupInto, digestOf, Environment, scratchFolder, ship } from './environment.ts'
-
-interface Scene {
-  readonly folder: string
-  readonly home: string
-  readonly env: Environment
-  readonly store: ArchiveStore
-  readonly archive: Archive
-  readonly open: (options?: Partial<StandbyOptions>) => Promise<Standby>
-}
-
-/** Records 1 to 10, a backup after the sixth, and all of them archived. */
-async function scene(store: ArchiveStore = memoryStore()): Promise<Scene> {
-  const folder = await scratchFolder()
-  const env = await Environment.create(join(folder, 'home'))
-  onTestFinished(() => env.close())
-  const archive = await createArchive(store, { environmentId: env.identity.environmentId })
-  await env.writeMany(6)
-  await backupInto(env, archive, { label: 'b06' })
-  await env.writeMany(4)
-  await ship(env, archive)
-  const home = join(folder, 'standby')
-  const open = async (options: Partial<StandbyOptions> = {}): Promise<Standby> => {
-    const standby = await openStandby({ archive, home, pollMs: 3_600_000, ...options })
-    onTestFinished(() => standby.close())
-    return standby
-  }
-  return { folder, home, env, store, archive, open }
-}
-
-/** Whether a standby is at `lsn`, and is what the model is there. */
-async function isAt(standby: Standby, env: Environment, lsn: number): Promise<boolean> {
-  const digest = await standby.digest()
-  const { hex } = digestOf(env.content(lsn), lsn)
-  return standby.status().lsn === lsn && digest.lsn === lsn && digest.hex === hex
-}
+import { describe, expect, test } from 'vitest'
+import { openStandby, recover, type StandbyEvent } from '../src/index.ts'
+import { Environment, ship } from './environment.ts'
+import { isAt, scene, shipAdopted } from './standby-scene.ts'
 
 describe('a standby', () => {
   test('begins with a backup and holds what is archived after it, record by record as it comes', async () => {
@@ -202,6 +162,7 @@ describe('a standby', () => {
     await env.writeMany(4)
     await env.log.roll()
     await env.writeMany(2)
+    await env.log.roll()
     await ship(env, archive, { only: (number) => number > 3 })
     const late = await open()
     await expect(late.caughtUp(16)).rejects.toMatchObject({ code: 'RECOVERY_STANDBY_BEHIND' })
@@ -209,6 +170,22 @@ describe('a standby', () => {
       code: 'RECOVERY_STANDBY_BEHIND',
       details: { missingFromLsn: 11 },
     })
+  })
+
+  test('waits for the rest of a segment that is under way, though pieces of the next one are there', async () => {
+    const { env, archive, open } = await scene()
+    const standby = await open()
+    await standby.caughtUp()
+    await env.writeMany(2)
+    await env.log.roll()
+    await env.writeMany(2)
+    const active = env.log.activeSegment
+    await ship(env, archive, { only: (number) => number === active })
+    for (let looks = 0; looks < 5; looks++) await standby.caughtUp()
+    expect(standby.status()).toMatchObject({ lsn: 10, knownLsn: 14 })
+    await ship(env, archive)
+    await standby.caughtUp(14)
+    expect(await isAt(standby, env, 14)).toBe(true)
   })
 
   test('stops before data that came in beside the log, each time that it is started', async () => {
@@ -321,16 +298,3 @@ describe('a standby', () => {
     expect(asked.filter((what) => old.includes(what))).toEqual([])
   })
 })
-
-/** Ships as a shipper that has adopted. */
-async function shipAdopted(env: Environment, archive: Archive): Promise<void> {
-  await ship(env, archive)
-  const { owner } = await archive.catalogue()
-  const last = (await env.segments()).at(-1)
-  await archive.appendEvent({
-    type: 'owner.adopted',
-    epoch: owner?.epoch ?? 0,
-    segmentNumber: last?.header.segmentNumber ?? 0,
-    endPosition: last?.bytes ?? 0,
-  })
-}

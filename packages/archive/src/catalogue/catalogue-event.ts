@@ -38,6 +38,13 @@ const eventSchema = v.variant('type', [
     forkLsn: v.optional(lsnSchema),
   }),
   v.object({
+    type: v.literal('timeline.ended'),
+    epoch: epochSchema,
+    timeline: timelineSchema,
+    lsn: lsnSchema,
+    successor: timelineSchema,
+  }),
+  v.object({
     type: v.literal('owner.claimed'),
     epoch: epochSchema,
     ownerId: v.pipe(v.string(), v.regex(/^[0-9a-f]{32}$/)),
@@ -147,6 +154,13 @@ export type CatalogueEvent =
       readonly timeline: number
       readonly parent?: number | undefined
       readonly forkLsn?: number | undefined
+    }
+  | {
+      readonly type: 'timeline.ended'
+      readonly epoch: number
+      readonly timeline: number
+      readonly lsn: number
+      readonly successor: number
     }
   | {
       readonly type: 'owner.claimed'

@@ -14,6 +14,18 @@ export interface TimelineInfo {
   readonly parent?: number | undefined
   readonly forkLsn?: number | undefined
   readonly begunAtUs: number
+  /** Absent while the timeline goes on. */
+  readonly ended?: TimelineEnd | undefined
+}
+
+/** The end of a timeline that a promotion decided; nothing is shipped on it any more. */
+export interface TimelineEnd {
+  /** The last record; the successor shares everything through it. */
+  readonly lsn: number
+  readonly successor: number
+  /** Who promoted: the owner that claimed the timeline for it. */
+  readonly ownerId: string
+  readonly endedAtUs: number
 }
 
 /** A named restore point. */

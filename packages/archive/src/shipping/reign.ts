@@ -48,9 +48,20 @@ export function newClaimant(name: string): Claimant {
   }
 }
 
+/** @throws ARCHIVE_TIMELINE_ENDED when a promotion ended the timeline: its successor is written elsewhere */
+export function refuseEnded(fold: CatalogueFold, timeline: number): void {
+  const ended = fold.timeline(timeline)?.ended
+  if (ended === undefined) return
+  const { lsn, successor } = ended
+  throw archiveError('ARCHIVE_TIMELINE_ENDED', 'the timeline has ended: a standby of it was promoted', {
+    details: { timeline, endedAfterLsn: lsn, successor },
+  })
+}
+
 /** Takes the archive over. Safe to repeat with the same claimant after an error. */
 export async function claimReign(archive: Archive, claimant: Claimant, timeline: number): Promise<Reign> {
   await archive.journal.append((fold) => {
+    refuseEnded(fold, timeline)
     if (fold.owner?.ownerId === claimant.ownerId) return undefined
     return { type: 'owner.claimed', epoch: (fold.owner?.epoch ?? 0) + 1, ...claimant, timeline }
   })

@@ -13,6 +13,7 @@ import type { CatalogueFold } from '../catalogue/catalogue-fold.ts'
 import { archiveError, hasCode } from '../errors.ts'
 import { readRange, refuseAborted } from './file-range.ts'
 import { PieceNames } from './piece-names.ts'
+import { refuseEnded } from './reign.ts'
 
 /** The log to ship and the archive it goes to. */
 export interface Shipment {
@@ -54,6 +55,7 @@ export interface Survey {
  * Compares the log with the archive.
  *
  * @param compared - names of pieces whose content was found equal to the log's; filled, so that a second survey is quick.
+ * @throws ARCHIVE_TIMELINE_ENDED when a promotion ended the timeline
  * @throws ARCHIVE_CONFLICT when they are two histories, ARCHIVE_AHEAD when the archive knows more, ARCHIVE_LOG_EMPTY,
  * ARCHIVE_LOG_FOREIGN
  */
@@ -62,6 +64,8 @@ export async function surveyShipment(shipment: Shipment, compared: Set<string>):
   // Pieces before events: as in `catalogue`.
   const listed = await archive.listPieces(identity.timeline)
   const fold = await archive.journal.refresh()
+  // Before anything is compared: behind the end, log and archive may differ in any way.
+  refuseEnded(fold, identity.timeline)
   const local = await localSegments(shipment)
   const archived = archivedSegments(fold, identity.timeline)
   compareSegments(local, archived)

@@ -9,6 +9,8 @@ export interface TimelineFacts {
   readonly parent?: number | undefined
   readonly forkLsn?: number | undefined
   readonly begunAtUs: number
+  /** A promotion ended it; absent while it goes on. */
+  readonly endedAfterLsn?: number | undefined
   /** First and last record held, whether or not there are holes between; absent when nothing is held. */
   readonly firstLsn?: number | undefined
   readonly lastLsn?: number | undefined
@@ -33,7 +35,7 @@ export const timelineCommand: Command = async (args) => {
 }
 
 function factsOf(info: TimelineInfo, { segments, pieces, backups, owner }: Catalogue): TimelineFacts {
-  const { timeline, parent, forkLsn, begunAtUs } = info
+  const { timeline, parent, forkLsn, begunAtUs, ended } = info
   const held = [...segments, ...pieces].filter(
     (part) => part.timeline === timeline && part.lastLsn >= part.firstLsn,
   )
@@ -42,6 +44,7 @@ function factsOf(info: TimelineInfo, { segments, pieces, backups, owner }: Catal
     parent,
     forkLsn,
     begunAtUs,
+    endedAfterLsn: ended?.lsn,
     firstLsn:
       held.length === 0 ? undefined : held.reduce((least, part) => Math.min(least, part.firstLsn), Infinity),
     lastLsn: held.length === 0 ? undefined : held.reduce((most, part) => Math.max(most, part.lastLsn), 0),
@@ -76,5 +79,7 @@ function lineOf(facts: TimelineFacts): string {
   const held = firstLsn === undefined ? 'no log' : `log of LSN ${String(firstLsn)} to ${String(lastLsn)}`
   const backups = `${String(backupCount)} ${backupCount === 1 ? 'backup' : 'backups'}`
   const shipped = isShippedLast ? ' (shipped last)' : ''
-  return `timeline ${String(timeline)}${shipped}: begun ${formatInstant(begunAtUs)}${from}; ${held}, ${backups}`
+  const ended =
+    facts.endedAfterLsn === undefined ? '' : `, ended by a promotion after LSN ${String(facts.endedAfterLsn)}`
+  return `timeline ${String(timeline)}${shipped}: begun ${formatInstant(begunAtUs)}${from}${ended}; ${held}, ${backups}`
 }

@@ -5,7 +5,8 @@ import { parseSpan } from '../span.ts'
 import { volumeOptions, volumesComplaint } from './volume-options.ts'
 import { archiveIfAnyOption, archiveOption, homeIfAnyOption, homeOption } from './shared-options.ts'
 
-const archiveNameOption: OptionRow = {
+/** `--name`: what the home calls its archive. */
+export const archiveNameOption: OptionRow = {
   name: 'name',
   value: 'NAME',
   help: 'what the home calls this archive; log is kept until NAME has it (archive)',

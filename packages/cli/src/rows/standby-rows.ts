@@ -1,5 +1,6 @@
 import { wholeNumber } from '../arguments.ts'
 import type { CommandRow } from '../command.ts'
+import { archiveNameOption } from './backup-rows.ts'
 import { archiveOption, homeOption, identityOption } from './shared-options.ts'
 
 const standbyOption = {
@@ -40,5 +41,21 @@ export const standbyRows: readonly CommandRow[] = [
     ],
     example: 'timberline standby -h ./standby -a /backups/app',
     load: async () => (await import('../commands/standby.ts')).standbyCommand,
+  },
+  {
+    name: 'promote',
+    summary: 'make a standby the database, on a new timeline, and refuse the old primary',
+    options: [
+      { ...homeOption, help: 'folder of the standby, which no process has open' },
+      archiveOption,
+      archiveNameOption,
+      identityOption,
+    ],
+    notes: [
+      'Takes the archive from the old primary’s shipper, applies all that is archived, ends the timeline, begins the next one. Run again after a crash, it goes on.',
+      'The new home archives on: no `timberline archive init` is needed, unlike after `timberline recover`.',
+    ],
+    example: 'timberline promote -h ./standby -a /backups/app',
+    load: async () => (await import('../commands/promote.ts')).promoteCommand,
   },
 ]
