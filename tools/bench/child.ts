@@ -1,5 +1,6 @@
 /** One measurement in a process of its own: `child.ts <workload> <json>` prints the result as one JSON line. */
 import { measureBackup } from './workloads/backup-workload.ts'
+import { measureBulk } from './workloads/bulk-workload.ts'
 import { measureCheckpoint } from './workloads/checkpoint-workload.ts'
 import { measureCommits } from './workloads/commit-workload.ts'
 import { measureDelta } from './workloads/delta-workload.ts'
@@ -10,6 +11,7 @@ import { measureShipping } from './workloads/shipping-workload.ts'
 
 const workloads: Readonly<Record<string, (work: never) => Promise<unknown>>> = {
   backup: measureBackup,
+  bulk: measureBulk,
   checkpoint: measureCheckpoint,
   commits: measureCommits,
   deltas: measureDelta,

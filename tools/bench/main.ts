@@ -6,6 +6,7 @@
  */
 import { BenchRun } from './run.ts'
 import { benchBackup } from './sections/backup.ts'
+import { benchBulk } from './sections/bulk.ts'
 import { benchCheckpoint } from './sections/checkpoint.ts'
 import { benchCommits } from './sections/commits.ts'
 import { benchDeltas } from './sections/deltas.ts'
@@ -26,6 +27,7 @@ const sections: Readonly<Record<string, (run: BenchRun) => Promise<void>>> = {
   replay: benchReplay,
   recovery: benchRecovery,
   deltas: benchDeltas,
+  bulk: benchBulk,
 }
 
 const words = process.argv.slice(2)

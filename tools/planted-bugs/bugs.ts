@@ -1,4 +1,5 @@
 import { archiveBugs } from './archive-bugs.ts'
+import { bulkLoadBugs } from './bulk-load-bugs.ts'
 import { checkpointBugs } from './checkpoint-bugs.ts'
 import { cliBugs } from './cli-bugs.ts'
 import { engineBugs } from './engine-bugs.ts'
@@ -17,6 +18,7 @@ export const bugs: readonly PlantedBug[] = [
   ...walBugs,
   ...engineBugs,
   ...checkpointBugs,
+  ...bulkLoadBugs,
   ...pauseBugs,
   ...archiveBugs,
   ...hotbackupBugs,

@@ -1,4 +1,4 @@
-import { decodeNote, decodeTransaction, type Note } from '@timberline/engine'
+import { decodeNote, decodeTransaction, isBulkLoadMark, type Note } from '@timberline/engine'
 import type { LogRecord } from '@timberline/wal'
 import { formatInstant } from './instant.ts'
 import { binaryField, formatBinary, jsonText } from './readable.ts'
@@ -52,7 +52,9 @@ export function recordLines(
   const head = `[${String(lsn)}] ${formatInstant(committedAtUs)}`
   switch (content.kind) {
     case 'mark':
-      return [`${head} mark ${JSON.stringify(content.name)}`]
+      return isBulkLoadMark(content)
+        ? [`${head} bulk load: data was put in beside the log`]
+        : [`${head} mark ${JSON.stringify(content.name)}`]
     case 'note':
       return [`${head} note ${jsonText(content.note)}`]
     case 'payload':

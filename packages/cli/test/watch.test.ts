@@ -42,6 +42,7 @@ class Pretended {
       getBytes: 0,
     },
     provedAtUs: 1_700_000_000_000_000,
+    isBackupDue: true,
   }
   status(): ShipperStatus {
     return this.now
@@ -186,6 +187,7 @@ describe('figures', () => {
     expect(text).toContain('timberline_lag_transactions{archive="nas"} 7')
     expect(text).toContain('timberline_errors_total{archive="nas",code="ARCHIVE_STORE_FAILED"} 1')
     expect(text).toContain('timberline_last_proved_seconds{archive="nas"} 1700000000')
+    expect(text).toContain('timberline_backup_due{archive="nas"} 1')
     expect(text).toContain('timberline_requests_total{archive="nas",request="get"} 5')
     expect(text).toContain('timberline_requests_total{archive="nas",request="head"} 4')
     expect(text.endsWith('# EOF\n')).toBe(true)

@@ -23,6 +23,9 @@ export class LoadWriter {
   #writing: Promise<void> = Promise.resolve()
   #least: Buffer | undefined
   #greatest: Buffer | undefined
+  /** Their first bytes as numbers: most keys are told to lie between them without a look at the rest. */
+  #leastHead = 0
+  #greatestHead = 0
 
   constructor(native: Pick<NativeLevel, 'batch'>) {
     this.#filling = native.batch()
@@ -76,11 +79,32 @@ export class LoadWriter {
   }
 
   #widen(key: Encoded): void {
-    const bytes = typeof key === 'string' ? Buffer.from(key) : key
-    if (this.#least === undefined || this.#greatest === undefined) {
-      this.#least = Buffer.from(bytes)
-      this.#greatest = this.#least
-    } else if (Buffer.compare(bytes, this.#greatest) > 0) this.#greatest = Buffer.from(bytes)
-    else if (Buffer.compare(bytes, this.#least) < 0) this.#least = Buffer.from(bytes)
+    const head = headOf(key)
+    const isBetween = head !== undefined && head > this.#leastHead && head < this.#greatestHead
+    if (isBetween && this.#least !== undefined) return
+    const bytes = Buffer.from(key)
+    if (this.#least === undefined || Buffer.compare(bytes, this.#least) < 0) {
+      this.#least = bytes
+      this.#leastHead = headOf(bytes) ?? 0
+    }
+    if (this.#greatest === undefined || Buffer.compare(bytes, this.#greatest) > 0) {
+      this.#greatest = bytes
+      this.#greatestHead = headOf(bytes) ?? 0
+    }
   }
+}
+
+const HEAD_BYTES = 6
+const ASCII_MAX = 0x7f
+
+/** The first bytes of a key as a number, shorter keys as if zeros followed; `undefined` for text that is not what its units are. */
+function headOf(key: Encoded): number | undefined {
+  let head = 0
+  for (let index = 0; index < HEAD_BYTES; index += 1) {
+    const unit =
+      typeof key === 'string' ? (index < key.length ? key.charCodeAt(index) : 0) : (key[index] ?? 0)
+    if (typeof key === 'string' && unit > ASCII_MAX) return undefined
+    head = head * 256 + unit
+  }
+  return head
 }

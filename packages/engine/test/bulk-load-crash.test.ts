@@ -64,6 +64,7 @@ async function inspect(
   where: string,
 ): Promise<'all' | 'none'> {
   const db = new TimberLevel(home, options)
+  await expect(db.open(), where).resolves.toBeUndefined()
   const state = await stateOf(db)
   const found = state.size === after.size ? 'all' : 'none'
   expect(state, where).toEqual(found === 'all' ? after : before)

@@ -4,7 +4,8 @@ import { join } from 'node:path'
 import { newestCheckpoint, readBackupDue, writeBackupDue } from '@timberline/engine'
 import type { TimberLevel } from '@timberline/engine'
 import { decodeBackupManifest, encodeBackupManifest } from '@timberline/archive'
-import { liveHolds, segmentName } from '@timberline/wal'
+import { liveHolds, nodeFileSystem, placeHold, segmentName } from '@timberline/wal'
+import type { FileSystem } from '@timberline/wal'
 import { afterEach, beforeEach, describe, expect, it } from 'vitest'
 import { hotbackup, verifyBackup } from '../src/index.ts'
 import type { HotbackupEvent } from '../src/index.ts'
@@ -154,6 +155,45 @@ describe('a full backup', () => {
     await write(db, N + 1)
     await hotbackup({ home, target, checkpoint: true })
     expect(await readBackupDue(home)).toBeUndefined()
+  })
+
+  it('is not continued past data that was loaded beside the log, and answers the call that such a load makes', async () => {
+    await hotbackup({ home, target })
+    const hold = await placeHold(join(home, 'log'), { purpose: 'as an archive would' })
+    await db.bulkLoad([['loaded', '1']])
+    await write(db, N + 1)
+    // A backup from before the load does not answer it, however much later it ends.
+    await writeBackupDue(home, { reason: 'bulkload', sinceUs: 0, lsn: Number.MAX_SAFE_INTEGER })
+    await expect(hotbackup({ home, target, update: true })).rejects.toMatchObject({
+      code: 'HOTBACKUP_BULK_LOAD',
+    })
+    await hotbackup({ home, target })
+    expect(await readBackupDue(home)).toMatchObject({ reason: 'bulkload' })
+    await hold.release()
+    const { lsn } = await db.bulkLoad([['loaded', '2']])
+    expect(await readBackupDue(home)).toMatchObject({ lsn })
+    await hotbackup({ home, target })
+    expect(await readBackupDue(home)).toBeUndefined()
+    expect((await restored(target)).state.get('loaded')).toBe('2')
+  })
+
+  it('that meets a load beside the log is refused by name, and leaves the call for another', async () => {
+    // Data first, then logs: what is loaded between the two is in neither.
+    let load: Promise<unknown> | undefined
+    const onEvent = ({ type }: HotbackupEvent): void => {
+      if (type === 'pinned') load = db.bulkLoad([['loaded', '1']])
+    }
+    const list = async (directory: string): Promise<readonly string[]> => {
+      if (directory === join(home, 'log')) await load
+      return nodeFileSystem.list(directory)
+    }
+    const fileSystem: FileSystem = Object.assign(Object.create(nodeFileSystem), { list })
+    await expect(hotbackup({ home, target, onEvent, fileSystem })).rejects.toMatchObject({
+      code: 'HOTBACKUP_BULK_LOAD',
+    })
+    await load
+    expect(await readBackupDue(home)).toMatchObject({ reason: 'bulkload' })
+    expect(await outsideHome()).toEqual([])
   })
 
   it('can be made of a home that nobody has open', async () => {

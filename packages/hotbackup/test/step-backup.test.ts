@@ -196,6 +196,21 @@ describe('writers beside a copy', () => {
     expect(digest).toBe((await source.digest()).hex)
   })
 
+  it('that load beside the log end a copy as of the end by name, and leave one as of the start as it is', async () => {
+    for (const asOf of ['end', 'start'] as const) {
+      const source = await fill(home(asOf), 20)
+      const before = await content(source)
+      const target = memory()
+      const backup = await beginBackup(source, target, { asOf })
+      await source.bulkLoad([['loaded', 'x']])
+      await backup.step(-1)
+      const [result] = await Promise.allSettled([backup.finish()])
+      const code = result.status === 'rejected' ? Reflect.get(result.reason as object, 'code') : 'done'
+      expect(code).toBe(asOf === 'end' ? 'HOTBACKUP_BULK_LOAD' : 'done')
+      expect(await content(target)).toEqual(asOf === 'end' ? [] : before)
+    }
+  })
+
   it.each([
     ['Timberline', home],
     ['classic-level', () => classic('source')],

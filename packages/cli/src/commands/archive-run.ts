@@ -17,6 +17,7 @@ import { asTimberlineError, cliError } from '../errors.ts'
 import { exitCodeOf } from '../exit-code.ts'
 import { describeFailure, failureDocument } from '../failure.ts'
 import { formatBytes, formatMs } from '../quantity.ts'
+import { BackupDueLook } from '../watch/backup-due-look.ts'
 import type { ArchiveFacts } from '../watch/shipper-metrics.ts'
 import { watchShippers, type WatchOptions } from '../watch/shipper-watch.ts'
 import type { Watchable } from '../watch/watched-shipper.ts'
@@ -40,6 +41,8 @@ export const archiveRunCommand: Command = async (args, surroundings) => {
   }
   const targets = archiveTargets(args)
   const addresses = new Map(targets.map(({ name, url }) => [name, url]))
+  const due = new BackupDueLook(home)
+  await due.look()
   const facts = new Map<string, () => ArchiveFacts>()
   const stop = new AbortController()
   const end = (): void => stop.abort()
@@ -56,7 +59,11 @@ export const archiveRunCommand: Command = async (args, surroundings) => {
         const archive = await openTarget(store, identity, surroundings)
         addresses.set(name, store.url)
         const { fold } = archive.journal
-        facts.set(name, () => ({ counts: store.counts, provedAtUs: fold.proof?.provedAtUs }))
+        facts.set(name, () => ({
+          counts: store.counts,
+          provedAtUs: fold.proof?.provedAtUs,
+          isBackupDue: due.isDue,
+        }))
         return archive
       },
     })),

@@ -35,7 +35,7 @@ export const archiveWindowCommand: Command = async (args) => {
     const point = home === undefined ? pointByClock(ledger, nowUs) : await pointByHome(archive, home)
     const isWhole =
       absent.length === 0 &&
-      ledger.holes.every(({ reason }) => reason === 'no-backup') &&
+      ledger.holes.every((hole) => hole.reason === 'no-backup' || isPast(hole, ledger)) &&
       (ledger.promise?.gaps.length ?? 0) === 0
     return {
       document: { archive: archive.store.url, ...ledger, recoveryPoint: point ?? null, absent },
@@ -49,6 +49,14 @@ export const archiveWindowCommand: Command = async (args) => {
   } finally {
     await archive.close()
   }
+}
+
+/** What a load beside the log made unreachable stays so; after a backup nothing is left to be done. */
+function isPast({ reason, timeline, throughLsn }: RestorabilityHole, { ranges }: Ledger): boolean {
+  return (
+    reason === 'bulk-load' &&
+    ranges.some((range) => range.timeline === timeline && range.fromLsn > throughLsn)
+  )
 }
 
 function windowLines({ ranges, holes }: Ledger): readonly string[] {

@@ -19,6 +19,8 @@ export interface ArchiveFacts {
   readonly counts: Readonly<StoreCounts>
   /** When a recovery from it was last proved, microseconds since 1970. */
   readonly provedAtUs: number | undefined
+  /** The home asks for a full backup. */
+  readonly isBackupDue: boolean
 }
 
 /** Requests as stores bill them, by the calls of the port. */
@@ -40,6 +42,7 @@ const GAUGES = {
   timberline_archived_segment: 'Last segment that the archive holds whole',
   timberline_last_success_seconds: 'When something last became durable in the archive, seconds since 1970',
   timberline_last_proved_seconds: 'When a drill last proved a recovery from the archive, seconds since 1970',
+  timberline_backup_due: '1 while the home asks for a full backup, else 0',
   timberline_healthy: '1 while the lag is within the alarm and shipping goes on, else 0',
 } as const
 
@@ -95,14 +98,15 @@ export class ShipperMetrics {
     })
   }
 
-  /** Takes over what an archive's store has answered so far, and when it was last proved. */
-  used(archive: string, { counts, provedAtUs }: ArchiveFacts): void {
+  /** Takes over what an archive's store has answered so far, when it was last proved, and whether a full backup is due. */
+  used(archive: string, { counts, provedAtUs, isBackupDue }: ArchiveFacts): void {
     for (const [request, calls] of Object.entries(REQUESTS)) {
       const count = calls.reduce((sum, call) => sum + counts[call], 0)
       const key = `${archive} ${request}`
       this.#requests.inc({ archive, request }, Math.max(0, count - (this.#counted.get(key) ?? 0)))
       this.#counted.set(key, count)
     }
+    this.#set('timberline_backup_due', archive, isBackupDue ? 1 : 0)
     if (provedAtUs !== undefined) this.#set('timberline_last_proved_seconds', archive, provedAtUs / 1e6)
   }
 

@@ -1,0 +1,87 @@
+import type { PlantedBug } from './planted-bug.ts'
+
+const load = 'packages/engine/test/bulk-load.test.ts'
+const plan = 'packages/recovery/test/bulk-load.test.ts'
+
+/** Mistakes of data that is loaded beside the log: half of it, too early, or as if the log had it. */
+export const bulkLoadBugs: readonly PlantedBug[] = [
+  {
+    name: 'load-decided-before-it-is-durable',
+    what: 'the log says that data was loaded while nothing but LevelDB’s memory has it',
+    file: 'packages/engine/src/bulk-load.ts',
+    edits: [{ find: '        await host.stage.write(lsn)\n', replace: '' }],
+    caughtBy: {
+      testFile: 'packages/engine/test/bulk-load-crash.test.ts',
+      title: 'is all there or not at all after a power loss at any operation on a file',
+    },
+  },
+  {
+    name: 'half-a-load-seen',
+    what: 'reads are shown what has been loaded so far',
+    file: 'packages/engine/src/timber-level.ts',
+    edits: [{ find: 'return snapshot === undefined ? this.#shown : undefined', replace: 'return snapshot' }],
+    caughtBy: {
+      testFile: load,
+      title: 'is seen by nobody before it is seen whole, on whatever way they read',
+    },
+  },
+  {
+    name: 'failed-load-not-taken-back',
+    what: 'what was loaded before its source failed stays in the state',
+    file: 'packages/engine/src/bulk-load.ts',
+    edits: [
+      {
+        find: '    if (writer.range !== undefined) await undoLoad(native, reads.snapshot, writer.range)\n',
+        replace: '',
+      },
+    ],
+    caughtBy: { testFile: load, title: 'because the database is closed: nothing' },
+  },
+  {
+    name: 'load-without-due-backup',
+    what: 'nobody is told that a full backup is due after a load',
+    file: 'packages/engine/src/bulk-load.ts',
+    edits: [{ find: '        await host.announce()\n', replace: '' }],
+    caughtBy: { testFile: load, title: 'marks a load, and says that a full backup is due' },
+  },
+  {
+    name: 'replay-past-a-load',
+    what: 'a log is replayed past data that was loaded beside it, and gives a state without that data',
+    file: 'packages/engine/src/bulk-load-mark.ts',
+    edits: [
+      {
+        find: '  if (!isBulkLoad(record)) return\n',
+        replace: '  if (isBulkLoad(record)) return\n  if (record.lsn > 0) return\n',
+      },
+    ],
+    caughtBy: {
+      testFile: 'packages/engine/test/replay.test.ts',
+      title: 'counts marks and notes as records that change nothing, but not across a load beside the log',
+    },
+  },
+  {
+    name: 'plan-past-a-load',
+    what: 'plan and ledger take the log behind a load for a way from a backup before it',
+    file: 'packages/recovery/src/coverage.ts',
+    edits: [
+      {
+        find: 'return load === undefined ? next.throughLsn : Math.min(next.throughLsn, load.lsn - 1)',
+        replace: 'return load === undefined ? next.throughLsn : next.throughLsn',
+      },
+    ],
+    caughtBy: {
+      testFile: plan,
+      title: 'claims no state between a load and the next backup, and says why',
+    },
+  },
+  {
+    name: 'backup-past-a-load',
+    what: 'a backup that was begun before a load takes the log behind it for its own',
+    file: 'packages/hotbackup/src/full-backup.ts',
+    edits: [{ find: '  refuseBulkLoad(log.segments, checkpoint.lsn)\n', replace: '' }],
+    caughtBy: {
+      testFile: 'packages/hotbackup/test/hotbackup.test.ts',
+      title: 'that meets a load beside the log is refused by name, and leaves the call for another',
+    },
+  },
+]
