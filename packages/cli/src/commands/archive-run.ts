@@ -22,6 +22,7 @@ import type { ArchiveFacts } from '../watch/shipper-metrics.ts'
 import { watchShippers, type WatchOptions } from '../watch/shipper-watch.ts'
 import type { Watchable } from '../watch/watched-shipper.ts'
 import { archiveIn } from './archive-access.ts'
+import { switchEvery } from './log-switch.ts'
 
 /** What became of one archive. */
 interface Shipped {
@@ -72,6 +73,11 @@ export const archiveRunCommand: Command = async (args, surroundings) => {
     // Who runs once wants to hear that the archive is away, and has a try of its own in mind.
     ...(isOnce ? { openTriesMax: 1 } : {}),
   })
+  const seconds = args.number('switch-every')
+  const switching =
+    seconds === undefined || isOnce
+      ? Promise.resolve()
+      : switchEvery(home, seconds, { ...surroundings, signal: stop.signal })
   const isAlone = targets.length === 1
   const voyages = fleet.members.map((member) => watchOver({ member, isOnce, isAlone }, surroundings))
   try {
@@ -88,6 +94,7 @@ export const archiveRunCommand: Command = async (args, surroundings) => {
   } finally {
     end()
     await fleet.done
+    await switching
     surroundings.signal.removeEventListener('abort', end)
   }
 }

@@ -229,6 +229,12 @@ export const backupRows: readonly CommandRow[] = [
         parse: wholeNumber('an interval', { min: 10, max: 3_600_000 }),
       },
       { name: 'once', help: 'ship what is there, then end' },
+      {
+        name: 'switch-every',
+        value: 'S',
+        help: 'have the active segment sealed as often as this, so that it is archived whole (when the home does it itself)',
+        parse: positiveNumber('a number of seconds'),
+      },
       ...watchOptions,
     ],
     notes: [

@@ -34,6 +34,16 @@ export const homeRows: readonly CommandRow[] = [
     load: async () => (await import('../commands/checkpoint.ts')).checkpointCommand,
   },
   {
+    name: 'switch',
+    summary: 'seal the active log segment and begin the next, so that all before can be archived whole',
+    options: [homeOption],
+    notes: [
+      'The owner of the home is asked; when nobody has it open, the command opens it. A segment without records stays.',
+    ],
+    example: 'timberline switch -h ./home',
+    load: async () => (await import('../commands/log-switch.ts')).switchCommand,
+  },
+  {
     name: 'printlog',
     summary: 'print the records of the log',
     options: [
