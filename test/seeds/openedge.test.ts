@@ -28,7 +28,7 @@ afterAll(() => rm(folder, { recursive: true, force: true }))
 
 /** A backup of the second with that number. */
 function backupOf(second: number): BackupRef {
-  const label = backupLabel(second * 1000)
+  const label = backupLabel(second * 1000, 'full')
   const lsns = { lsn: second, beginLsn: second, endLsn: second }
   const times = { committedAtUs: second, endCommittedAtUs: second }
   const manifest = { name: backupManifestName(label), manifestSha256: '0'.repeat(64) }

@@ -6,11 +6,13 @@ import { homeRows } from './rows/home-rows.ts'
 import { recoveryRows } from './rows/recovery-rows.ts'
 import { retentionRows } from './rows/retention-rows.ts'
 import { standbyRows } from './rows/standby-rows.ts'
+import { shippingRows } from './rows/shipping-rows.ts'
 import { everywhere } from './rows/shared-options.ts'
 
 /** Every command; help, the README's reference and the parser are made from these rows. */
 export const commandTable: readonly CommandRow[] = [
   ...backupRows,
+  ...shippingRows,
   ...fileRows,
   ...checkingRows,
   ...retentionRows,

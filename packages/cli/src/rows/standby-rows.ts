@@ -1,6 +1,6 @@
 import { wholeNumber } from '../arguments.ts'
 import type { CommandRow } from '../command.ts'
-import { archiveNameOption } from './backup-rows.ts'
+import { archiveNameOption } from './shipping-rows.ts'
 import { archiveOption, homeOption, identityOption } from './shared-options.ts'
 
 const standbyOption = {
