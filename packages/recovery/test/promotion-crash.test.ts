@@ -134,7 +134,9 @@ async function eachOf(cases: readonly (() => Promise<void>)[]): Promise<void> {
   const lane = async (): Promise<void> => {
     for (let one = rest.shift(); one !== undefined; one = rest.shift()) await one()
   }
-  await Promise.all(Array.from({ length: AT_ONCE }, lane))
+  // The others end first: the folder goes with the test.
+  const lanes = await Promise.allSettled(Array.from({ length: AT_ONCE }, lane))
+  for (const one of lanes) if (one.status === 'rejected') throw one.reason
 }
 
 test('a promotion can die before any operation on a file and be run again', async () => {
