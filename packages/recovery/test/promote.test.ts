@@ -127,6 +127,31 @@ describe('a promoted standby', () => {
     expect(await promote({ archive, home })).toMatchObject({ timeline: 2, parent: { forkLsn: 10 } })
   })
 
+  test('that died after it had ended the line follows nobody any more: it is to be finished', async () => {
+    const made = await followed()
+    const { env, archive, home, store } = made
+    let isEnded = false
+    const dead = (): never => {
+      throw Object.assign(new Error('the process is dead'), { code: 'ECONNRESET' })
+    }
+    const dying: ArchiveStore = {
+      ...store,
+      put: async (name, content) => {
+        const put = await store.put(name, content)
+        isEnded = (await endsOf(await openArchive(store))).length > 0
+        return isEnded ? dead() : put
+      },
+      status: (name) => (isEnded ? dead() : store.status(name)),
+    }
+    await expect(promote({ archive: await openArchive(dying), home })).rejects.toBeInstanceOf(Error)
+    expect(isEnded).toBe(true)
+    await expect(openStandby({ archive, home })).rejects.toMatchObject({
+      code: 'RECOVERY_PROMOTION_UNFINISHED',
+    })
+    expect(await promote({ archive, home })).toMatchObject({ timeline: 2, parent: { forkLsn: 10 } })
+    expect(await contentOf(home)).toEqual(env.content(10))
+  })
+
   test('is followed by the other standbys, which can be promoted after it', async () => {
     const made = await followed()
     const { env, archive, home, folder } = made

@@ -9,7 +9,7 @@ import { BULK_LOAD_MARK, TimberLevel } from '@timberline/engine'
 import { describe, expect, test } from 'vitest'
 import { openStandby, recover, type StandbyEvent } from '../src/index.ts'
 import { Environment, ship } from './environment.ts'
-import { isAt, scene, shipAdopted } from './standby-scene.ts'
+import { isAt, scene, shipAdopted, shipperOf } from './standby-scene.ts'
 
 describe('a standby', () => {
   test('begins with a backup and holds what is archived after it, record by record as it comes', async () => {
@@ -186,6 +186,36 @@ describe('a standby', () => {
     await ship(env, archive)
     await standby.caughtUp(14)
     expect(await isAt(standby, env, 14)).toBe(true)
+  })
+
+  test('follows a primary that writes, rolls and ships as fast as it can', async () => {
+    const { env, archive, open } = await scene()
+    const standby = await open()
+    const stop = new AbortController()
+    const shipper = shipperOf(env, archive, stop.signal)
+    let isOver = false
+    const load = (async () => {
+      while (!isOver) {
+        await env.writeMany(1)
+        if (env.lsn % 7 === 0) await env.log.roll()
+      }
+    })()
+    try {
+      // Each look meets pieces and segments under way, and holes that are none.
+      for (let round = 0; round < 5; round++) {
+        const lsn = await shipper.flush()
+        await standby.caughtUp(lsn)
+      }
+    } finally {
+      isOver = true
+      await load
+    }
+    const lsn = await shipper.flush()
+    await standby.caughtUp(lsn)
+    expect(standby.status()).toMatchObject({ lsn: env.lsn })
+    expect(await isAt(standby, env, env.lsn)).toBe(true)
+    stop.abort()
+    await shipper.done
   })
 
   test('stops before data that came in beside the log, each time that it is started', async () => {
