@@ -1,8 +1,14 @@
 /** What OpenEdge does, row by row of docs/coming-from.md, through the public API and the command. */
-import { mkdtemp, rm } from 'node:fs/promises'
+import { mkdtemp, readFile, rm } from 'node:fs/promises'
 import { tmpdir } from 'node:os'
 import { join } from 'node:path'
-import { type BackupRef, directoryStore, openArchive, runShipper } from '@timberline/archive'
+import {
+  type BackupRef,
+  decodeBackupManifest,
+  directoryStore,
+  openArchive,
+  runShipper,
+} from '@timberline/archive'
 import { type EngineEvent, homeLayout, readHomeIdentity, TimberLevel } from '@timberline/engine'
 import { hotbackup } from '@timberline/hotbackup'
 import { parseSegmentName, segmentName } from '@timberline/wal'
@@ -55,6 +61,22 @@ describe('O9: at most 65,535 backups', () => {
     expect(new Set(backups.map(({ label }) => label)).size).toBe(70_000)
     expect(backups.at(-1)).toEqual(backupOf(70_000))
   })
+})
+
+test('O10: with -c the log is switched before data is copied, and the backup records where', async () => {
+  const home = at('switched')
+  const db = new TimberLevel(home)
+  await db.put('a', '1')
+  const { activeSegment, lastLsn } = await db.homeStatus()
+  await outcome(['hotbackup', '-h', home, '-b', at('switched-backup'), '-c'])
+  const manifest = decodeBackupManifest(await readFile(join(at('switched-backup'), 'backup.json')))
+  const { checkpoint, files } = manifest
+  expect(checkpoint.segmentNumber).toBe(activeSegment + 1)
+  expect(checkpoint.lsn).toBe(lastLsn)
+  // What was written before is in the data; of the log, only the files behind the switch are in the backup.
+  const logs = files.map(({ name }) => name).filter((name) => name.startsWith('log/'))
+  expect(logs).toEqual([`log/${segmentName(activeSegment + 1)}`])
+  await db.close()
 })
 
 test('O11: archive status shows each segment: active, sealed, uploading, archived or lost', async () => {
