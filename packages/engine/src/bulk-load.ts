@@ -57,7 +57,7 @@ export function loadBeside(host: BulkLoadHost, job: BulkLoadJob): Promise<BulkLo
   return engine.exclusively(async (closing) => {
     const signal = job.signal === undefined ? closing : AbortSignal.any([closing, job.signal])
     const writer = new LoadWriter(native)
-    const lsn = engine.appliedLsn + 1
+    const lsn = engine.nextLsn
     const reads = job.freeze()
     try {
       await takeAll(job.source, writer, signal)
@@ -67,24 +67,25 @@ export function loadBeside(host: BulkLoadHost, job: BulkLoadJob): Promise<BulkLo
         await host.announce()
       }
       signal.throwIfAborted()
+      // The tables are staged for this place in the log, and for no other.
+      if (engine.nextLsn !== lsn) throw displaced(lsn, engine.nextLsn)
     } catch (error) {
       await undo(host, writer, reads)
       throw error
     }
     const { entries, bytes } = writer
-    const place = entries === 0 ? native.appliedAt(reads.snapshot) : await decide(engine, lsn)
+    // When this fails, only the next open tells whether the mark is in the log; readers stay with the state before.
+    const place =
+      entries === 0 ? native.appliedAt(reads.snapshot) : await engine.loaded(Buffer.from(BULK_LOAD_MARK))
     // In one step for all readers: whoever begins from here on sees all of it.
     reads.release()
     return { entries, bytes, place }
   })
 }
 
-/** When this fails, only the next open tells whether the mark is in the log; readers stay with the state before. */
-async function decide(engine: Engine, lsn: number): Promise<RecordPlace> {
-  const place = await engine.loaded(Buffer.from(BULK_LOAD_MARK))
-  if (place.lsn === lsn) return place
-  throw engineError('ENGINE_STATE_DAMAGED', 'a record came between a load and its mark', {
-    details: { lsn: place.lsn, expectedLsn: lsn },
+function displaced(lsn: number, nextLsn: number): Error {
+  return engineError('ENGINE_STATE_DAMAGED', 'a record came between a load and its mark', {
+    details: { lsn, nextLsn },
   })
 }
 

@@ -1,4 +1,5 @@
 import { join } from 'node:path'
+import { setTimeout as wait } from 'node:timers/promises'
 import { nodeFileSystem } from '@timberline/wal'
 import type { FileSystem, Log } from '@timberline/wal'
 import { digestCheckpoint } from './checkpoint-digest.ts'
@@ -145,10 +146,15 @@ export class CheckpointKeeper {
    * Puts data in beside the log, in its turn among the checkpoints: none is taken meanwhile, which could hold half of it. What
    * `load` staged and committed is in a checkpoint when this resolves, or is by the next one.
    */
-  async load<Result>(load: (stage: StageLoad) => Promise<Result>): Promise<Result> {
+  async load<Result>(load: (stage: StageLoad) => Promise<Result>, closing: AbortSignal): Promise<Result> {
     return this.#enqueue(async () => {
       // What a crash in the middle is rebuilt from.
       await this.#take({ reason: 'load' })
+      // Writes before it may wait for the log to be let go, which is done in this queue.
+      while (this.#pruner.stalled && !closing.aborted) {
+        await wait(TICK_MS, undefined, { signal: closing }).catch(() => undefined)
+        await this.#prune()
+      }
       // Whatever comes of it, LevelDB is another afterwards: the next checkpoint is no repetition of this one.
       this.#noteLsn = 0
       const result = await load({

@@ -212,6 +212,16 @@ export class Engine implements ChainedBatchOwner {
     return this.run(run)
   }
 
+  /** Aborted when the database begins to close. */
+  get closing(): AbortSignal {
+    return this.#closing.signal
+  }
+
+  /** The LSN that the next record gets. */
+  get nextLsn(): number {
+    return this.#log?.nextLsn ?? 0
+  }
+
   /** The mark of a load, which overtakes writes that wait; transactions that read before it run again. */
   async loaded(payload: Buffer): Promise<RecordPlace> {
     const place = await this.#queue.commitNow({ payload, changes: [], kind: 'mark', durable: true })

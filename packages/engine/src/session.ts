@@ -151,11 +151,13 @@ export class Session {
   bulkLoad(job: BulkLoadJob): Promise<BulkLoaded> {
     const { engine, keeper, native, layout, fileSystem } = this.#parts
     const announce = (): Promise<void> => {
-      const due = { reason: 'bulkload' as const, sinceUs: Date.now() * 1000, lsn: engine.appliedLsn + 1 }
+      const due = { reason: 'bulkload' as const, sinceUs: Date.now() * 1000, lsn: engine.nextLsn }
       return writeBackupDue(layout.home, due, fileSystem)
     }
     return this.#guarded(() =>
-      engine.run(keeper.load((stage) => loadBeside({ engine, native, stage, announce }, job))),
+      engine.run(
+        keeper.load((stage) => loadBeside({ engine, native, stage, announce }, job), engine.closing),
+      ),
     )
   }
 

@@ -146,7 +146,7 @@ export class TimberLevel<K = string, V = string> extends ClassicLevel<K, V> {
   }
 
   /**
-   * Loads entries beside the log: several times faster than logged batches, visible all at once when it resolves, durable then, or
+   * Loads entries beside the log: at three times the speed of logged batches of a hundred, visible all at once when it resolves, durable then, or
    * not at all. Writes wait until it has ended; readers meanwhile see the state before. Hooks do not run, no write events are
    * emitted, and `commits$` fails with ENGINE_BULK_LOADED, since the log does not know what was loaded: a full backup is due
    * afterwards, and a backup from before cannot be rolled forward past the load. Of two entries with one key the last one stays.

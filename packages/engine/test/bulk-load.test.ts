@@ -1,5 +1,6 @@
 import { join } from 'node:path'
-import { placeHold, readLog } from '@timberline/wal'
+import { placeHold, readLog, writeConfirmation } from '@timberline/wal'
+import fc from 'fast-check'
 import { describe, expect, test } from 'vitest'
 import { BULK_LOAD_MARK, isBulkLoad } from '../src/bulk-load-mark.ts'
 import { readBackupDue } from '../src/home-backup-due.ts'
@@ -208,6 +209,54 @@ describe('a bulk load', () => {
     await db.close()
   })
 
+  test('waits for a pause to end, and a pause waits for it', async () => {
+    const db = await opened()
+    await db.put('a', '1')
+    const source = stopped(2000)
+    const load = db.bulkLoad(source.entries)
+    await source.reached
+    const paused = db.quiesce({ maxMs: 60_000 })
+    source.goOn()
+    const { lsn } = await load
+    const pause = await paused
+    expect(pause.lsn).toBeGreaterThanOrEqual(lsn)
+    let isLoaded = false
+    const second = db.bulkLoad(pairs(10)).then((report) => {
+      isLoaded = true
+      return report
+    })
+    expect(await db.get(key(1))).toBe(value(1))
+    expect(isLoaded).toBe(false)
+    await pause.resume()
+    expect((await second).lsn).toBeGreaterThan(pause.lsn ?? Infinity)
+    await db.close()
+  })
+
+  test('behind a full log waits until the archive has it, or until the database is closed', async () => {
+    const events: string[] = []
+    const db = await opened({
+      log: { preallocateBytes: 0 },
+      checkpoint: { checkpointBytes: 0, checkpointAgeMs: 0, logBytesMax: 60_000, logFullPolicy: 'stall' },
+      onEvent: ({ type }: { type: string }) => events.push(type),
+    })
+    const { logDirectory } = homeLayout(db.location)
+    const confirm = (segmentNumber: number): Promise<void> =>
+      writeConfirmation(logDirectory, 'offsite', { segmentNumber, lsn: 0, timeline: 1 })
+    const fill = async (): Promise<void> => {
+      events.length = 0
+      await confirm(0)
+      for (let number = 0; number < 60; number += 1) await db.put('large', 'x'.repeat(2000))
+      while (!events.includes('log.stalled')) await db.checkpoint()
+    }
+    await fill()
+    const load = db.bulkLoad(pairs(10))
+    await confirm(1_000_000)
+    expect((await load).entries).toBe(10)
+    await fill()
+    const [result] = await Promise.allSettled([db.bulkLoad(pairs(10)), db.close()])
+    expect(result).toMatchObject({ status: 'rejected', reason: { code: 'ENGINE_CLOSED' } })
+  }, 60_000)
+
   test('of nothing leaves nothing', async () => {
     const db = await opened()
     await db.put('a', '1')
@@ -279,6 +328,34 @@ describe('what is left of a bulk load that fails', () => {
     await db.open()
     expect(db.opened?.state.rebuilt).toBe(false)
     expect((await db.digest()).hex).toBe(after.hex)
+    await db.close()
+  })
+
+  test('over any keys: what was there before, none of them forgotten', async () => {
+    const db = await opened()
+    const keys = fc.uint8Array({ minLength: 1, maxLength: 8 }).map((bytes) => Buffer.from(bytes))
+    const texts = fc.string({ minLength: 1, maxLength: 8, unit: 'binary' }).map((text) => Buffer.from(text))
+    const some = fc.array(fc.oneof(keys, texts), { maxLength: 12 })
+    await fc.assert(
+      fc.asyncProperty(some, some, fc.boolean(), async (old, loaded, asText) => {
+        await db.clear()
+        const bytes = { keyEncoding: 'buffer' } as const
+        await db.batch(
+          old.map((each) => ({ type: 'put' as const, key: each, value: 'old' })),
+          bytes,
+        )
+        const before = await db.digest()
+        const entries = (function* () {
+          for (const each of loaded) yield [asText ? each.toString() : each, 'new'] as const
+          throw new Error('source')
+        })()
+        await expect(db.bulkLoad<string | Buffer, string>(entries, asText ? {} : bytes)).rejects.toThrow(
+          'source',
+        )
+        expect((await db.digest()).hex).toBe(before.hex)
+      }),
+      { numRuns: 60, seed: 20_261_126 },
+    )
     await db.close()
   })
 
