@@ -19,18 +19,19 @@ import { logScenarios } from './log-scenarios.ts'
 import { runMatrix, type Extent } from './matrix.ts'
 import { formatRows, type Row } from './outcome.ts'
 import { FolderGround, simulatedPlace } from './place.ts'
+import { promotionScenarios } from './promotion-scenarios.ts'
 import { recoveryScenarios } from './recovery-scenarios.ts'
 import { retentionScenarios } from './retention-scenarios.ts'
 import type { Scenario } from './scenario.ts'
 import { shipScenarios } from './ship-scenarios.ts'
 
-/** Promotion of a standby joins when it exists: an entry. */
 const table: readonly Scenario[] = [
   ...logScenarios,
   ...shipScenarios,
   ...homeScenarios,
   ...backupScenarios,
   ...recoveryScenarios,
+  ...promotionScenarios,
   ...retentionScenarios,
 ]
 

@@ -53,7 +53,7 @@ export const recoveryScenarios: readonly Scenario[] = [
   },
 ]
 
-function newHomeOf({ root }: Machine): string {
+export function newHomeOf({ root }: Machine): string {
   return join(root, 'new')
 }
 
