@@ -6,7 +6,7 @@ import { createArchive, directoryStore, runShipper } from '@timberline/archive'
 import { homeLayout, readHomeIdentity, type TimberLevel } from '@timberline/engine'
 import { hotbackup, type HotbackupEvent } from '@timberline/hotbackup'
 import { expire, recover } from '@timberline/recovery'
-import { listSegments } from '@timberline/wal'
+import { type FileSystem, listSegments, nodeFileSystem } from '@timberline/wal'
 import { afterEach, beforeEach, describe, expect, test } from 'vitest'
 import { outcome, timberline } from '../../packages/cli/test/terminal.ts'
 import { interrupted, openUsedHome, SMALL, write } from '../../packages/hotbackup/test/fixture.ts'
@@ -57,6 +57,31 @@ async function shipped() {
   await shipper.done.catch(() => undefined)
   return archive
 }
+
+test('O1: updates do not stall: at every operation of a backup on a file a commit goes through, and the longest is told', async () => {
+  let n = 60
+  let longestMs = 0
+  // One after the other, though two files are copied at a time: the history is in order.
+  let before = Promise.resolve()
+  const commit = (): Promise<void> => (before = before.then(commitNext))
+  const commitNext = async (): Promise<void> => {
+    const beganMs = performance.now()
+    await write(db, (n += 1))
+    longestMs = Math.max(longestMs, performance.now() - beganMs)
+  }
+  // The backup waits for each of these commits; if it kept one from ending, neither would go on.
+  const fileSystem: FileSystem = {
+    ...nodeFileSystem,
+    open: async (path, mode) => commit().then(() => nodeFileSystem.open(path, mode)),
+    link: async (existing, path) => commit().then(() => nodeFileSystem.link(existing, path)),
+    rename: async (from, to) => commit().then(() => nodeFileSystem.rename(from, to)),
+    syncDirectory: async (path) => commit().then(() => nodeFileSystem.syncDirectory(path)),
+  }
+  await hotbackup({ home: at('home'), target: at('backup'), asOf: 'start', fileSystem })
+  expect(n).toBeGreaterThan(80)
+  console.log(`the longest of ${String(n - 60)} commits during a backup took ${longestMs.toFixed(1)} ms`)
+  expect(await recovered(at('backup'))).toBeLessThan(n)
+})
 
 describe('O2: the backup is the state at the moment of the command', () => {
   test('what is committed while it is copied is not in it', async () => {
