@@ -16,6 +16,8 @@ import {
   VOLUME_HEADER_BYTES,
   type VolumeHeader,
 } from '../../packages/archive/src/volumes/volume-header.ts'
+import { decodeLengths } from '../../packages/archive/src/volumes/parity.ts'
+import { decodeParityHeader, encodeParityHeader } from '../../packages/archive/src/volumes/parity-header.ts'
 import { parseVolumeName } from '../../packages/archive/src/volumes/volume-names.ts'
 import { decodeSeriesRecord } from '../../packages/hotbackup/src/volumes/series-record.ts'
 import { BACKUP_MANIFEST } from './archive-decoders.ts'
@@ -109,6 +111,27 @@ export const volumeDecoders: readonly Decoder[] = [
       }
       return lengths
     },
+  },
+  {
+    name: 'parity',
+    covers: [
+      'archive/volumes/parity-header.ts#decodeParityHeader',
+      'archive/volumes/parity.ts#decodeLengths',
+    ],
+    codes: ['ARCHIVE_VOLUME_DAMAGED', 'ARCHIVE_FORMAT'],
+    seeds: () => [
+      Buffer.concat([
+        encodeParityHeader({ ...HEADER, first: 2, last: 3, fileBytes: 5000 }),
+        Buffer.from('4000000000000000d200000000000000', 'hex'),
+      ]),
+    ],
+    repair: repairVolumeHeader,
+    // Lengths are compared with that of the body before any is used.
+    anyNumber: true,
+    decode: (input) => [
+      decodeParityHeader('z2-3.parity', input.subarray(0, VOLUME_HEADER_BYTES)),
+      decodeLengths(input.subarray(VOLUME_HEADER_BYTES, input.length - (input.length % 8))),
+    ],
   },
   {
     name: 'call-index',

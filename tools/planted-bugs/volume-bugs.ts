@@ -95,4 +95,26 @@ export const volumeBugs: readonly PlantedBug[] = [
       title: 'the calls of a series hold of a longer file only its end, of another one all of it',
     },
   },
+  {
+    name: 'parity-length-forgotten',
+    what: 'a volume that is made anew is as long as the longest of its group',
+    file: 'packages/archive/src/volumes/parity.ts',
+    edits: [{ find: 'bytes: lengths[lost - header.first] ?? 0,', replace: 'bytes: Math.max(...lengths),' }],
+    caughtBy: {
+      testFile: 'packages/archive/test/parity.test.ts',
+      title: 'parity makes up for content of any kind and length',
+    },
+  },
+  {
+    name: 'lost-volume-made-up-in-silence',
+    what: 'nobody is told that a volume was lost and made anew',
+    file: 'packages/archive/src/volumes/series-proof.ts',
+    edits: [
+      { find: "const reason = volume.damage === undefined ? 'missing' : 'damaged'", replace: 'continue' },
+    ],
+    caughtBy: {
+      testFile: 'packages/archive/test/parity.test.ts',
+      title: 'parity of several groups makes up for one in each',
+    },
+  },
 ]

@@ -4,7 +4,7 @@ import { crc32, gunzipSync } from 'node:zlib'
 import { describe, expect, it } from 'vitest'
 import { openSeries, prefixComplaint, seriesFiles, settleSeries, VOLUME_PAGE_BYTES } from '../src/index.ts'
 import { decodeVolumeHeader, encodeVolumeHeader, type VolumeHeader } from '../src/volumes/volume-header.ts'
-import { parseVolumeName, partName, volumeName } from '../src/volumes/volume-names.ts'
+import { parityName, parseVolumeName, partName, volumeName } from '../src/volumes/volume-names.ts'
 import {
   blank,
   emptyDisk,
@@ -58,6 +58,13 @@ describe('the prefix of volumes', () => {
       volume: 12,
       writerPid: 77,
     })
+  })
+
+  it('is that of parity volumes too', () => {
+    const name = parityName('z', { first: 3, last: 12 })
+    expect(parseVolumeName('z', name)).toEqual({ type: 'parity', first: 3, last: 12 })
+    expect(parseVolumeName('z', partName(name, 77))).toMatchObject({ first: 3, writerPid: 77 })
+    expect(parseVolumeName('z', 'z12-3.parity')).toBeUndefined()
   })
 
   it('finds no volume in any other name', () => {

@@ -151,7 +151,7 @@ export const hotbackupError: ErrorMaker<HotbackupCode> = errorsFrom<HotbackupCod
   HOTBACKUP_UPDATE_DIVERGED: { kind: 'conflict', hint: 'take a full backup to another target' },
   // Updates are for folders; an archive is continued by the shipper.
   HOTBACKUP_UPDATE_ARCHIVE: { kind: 'invalid', hint: 'run `timberline archive run` to continue an archive' },
-  // A series of volumes was begun with another prefix, number of pages or list of folders, or by another home.
+  // A series of volumes was begun with another prefix, number of pages, parity or list of folders, or by another home.
   HOTBACKUP_SERIES_CHANGED: {
     kind: 'conflict',
     hint: 'repeat the call with the recorded value (folders may be added behind the others), or begin anew: --new-series with a new prefix',

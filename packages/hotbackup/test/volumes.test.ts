@@ -140,6 +140,19 @@ describe('the calls of a series', () => {
     expect(sizes).toEqual([3000, 1, 3001, 2000])
   })
 
+  it('have parity volumes where they are asked for, which the next call takes as they are', async () => {
+    const here = await scene()
+    const volumes = { ...here.volumes, parity: 3 }
+    const first = await back(here.home, volumes)
+    expect(first.volumes).toMatchObject({ parityPaths: [join(here.dir, 'z1-1.parity')] })
+    await write(here.db, 70)
+    await back(here.home, volumes)
+    expect(await readdir(here.dir)).toEqual(['z1-1.parity', 'z1.bp', 'z2-2.parity', 'z2.bp'])
+    await rm(join(here.dir, 'z2.bp'))
+    expect(await stateOf(here, 2)).toBe(70)
+    expect(await codeOf(back(here.home, volumes))).toBe('ARCHIVE_VOLUME_MISSING')
+  })
+
   it('can be made of a closed home too', async () => {
     const here = await scene()
     await here.db.close()
@@ -195,6 +208,9 @@ describe('a call is refused', () => {
     [{ volumePages: 99 }],
     [{ volumePages: 16_777_217 }],
     [{ volumePages: 100.5 }],
+    [{ parity: -1 }],
+    [{ parity: 256 }],
+    [{ parity: 1.5 }],
     [{ dirs: [] }],
     [{ dirs: [''] }],
   ])('with %j', async (change) => {
@@ -224,7 +240,13 @@ describe('a call is refused', () => {
     const other = join(folder, 'other')
     await mkdir(other)
     await back(home, volumes)
-    for (const change of [{ prefix: 'y' }, { volumePages: 101 }, { dirs: [other] }, { dirs: [other, dir] }])
+    for (const change of [
+      { prefix: 'y' },
+      { volumePages: 101 },
+      { parity: 2 },
+      { dirs: [other] },
+      { dirs: [other, dir] },
+    ])
       expect(await codeOf(back(home, { ...volumes, ...change }))).toBe('HOTBACKUP_SERIES_CHANGED')
     expect(await readdir(other)).toEqual([])
     // A folder behind the others is how a series goes on whose disks are full; from then on it belongs to the series.

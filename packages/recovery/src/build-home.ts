@@ -172,7 +172,7 @@ function reportOf(
     logBytes: plan.predicted.logBytes,
     ...(digest === undefined ? {} : { digest }),
     proofs,
-    warnings,
+    warnings: [...(source.warnings ?? []), ...warnings],
     durationsMs: {
       restore: done.restoreMs,
       replay: outcome.replayMs,

@@ -18,6 +18,8 @@ export interface RecoverySource {
   /** How the source is named in reports and errors. */
   readonly name: string
   readonly environmentId: string
+  /** What is wrong with the source although everything can be had from it; goes into the report. */
+  readonly warnings?: readonly string[]
   /** What the source holds. */
   history(): Promise<History>
   /** The manifest of a base of this history. */

@@ -48,6 +48,7 @@ export async function openVolumeSource(
   return {
     name: place.dirs.map((directory) => join(directory, `${place.prefix}*.bp`)).join(' + '),
     environmentId: first.manifest.environmentId,
+    warnings: series.warnings,
     history: () => Promise.resolve(history),
     manifest: (base) => Promise.resolve(setOf(base).manifest),
     restoreTables: (base, directory, transfer) => restoreTables(base, { view, directory, options: transfer }),

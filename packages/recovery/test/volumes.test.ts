@@ -16,17 +16,17 @@ import { backupTo, contentOf, digestOf, Environment, scratchFolder, sha256 } fro
 interface Scene {
   readonly folder: string
   readonly env: Environment
-  readonly volumes: { readonly prefix: string; readonly dirs: readonly string[] }
+  readonly volumes: { readonly prefix: string; readonly dirs: readonly string[]; readonly parity: number }
 }
 
 /**
  * Three calls: the first from the checkpoint at 5 through 9, the second with the same checkpoint and the log through 12, the
  * third from the checkpoint at 20 through 22; of the log between 12 and 20 nothing is left.
  */
-async function scene(): Promise<Scene> {
+async function scene(parity = 0): Promise<Scene> {
   const folder = await scratchFolder()
   const env = await Environment.create(join(folder, 'home'))
-  const volumes = { prefix: 'z', dirs: [join(folder, 'a'), join(folder, 'b')] }
+  const volumes = { prefix: 'z', dirs: [join(folder, 'a'), join(folder, 'b')], parity }
   for (const directory of volumes.dirs) await mkdir(directory)
   await env.writeMany(5)
   const checkpoint = await env.checkpoint()
@@ -71,7 +71,7 @@ async function addCall(
       ...place,
       seriesId: '5e'.repeat(16),
       volumePages: 100,
-      parity: 0,
+      parity: place.parity,
       call: 1 + (last?.header.call ?? 0),
       firstVolume: 1 + (last?.header.volume ?? 0),
       firstPage,
@@ -175,6 +175,20 @@ describe('a new home from a series of volumes', () => {
     const attempt = recover({ from: { volumes: half }, home: join(folder, 'y') })
     expect(await codeOf(attempt)).toBe('ARCHIVE_VOLUME_MISSING')
   })
+})
+
+test('a volume that parity makes up for is told among the warnings, and costs nothing else', async () => {
+  const { folder, env, volumes } = await scene(4)
+  await rm(join(folder, 'a/z1.bp'))
+  const report = await recover({ from: { volumes }, home: join(folder, 'x') })
+  expect(report).toMatchObject({
+    lsn: 22,
+    warnings: [expect.stringMatching(/^z1\.bp is missing; .*z1-1\.parity/)],
+  })
+  expect(await contentOf(join(folder, 'x'))).toEqual(env.content(22))
+  const early = { type: 'lsn', lsn: 7, edge: 'through' } as const
+  await recover({ from: { volumes }, home: join(folder, 'y'), target: early })
+  expect(await contentOf(join(folder, 'y'))).toEqual(env.content(7))
 })
 
 describe('what is refused, before anything is written', () => {

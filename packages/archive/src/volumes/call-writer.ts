@@ -10,6 +10,8 @@ import { gzip } from 'node:zlib'
 import type { FileSystem } from '@timberline/wal'
 import { archiveError } from '../errors.ts'
 import { type CallIndex, encodeCallIndex } from './call-index.ts'
+import { writeParity } from './parity.ts'
+import { parityGroups } from './series-check.ts'
 import type { SeriesPlace } from './series-scan.ts'
 import { FolderQueue, SpillFile } from './spill-file.ts'
 import {
@@ -20,7 +22,8 @@ import {
   VOLUME_PAGE_BYTES,
   type VolumeHeader,
 } from './volume-header.ts'
-import { partName, volumeName } from './volume-names.ts'
+import { fileBytes, type VolumeBytes } from './volume-file.ts'
+import { parityName, partName, volumeName } from './volume-names.ts'
 
 /** Level 1 is twice as fast as level 6 for 15 % more bytes. */
 const GZIP_LEVEL = 1
@@ -45,6 +48,8 @@ interface Part {
   readonly directory: string
   readonly part: string
   readonly name: string
+  /** Its bytes, for the parity volume that is made of them; of a parity volume none. */
+  readonly content?: VolumeBytes
 }
 
 /** The volume that is being filled. */
@@ -76,6 +81,7 @@ export class CallWriter {
   #position: number
   #nextVolume: number
   #open: OpenVolume | undefined
+  #parityFile: SpillFile | undefined
   /** Set when a volume may have kept its name: then nothing of the call is removed. */
   #mayCount = false
 
@@ -99,7 +105,12 @@ export class CallWriter {
 
   /** The paths of the volumes, once the call is published. */
   get paths(): readonly string[] {
-    return this.#parts.map(({ directory, name }) => join(directory, name))
+    return this.#parts.filter(({ content }) => content !== undefined).map(pathOf)
+  }
+
+  /** The paths of the parity volumes. */
+  get parityPaths(): readonly string[] {
+    return this.#parts.filter(({ content }) => content === undefined).map(pathOf)
   }
 
   /**
@@ -129,6 +140,7 @@ export class CallWriter {
     await this.append(Buffer.alloc(pad))
     const last = await this.#volumeToEnd()
     await this.#endVolume(last, { indexAt, indexBytes: content.length })
+    await this.#addParity()
     // From here on every part has its name also after power loss: the first rename may promise that the others are there.
     await this.#syncFolders()
   }
@@ -164,8 +176,8 @@ export class CallWriter {
         left.push(path)
       }
     }
-    const open = this.#open
-    if (open !== undefined) await attempt(open.file.path, () => open.file.abandon())
+    for (const file of [this.#open?.file, this.#parityFile])
+      if (file !== undefined) await attempt(file.path, () => file.abandon())
     for (const { directory, part } of this.#parts) {
       const path = join(directory, part)
       if ((await this.#fileSystem.status(path).catch(() => undefined)) !== undefined)
@@ -251,8 +263,25 @@ export class CallWriter {
       directory: volume.file.directory,
       part: volume.file.name,
       name: volumeName(prefix, volume.number),
+      content: fileBytes(volume.file.path, volume.file.bytes, this.#fileSystem),
     })
     this.#open = undefined
+  }
+
+  /** The volumes are read back for it, from where they went. */
+  async #addParity(): Promise<void> {
+    const { prefix, seriesId, call, firstVolume, parity } = this.#place
+    const contents = this.#parts.map(({ content }) => content).filter((content) => content !== undefined)
+    for (const group of parityGroups({ first: firstVolume, last: this.#nextVolume - 1 }, parity)) {
+      const name = parityName(prefix, group)
+      const file = new SpillFile(partName(name, process.pid), this.#folders, this.#fileSystem)
+      beingWritten.add(file.name)
+      this.#parityFile = file
+      const members = contents.slice(group.first - firstVolume, group.last - firstVolume + 1)
+      await writeParity(members, { seriesId, call, ...group }, file)
+      this.#parts.push({ directory: file.directory, part: file.name, name })
+      this.#parityFile = undefined
+    }
   }
 
   async #giveName({ directory, part, name }: Part): Promise<void> {
@@ -281,7 +310,13 @@ export class CallWriter {
 
   #forget(): void {
     for (const { part } of this.#parts) beingWritten.delete(part)
-    if (this.#open !== undefined) beingWritten.delete(this.#open.file.name)
+    for (const file of [this.#open?.file, this.#parityFile])
+      if (file !== undefined) beingWritten.delete(file.name)
     this.#open = undefined
+    this.#parityFile = undefined
   }
+}
+
+function pathOf({ directory, name }: Part): string {
+  return join(directory, name)
 }

@@ -4,8 +4,9 @@
  * part count too, and all other parts are leftovers.
  */
 import { archiveError } from '../errors.ts'
+import type { ParityHeader } from './parity-header.ts'
 import { volumeDamaged, type VolumeHeader } from './volume-header.ts'
-import { volumeName } from './volume-names.ts'
+import { parityName, volumeName } from './volume-names.ts'
 
 /** A file whose name is that of a volume. */
 export interface FoundVolume {
@@ -17,6 +18,28 @@ export interface FoundVolume {
   /** `undefined` when it has none that could be believed; `damage` says why. */
   readonly header: VolumeHeader | undefined
   readonly damage?: Error
+}
+
+/** A file whose name is that of a parity volume. */
+export interface FoundParity {
+  /** As its name says. */
+  readonly first: number
+  readonly last: number
+  readonly path: string
+  readonly writerPid: number | undefined
+  readonly header: ParityHeader | undefined
+  readonly damage?: Error
+}
+
+/** All files of one prefix. */
+export interface FoundFiles {
+  readonly volumes: readonly FoundVolume[]
+  readonly parities: readonly FoundParity[]
+}
+
+/** A parity volume whose header can be believed, of a call that counts. */
+export interface SoundParity extends FoundParity {
+  readonly header: ParityHeader
 }
 
 /** A volume that counts. */
@@ -36,42 +59,61 @@ export interface SeriesState {
   /** Ascending, without the lost ones. */
   readonly volumes: readonly SoundVolume[]
   readonly lost: readonly LostVolume[]
+  readonly parities: readonly SoundParity[]
   /** Parts that no call which counts has written. */
-  readonly leftovers: readonly FoundVolume[]
+  readonly leftovers: readonly Part[]
 }
+
+/** A file under the name of a part. */
+export type Part = Pick<FoundVolume, 'path' | 'writerPid'>
 
 /**
  * Adds the files of one prefix up; a series of no volumes when none counts.
  *
  * @throws ARCHIVE_VOLUME_FOREIGN, ARCHIVE_VOLUME_ORDER, ARCHIVE_VOLUME_DAMAGED when no header at all can be believed
  */
-export function assessSeries(found: readonly FoundVolume[]): SeriesState {
-  const named = found.filter(({ writerPid }) => writerPid === undefined)
+export function assessSeries(found: FoundFiles): SeriesState {
+  const all = [...found.volumes, ...found.parities]
+  const named = all.filter(({ writerPid }) => writerPid === undefined)
   const sound = named.filter(isSound)
   if (sound.length === 0) {
     const damage = named[0]?.damage
     if (damage !== undefined) throw damage
-    return { seriesId: '', volumes: [], lost: [], leftovers: found }
+    return { seriesId: '', volumes: [], lost: [], parities: [], leftovers: all }
   }
   const seriesId = mostFrequent(sound.map(({ header }) => header.seriesId))
-  for (const volume of sound) refuseMisplaced(volume, seriesId)
+  for (const each of sound) refuseMisplaced(each, seriesId)
   const calls = new Set(sound.map(({ header }) => header.call))
-  const counting = found.filter(isSound).filter(({ volume, writerPid, header }) => {
-    if (writerPid === undefined) return true
-    return header.seriesId === seriesId && header.volume === volume && calls.has(header.call)
-  })
+  const counts = ({ writerPid, header }: SoundVolume | SoundParity): boolean =>
+    writerPid === undefined || (header.seriesId === seriesId && calls.has(header.call))
+  const counting = found.volumes
+    .filter(isSound)
+    .filter((each) => counts(each) && each.header.volume === each.volume)
+  const parities = found.parities.filter(isSound).filter(counts)
   const volumes = new Map<number, SoundVolume>()
   // The same volume may lie in two places, after a copy or a move that was cut off; any whole one will do.
   for (const each of counting) if (!volumes.has(each.volume)) volumes.set(each.volume, each)
   const ascending = [...volumes.values()].toSorted((a, b) => a.volume - b.volume)
   refuseContradiction(ascending)
-  const counted = new Set(counting)
+  const counted = new Set<Part>([...counting, ...parities])
   return {
     seriesId,
     volumes: ascending,
-    lost: lostOf(ascending, named),
-    leftovers: found.filter((each) => each.writerPid !== undefined && !counted.has(each as SoundVolume)),
+    lost: lostOf(ascending, found, parities),
+    parities,
+    leftovers: all.filter((each) => each.writerPid !== undefined && !counted.has(each)),
   }
+}
+
+/** The groups of a call's volumes that each have one parity volume. */
+export function parityGroups(
+  call: { readonly first: number; readonly last: number },
+  parity: number,
+): readonly { readonly first: number; readonly last: number }[] {
+  const groups = []
+  for (let first = call.first; parity > 0 && first <= call.last; first += parity)
+    groups.push({ first, last: Math.min(call.last, first + parity - 1) })
+  return groups
 }
 
 /**
@@ -88,22 +130,28 @@ export function requireNoneLost(lost: readonly LostVolume[], prefix: string): vo
   })
 }
 
-function isSound(found: FoundVolume): found is SoundVolume {
+function isSound<Found extends FoundVolume | FoundParity>(
+  found: Found,
+): found is Found & { header: NonNullable<Found['header']> } {
   return found.header !== undefined
 }
 
-function refuseMisplaced({ path, volume, header }: SoundVolume, seriesId: string): void {
+function refuseMisplaced(found: SoundVolume | SoundParity, seriesId: string): void {
+  const { path, header } = found
   if (header.seriesId !== seriesId) {
     throw archiveError('ARCHIVE_VOLUME_FOREIGN', 'a volume is of another series than those beside it', {
       details: { path, seriesId: header.seriesId, expectedSeriesId: seriesId },
     })
   }
-  if (header.volume === volume) return
-  throw archiveError(
-    'ARCHIVE_VOLUME_ORDER',
-    `a volume is out of place: by its header it is number ${String(header.volume)}`,
-    { details: { path, volume: header.volume } },
-  )
+  const rightName = 'volume' in found ? volumeName('', found.header.volume) : parityName('', found.header)
+  const isInPlace =
+    'volume' in found
+      ? found.header.volume === found.volume
+      : found.header.first === found.first && found.header.last === found.last
+  if (isInPlace) return
+  throw archiveError('ARCHIVE_VOLUME_ORDER', 'a volume is out of place by its name', {
+    details: { path, nameEndsIn: rightName },
+  })
 }
 
 /** Neighbours that are both there must continue each other. */
@@ -122,10 +170,16 @@ function refuseContradiction(ascending: readonly SoundVolume[]): void {
   }
 }
 
-function lostOf(ascending: readonly SoundVolume[], named: readonly FoundVolume[]): readonly LostVolume[] {
+function lostOf(
+  ascending: readonly SoundVolume[],
+  found: FoundFiles,
+  parities: readonly SoundParity[],
+): readonly LostVolume[] {
+  const named = found.volumes.filter(({ writerPid }) => writerPid === undefined)
   const there = new Set(ascending.map(({ volume }) => volume))
   const last = ascending.at(-1)
-  const highest = named.reduce((most, { volume }) => Math.max(most, volume), last?.volume ?? 0)
+  const numbers = [...there, ...named.map(({ volume }) => volume), ...parities.map((each) => each.last)]
+  const highest = numbers.reduce((most, volume) => Math.max(most, volume), 0)
   // A call ends in a volume that says so.
   const isEnded = last?.volume !== highest || last.header.isLastOfCall
   const lost: LostVolume[] = []

@@ -5,9 +5,10 @@
 import type { FileSystem } from '@timberline/wal'
 import { archiveError } from '../errors.ts'
 import { type CallIndex, decodeCallIndex } from './call-index.ts'
-import { assessSeries, requireNoneLost, type SoundVolume } from './series-check.ts'
+import type { SoundVolume } from './series-check.ts'
+import { proveSeries } from './series-proof.ts'
 import { scanSeries, type SeriesPlace } from './series-scan.ts'
-import { blockContentBytes, fileBytes, readBlock, readBlockTable, verifyVolume } from './volume-file.ts'
+import { blockContentBytes, fileBytes, readBlock, readBlockTable } from './volume-file.ts'
 import type { VolumeBytes } from './volume-file.ts'
 import { VOLUME_BLOCK_BYTES, volumeDamaged, VOLUME_PAGE_BYTES, type VolumeHeader } from './volume-header.ts'
 
@@ -26,6 +27,8 @@ export interface Series {
   readonly seriesId: string
   /** The indexes of its calls, oldest first; at least one. */
   readonly calls: readonly CallIndex[]
+  /** What was made up for by parity volumes, or is wrong with these; each a sentence. */
+  readonly warnings: readonly string[]
   /** Fills the target with the content of the stream from this place on. */
   read(target: Buffer, at: number): Promise<void>
 }
@@ -44,25 +47,17 @@ export interface ReadableVolume {
  * @throws ARCHIVE_VOLUMES_ABSENT, ARCHIVE_VOLUME_MISSING, ARCHIVE_VOLUME_DAMAGED, ARCHIVE_VOLUME_FOREIGN, ARCHIVE_VOLUME_ORDER
  */
 export async function openSeries(place: SeriesPlace, options: OpenSeriesOptions): Promise<Series> {
-  const { fileSystem, signal } = options
-  const state = assessSeries(await scanSeries(place, fileSystem))
-  requireNoneLost(state.lost, place.prefix)
-  if (state.volumes.length === 0) {
+  const found = await scanSeries(place, options.fileSystem)
+  const { seriesId, volumes, warnings } = await proveSeries(found, place.prefix, options)
+  if (volumes.length === 0) {
     throw archiveError('ARCHIVE_VOLUMES_ABSENT', 'no volume of this prefix is there', {
       details: { prefix: place.prefix, dirs: place.dirs },
     })
   }
-  const volumes = state.volumes.map((volume) => readable(volume, fileSystem))
-  for (const { source, header, name } of volumes) await verifyVolume(source, header, { name, signal })
-  return readSeries(state.seriesId, volumes)
-}
-
-/** The series of volumes that are all there and sound. */
-export async function readSeries(seriesId: string, volumes: readonly ReadableVolume[]): Promise<Series> {
   const read = streamOf(volumes)
   const calls: CallIndex[] = []
   for (const volume of volumes) if (volume.header.isLastOfCall) calls.push(await readCallIndex(volume, read))
-  return { seriesId, calls, read }
+  return { seriesId, calls, warnings, read }
 }
 
 /**

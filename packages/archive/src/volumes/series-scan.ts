@@ -3,7 +3,8 @@ import { join } from 'node:path'
 import { readFully, systemCode, TimberlineError } from '@timberline/wal'
 import type { FileSystem } from '@timberline/wal'
 import { archiveError } from '../errors.ts'
-import type { FoundVolume } from './series-check.ts'
+import { decodeParityHeader } from './parity-header.ts'
+import type { FoundFiles, FoundParity, FoundVolume } from './series-check.ts'
 import { decodeVolumeHeader, volumeDamaged, VOLUME_HEADER_BYTES } from './volume-header.ts'
 import { parseVolumeName } from './volume-names.ts'
 
@@ -15,25 +16,24 @@ export interface SeriesPlace {
 }
 
 /**
- * Finds the volumes of a prefix, with their headers.
+ * Finds the volumes and parity volumes of a prefix, with their headers.
  *
  * @throws ARCHIVE_VOLUMES_ABSENT when one of the folders is not there
  */
-export async function scanSeries(
-  place: SeriesPlace,
-  fileSystem: FileSystem,
-): Promise<readonly FoundVolume[]> {
-  const found: FoundVolume[] = []
+export async function scanSeries(place: SeriesPlace, fileSystem: FileSystem): Promise<FoundFiles> {
+  const volumes: FoundVolume[] = []
+  const parities: FoundParity[] = []
   for (const directory of place.dirs) {
     for (const name of await namesIn(directory, fileSystem)) {
       const parsed = parseVolumeName(place.prefix, name)
-      if (parsed?.type !== 'volume') continue
-      const { volume, writerPid } = parsed
+      if (parsed === undefined) continue
       const path = join(directory, name)
-      found.push({ volume, path, writerPid, ...(await headerOf(path, fileSystem)) })
+      if (parsed.type === 'volume')
+        volumes.push({ ...parsed, path, ...(await headerOf(path, decodeVolumeHeader, fileSystem)) })
+      else parities.push({ ...parsed, path, ...(await headerOf(path, decodeParityHeader, fileSystem)) })
     }
   }
-  return found
+  return { volumes, parities }
 }
 
 async function namesIn(directory: string, fileSystem: FileSystem): Promise<readonly string[]> {
@@ -45,15 +45,16 @@ async function namesIn(directory: string, fileSystem: FileSystem): Promise<reado
   }
 }
 
-async function headerOf(
+async function headerOf<Header extends { readonly fileBytes: number }>(
   path: string,
+  decode: (name: string, bytes: Buffer) => Header,
   fileSystem: FileSystem,
-): Promise<Pick<FoundVolume, 'header' | 'damage'>> {
+): Promise<{ readonly header: Header | undefined; readonly damage?: Error }> {
   const handle = await fileSystem.open(path, 'read')
   try {
     const bytes = Buffer.alloc(VOLUME_HEADER_BYTES)
     const got = await readFully(handle, bytes, 0)
-    const header = decodeVolumeHeader(path, bytes.subarray(0, got))
+    const header = decode(path, bytes.subarray(0, got))
     if ((await handle.status()).bytes === header.fileBytes) return { header }
     throw volumeDamaged(path, 'its length is not the one in its header')
   } catch (error) {

@@ -7,10 +7,10 @@ import { processIsAlive } from '@timberline/wal'
 import type { FileSystem } from '@timberline/wal'
 import { type CallIndex } from './call-index.ts'
 import { isBeingWritten } from './call-writer.ts'
-import { assessSeries, type FoundVolume, requireNoneLost, type SoundVolume } from './series-check.ts'
+import { assessSeries, type Part, requireNoneLost, type SoundVolume } from './series-check.ts'
 import { lastCallIndex, readable } from './series-reader.ts'
 import { scanSeries, type SeriesPlace } from './series-scan.ts'
-import { volumeName } from './volume-names.ts'
+import { parityName, volumeName } from './volume-names.ts'
 
 /** A series as the next call goes on from it. */
 export interface SettledSeries {
@@ -31,7 +31,9 @@ export interface SettledSeries {
 export async function settleSeries(place: SeriesPlace, fileSystem: FileSystem): Promise<SettledSeries> {
   const state = assessSeries(await scanSeries(place, fileSystem))
   requireNoneLost(state.lost, place.prefix)
-  const volumes = await giveNames(state.volumes, place.prefix, fileSystem)
+  const nameOf = ({ volume }: SoundVolume): string => volumeName(place.prefix, volume)
+  const volumes = await giveNames(state.volumes, nameOf, fileSystem)
+  await giveNames(state.parities, (parity) => parityName(place.prefix, parity), fileSystem)
   const removed = await removeParts(state.leftovers, fileSystem)
   const last = volumes.at(-1)
   const index =
@@ -41,19 +43,19 @@ export async function settleSeries(place: SeriesPlace, fileSystem: FileSystem): 
   return { seriesId: state.seriesId, last, index, removed }
 }
 
-async function giveNames(
-  volumes: readonly SoundVolume[],
-  prefix: string,
+async function giveNames<File extends Part>(
+  volumes: readonly File[],
+  nameOf: (file: File) => string,
   fileSystem: FileSystem,
-): Promise<readonly SoundVolume[]> {
-  const named: SoundVolume[] = []
+): Promise<readonly File[]> {
+  const named: File[] = []
   const folders = new Set<string>()
   for (const volume of volumes) {
     if (volume.writerPid === undefined) {
       named.push(volume)
       continue
     }
-    const path = join(dirname(volume.path), volumeName(prefix, volume.volume))
+    const path = join(dirname(volume.path), nameOf(volume))
     await fileSystem.rename(volume.path, path)
     folders.add(dirname(path))
     named.push({ ...volume, path, writerPid: undefined })
@@ -63,10 +65,7 @@ async function giveNames(
   return named
 }
 
-async function removeParts(
-  leftovers: readonly FoundVolume[],
-  fileSystem: FileSystem,
-): Promise<readonly string[]> {
+async function removeParts(leftovers: readonly Part[], fileSystem: FileSystem): Promise<readonly string[]> {
   const removed: string[] = []
   for (const { path, writerPid } of leftovers) {
     // A pid that was given out again only delays the cleaning.

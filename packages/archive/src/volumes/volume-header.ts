@@ -12,7 +12,7 @@ export const VOLUME_PAGES_MAX: number = 16_777_216
 export const VOLUME_BLOCK_BYTES: number = 1024 * 1024
 export const VOLUME_HEADER_BYTES = 128
 /** The most volumes that one parity volume may stand for. */
-export const PARITY_MAX = 255
+export const PARITY_MAX: number = 255
 
 const MAGIC = Buffer.from('TLVOLUME', 'latin1')
 const FORMAT_VERSION = 1

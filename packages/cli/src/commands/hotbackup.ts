@@ -85,7 +85,8 @@ async function targetOf(args: Arguments, environmentId: string): Promise<BackupT
   if (prefix === undefined) return args.required('target')
   const dirs = folderList(args.required('dirs'))
   const volumePages = args.number('volume-pages') ?? 0
-  return { volumes: { prefix, volumePages, dirs, newSeries: args.flag('new-series') } }
+  const parity = args.number('parity') ?? 0
+  return { volumes: { prefix, volumePages, dirs, parity, newSeries: args.flag('new-series') } }
 }
 
 /** Berkeley DB lets -d and -l point elsewhere; here they may only confirm where the home keeps its files. */
@@ -161,12 +162,12 @@ function linesOf(
 /** As `backup_online` does, the number of pages is told. */
 function volumeRows({ volumes }: BackupResult): readonly (readonly string[])[] {
   if (volumes === undefined) return []
-  const { call, pages, paths, seriesId } = volumes
+  const { call, pages, paths, parityPaths, seriesId } = volumes
   const kind = call === 1 ? 'full' : 'what was new'
   return [
     ['series', `${seriesId}, call ${String(call)}: ${kind}`],
     ['pages', `${String(pages)} of 8 KiB in ${String(paths.length)} volumes`],
-    ...paths.map((path) => ['', path]),
+    ...[...paths, ...parityPaths].map((path) => ['', path]),
   ]
 }
 

@@ -18,6 +18,12 @@ export const volumeOptions: readonly OptionRow[] = [
     value: 'A,B,C',
     help: 'folders for volumes; when the disk of one is full, the next one is used',
   },
+  {
+    name: 'parity',
+    value: 'K',
+    help: 'one parity volume for each K volumes, any one of which may then be lost or damaged',
+    parse: wholeNumber('a number of volumes', { min: 1 }),
+  },
   { name: 'new-series', help: 'begin anew with a full backup, under a new prefix' },
 ]
 

@@ -39,7 +39,7 @@ export async function beginSeries(run: BackupRun, target: VolumesTarget): Promis
     prefix: target.prefix,
     volumePages: target.volumePages,
     dirs,
-    parity: 0,
+    parity: target.parity ?? 0,
     lastVolume: known?.lastVolume ?? 0,
   }
   refuseLoss(record, settled)
@@ -88,6 +88,12 @@ function refuseChange(known: SeriesRecord, given: VolumesTarget): void {
       given: String(given.volumePages),
     })
   }
+  const { parity = 0 } = given
+  if (known.parity !== parity)
+    throw changed('number of volumes for each parity volume', {
+      recorded: String(known.parity),
+      given: String(parity),
+    })
   if (known.dirs.some((directory, index) => given.dirs[index] !== directory))
     throw changed('list of folders', { recorded: known.dirs.join(','), given: given.dirs.join(',') })
 }

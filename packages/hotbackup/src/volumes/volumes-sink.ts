@@ -69,7 +69,8 @@ function sinkOf(writing: Writing): VolumesSink {
     label: `${backupLabel(run.startedAtMs, 'full')}.${String(call)}`,
     folder: undefined,
     get volumes() {
-      return { seriesId: record.seriesId, call, pages: writer.pages, paths: writer.paths }
+      const { pages, paths, parityPaths } = writer
+      return { seriesId: record.seriesId, call, pages, paths, parityPaths }
     },
     copy: (range, name, context) =>
       inTurn(async () => (await keep(writing, range, name)) ?? append(writing, { range, name }, context)),

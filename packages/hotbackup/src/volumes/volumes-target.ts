@@ -1,4 +1,4 @@
-import { prefixComplaint, VOLUME_PAGES_MAX, VOLUME_PAGES_MIN } from '@timberline/archive'
+import { PARITY_MAX, prefixComplaint, VOLUME_PAGES_MAX, VOLUME_PAGES_MIN } from '@timberline/archive'
 import { hotbackupError } from '../errors.ts'
 
 /** A series of volumes as the target of a backup: files `<prefix><n>.bp` of a limited number of pages. */
@@ -9,6 +9,10 @@ export interface VolumesTarget {
   readonly volumePages: number
   /** Folders that are there already; when the disk of one is full, the next volume goes into the one after it. */
   readonly dirs: readonly string[]
+  /**
+   * One parity volume for each so many volumes of a call, 1 to 255: any one of them may then be lost or damaged. Default none.
+   */
+  readonly parity?: number
   /** Begin anew with a full backup, under a prefix that has no volumes in these folders yet. Default false. */
   readonly newSeries?: boolean
 }
@@ -22,6 +26,8 @@ export interface VolumesReport {
   readonly pages: number
   /** Paths of the volumes that it wrote. */
   readonly paths: readonly string[]
+  /** Paths of its parity volumes. */
+  readonly parityPaths: readonly string[]
 }
 
 /**
@@ -29,7 +35,7 @@ export interface VolumesReport {
  *
  * @throws HOTBACKUP_OPTIONS
  */
-export function checkVolumesTarget({ prefix, volumePages, dirs }: VolumesTarget): void {
+export function checkVolumesTarget({ prefix, volumePages, dirs, parity = 0 }: VolumesTarget): void {
   const complaint = prefixComplaint(prefix)
   if (complaint !== undefined)
     throw hotbackupError('HOTBACKUP_OPTIONS', `the prefix cannot be used: ${complaint}`, {
@@ -41,6 +47,15 @@ export function checkVolumesTarget({ prefix, volumePages, dirs }: VolumesTarget)
       'HOTBACKUP_OPTIONS',
       `volumePages must be from ${String(VOLUME_PAGES_MIN)} to ${String(VOLUME_PAGES_MAX)}`,
       { details: { volumePages } },
+    )
+  }
+  if (!Number.isSafeInteger(parity) || parity < 0 || parity > PARITY_MAX) {
+    throw hotbackupError(
+      'HOTBACKUP_OPTIONS',
+      `parity must be from 1 to ${String(PARITY_MAX)}, or 0 for none`,
+      {
+        details: { parity },
+      },
     )
   }
   if (dirs.length === 0 || dirs.includes(''))
