@@ -1,7 +1,15 @@
 import { type Arguments, wholeNumber } from '../arguments.ts'
 import type { CommandRow } from '../command.ts'
 import { parseBerkeleyInstant, parseInstant } from '../instant.ts'
-import { archiveOption, homeIfAnyOption, homeOption, identityOption, lsnOption } from './shared-options.ts'
+import { oneOf } from './backup-rows.ts'
+import {
+  archiveIfAnyOption,
+  archiveOption,
+  homeIfAnyOption,
+  homeOption,
+  identityOption,
+  lsnOption,
+} from './shared-options.ts'
 
 const instants = [
   'Times are ISO 8601 with a zone, to the microsecond. Berkeley DB’s form for -t is read as UTC. Output is always UTC.',
@@ -69,6 +77,30 @@ export const recoveryRows: readonly CommandRow[] = [
     load: async () => (await import('../commands/recover.ts')).recoverCommand,
   },
   {
+    name: 'history',
+    summary: 'show every transaction that changed a key, with the value before and after',
+    options: [
+      { ...homeIfAnyOption, help: 'folder of the database: as far back as its log reaches' },
+      archiveIfAnyOption,
+      identityOption,
+      { letter: 'k', name: 'key', value: 'KEY', help: 'the whole key; 0x… for bytes', isRequired: true },
+      {
+        name: 'timeline',
+        value: 'N',
+        help: 'with -a: follow this timeline (the newest)',
+        parse: wholeNumber('a timeline', { min: 1 }),
+      },
+      { name: 'full', help: 'do not shorten long values' },
+    ],
+    notes: [
+      'Oldest first. The value before a change is known from the change before it; where log is missing, it is unknown, and that is said.',
+      '`timberline recover --until-lsn LSN --before` gives back the state just before one of them.',
+    ],
+    example: 'timberline history -a /backups/app -k FR/75056',
+    check: historyComplaint,
+    load: async () => (await import('../commands/history.ts')).historyCommand,
+  },
+  {
     name: 'timeline',
     summary: 'show the tree of timelines in an archive, and what is held of each',
     options: [archiveOption],
@@ -94,6 +126,14 @@ export const recoveryRows: readonly CommandRow[] = [
     load: async () => (await import('../commands/drill.ts')).drillCommand,
   },
 ]
+
+function historyComplaint(args: Arguments): string | undefined {
+  if (args.has('timeline') && !args.has('archive')) return '--timeline goes with -a'
+  const key = args.text('key')
+  if (key?.startsWith('0x') === true && !/^0x([0-9a-f]{2})*$/i.test(key))
+    return '--key 0x… needs pairs of hexadecimal digits'
+  return oneOf(args, ['home', 'archive'])
+}
 
 const targets = ['until-lsn', 'until-time', 'until-mark', 'time'] as const
 
