@@ -3,6 +3,7 @@
  * is durable. Committed: the mark stands behind that note with no commit between, and commits go on. Protocol and proof: barrier.ts.
  */
 import { refuseOwnMark } from './bulk-load-mark.ts'
+import type { CheckpointKeeper } from './checkpoint-keeper.ts'
 import type { CommitPause } from './commit-pause.ts'
 import type { Engine } from './engine.ts'
 import { engineError } from './errors.ts'
@@ -40,12 +41,13 @@ export const MARK_NAME_BYTES_MAX = 1024
 /** What a member works on. */
 export interface BarrierMemberParts {
   readonly engine: Pick<Engine, 'note' | 'markNow'>
+  readonly keeper: Pick<CheckpointKeeper, 'rest'>
   readonly pause: CommitPause
 }
 
 /** Pauses commits and writes the note; the signal ends the pause. */
 export async function prepareMark(
-  { engine, pause }: BarrierMemberParts,
+  { engine, keeper, pause }: BarrierMemberParts,
   barrier: Barrier,
   signal?: AbortSignal,
 ): Promise<BarrierPlace> {
@@ -58,6 +60,8 @@ export async function prepareMark(
     id,
     maxMs,
     signal,
+    // A bulk load, too, takes its turn among the checkpoints: it must not come between the note and the mark.
+    rest: () => keeper.rest(),
     settle: async () => {
       const place = await engine.note(encodeNote({ type: 'barrier', id, name, members }))
       committedAtUs = place.committedAtUs

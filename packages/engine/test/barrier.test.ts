@@ -153,6 +153,22 @@ describe('a mark over several databases', () => {
     await expectNobodyWaits()
   })
 
+  test('stands behind a bulk load or before it, never within', async () => {
+    const [db] = databases
+    const [home = ''] = homes
+    const connection = await ControlConnection.open(home)
+    const request = { barrier: 'load', name: 'load', members: [home], maxMs: 3_600_000 }
+    await connection.call({ type: 'prepare', ...request })
+    const loading = db?.bulkLoad([['zz', '1']])
+    // As many turns as a load of one entry needs when nothing holds it.
+    for (let turn = 0; turn < 200; turn += 1) await new Promise(setImmediate)
+    await connection.call({ type: 'commit', barrier: 'load', name: 'load' })
+    connection.close()
+    await loading
+    const { noteLsns, markLsns } = await cutOf(home, 'load')
+    expect(markLsns).toEqual(noteLsns.map((lsn) => lsn + 1))
+  })
+
   test('refuses what cannot be marked before anybody is paused', async () => {
     for (const [name, among, maxMs] of [
       ['', homes, 5000],
