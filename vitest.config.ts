@@ -8,6 +8,12 @@ const soakTimeout = 7_200_000 + 60_000 * Number(process.env['SOAK_MINUTES'] ?? '
 /** Set by `pnpm planted-bugs`: one bug is put into the sources while they are loaded, and states are counted. */
 const bug = process.env['PLANTED_BUG']
 
+/**
+ * Loading all packages anew for each file took a third of the time of the tests; what a test changes in its process it changes back.
+ * Coverage is counted file by file.
+ */
+const isolate = process.argv.includes('--coverage')
+
 export default defineConfig({
   plugins: bug === undefined ? [] : [plantBug(bug, import.meta.dirname)],
   test: {
@@ -21,6 +27,7 @@ export default defineConfig({
         extends: true,
         test: {
           name: 'packages',
+          isolate,
           globalSetup: ['tools/memory-scratch.ts'],
           include: ['packages/*/test/**/*.test.ts'],
           testTimeout: 60_000,
@@ -31,6 +38,7 @@ export default defineConfig({
         extends: true,
         test: {
           name: 'system',
+          isolate,
           globalSetup: ['tools/memory-scratch.ts'],
           include: ['test/**/*.test.ts'],
           exclude: ['test/servers/**', 'test/soak/**', 'test/packed/**'],
