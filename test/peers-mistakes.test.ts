@@ -93,6 +93,7 @@ describe('a mistyped home', () => {
       const options = commands.find((command) => command.name === name)?.options ?? []
       const needsArchive = options.some((option) => option.name === 'archive' && option.isRequired === true)
       const words = [...name.split(' '), ...(needsArchive ? ['-a', newPath('archive')] : [])]
+      if (name === 'mark') words.push('month-end')
       if (name === 'hotbackup') words.push('-b', newPath('backup'))
       if (name === 'copy') words.push('-o', newPath('copy'))
       const empty = newPath('empty')

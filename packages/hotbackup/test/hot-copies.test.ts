@@ -3,16 +3,17 @@ import { hotCopies } from './hot-copies.ts'
 
 /** The soak that a merge waits for makes 250 more. */
 const COPIES = 60
+const KILLS_MIN = 6
 
 test(
-  `${COPIES} hot copies of a home that is written, compacted, killed and reopened all hold a prefix and all that was durable`,
+  `hot copies of a home that is written, compacted, killed and reopened all hold a prefix and all that was durable`,
   { timeout: 300_000 },
   async () => {
-    const report = await hotCopies({ copies: COPIES, killEveryMs: 400 })
+    const report = await hotCopies({ copies: COPIES, killsMin: KILLS_MIN, killEveryMs: 400 })
     console.log(
       `${report.copies} copies, ${report.kills} kills, ${report.retried} pinned anew, ${report.lastTransaction} transactions`,
     )
     expect(report.failures).toEqual([])
-    expect(report.kills).toBeGreaterThan(5)
+    expect(report.kills).toBeGreaterThanOrEqual(KILLS_MIN)
   },
 )

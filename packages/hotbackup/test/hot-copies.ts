@@ -9,6 +9,7 @@ import { readFileSync, writeFileSync } from 'node:fs'
 import { rm } from 'node:fs/promises'
 import { join } from 'node:path'
 import { fileURLToPath } from 'node:url'
+import { controlCall } from '@timberline/engine'
 import { nodeFileSystem } from '@timberline/wal'
 import type { FileSystem } from '@timberline/wal'
 import { hotbackup, verifyBackup } from '../src/index.ts'
@@ -17,7 +18,9 @@ import { Model, difference } from './history.ts'
 import type { Shape } from './history.ts'
 
 export interface HotCopiesOptions {
+  /** At least; more until the owner was killed often enough. */
   readonly copies: number
+  readonly killsMin?: number
   /** Folder for the backups; default beside the home. */
   readonly targetFolder?: string
   readonly shape?: Shape
@@ -37,7 +40,13 @@ export interface HotCopiesReport {
 
 /** Makes the copies one after the other and checks each; failures are told in words. */
 export async function hotCopies(options: HotCopiesOptions): Promise<HotCopiesReport> {
-  const { copies, shape = { keyCount: 300, valueBytes: 100 }, killEveryMs = 1500, digestEvery = 5 } = options
+  const {
+    copies,
+    killsMin = 0,
+    shape = { keyCount: 300, valueBytes: 100 },
+    killEveryMs = 1500,
+    digestEvery = 5,
+  } = options
   return withFolder(async (folder) => {
     const home = join(folder, 'home')
     const target = join(options.targetFolder ?? folder, `copy-${process.pid}`)
@@ -46,7 +55,10 @@ export async function hotCopies(options: HotCopiesOptions): Promise<HotCopiesRep
     const failures: string[] = []
     let retried = 0
     let lastTransaction = 0
+    let copy = 0
     await owner.start()
+    // A home without any checkpoint, whose owner is dead, cannot be copied, and says so.
+    await controlCall(home, { type: 'checkpoint' })
     let ownerFailure: unknown
     const killer = (killEveryMs === 0 ? Promise.resolve() : owner.killAtRandom(killEveryMs)).catch(
       (error: unknown) => {
@@ -54,7 +66,8 @@ export async function hotCopies(options: HotCopiesOptions): Promise<HotCopiesRep
       },
     )
     try {
-      for (let copy = 1; copy <= copies; copy += 1) {
+      while (copy < copies || owner.kills < killsMin) {
+        copy += 1
         if (ownerFailure !== undefined) throw ownerFailure
         let atLeast = 0
         const digest = copy % digestEvery === 0
@@ -81,7 +94,7 @@ export async function hotCopies(options: HotCopiesOptions): Promise<HotCopiesRep
       await killer
       await rm(target, { recursive: true, force: true })
     }
-    return { copies, kills: owner.kills, retried, lastTransaction, failures }
+    return { copies: copy, kills: owner.kills, retried, lastTransaction, failures }
   })
 }
 
