@@ -40,7 +40,7 @@ describe.each(tables)('$name', ({ name, rows }) => {
     expect(rows.map(({ code }) => code).filter((code) => !code.startsWith(area))).toEqual([])
   })
 
-  test('each row says what happened and what to do next', () => {
+  test('each row has a meaning and a remedy', () => {
     expect(rows.filter(({ meaning, hint, kind }) => meaning === '' || hint === '' || kind === '')).toEqual([])
   })
 
@@ -117,7 +117,7 @@ function page(): string {
     '',
     `## ${name === 'cli' ? 'timberline (the command)' : `@timberline/${name}`}`,
     '',
-    '| code | kind | what happened | next step |',
+    '| code | kind | meaning, and what leads to it | remedy |',
     '| --- | --- | --- | --- |',
     ...rows.map((row) => `| \`${row.code}\` | ${row.kind} | ${cell(row.meaning)} | ${cell(row.hint)} |`),
   ])
