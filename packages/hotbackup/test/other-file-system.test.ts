@@ -5,16 +5,17 @@ import { hotbackup, verifyBackup } from '../src/index.ts'
 import { hotCopies } from './hot-copies.ts'
 import { openUsedHome, restored, withFolder, write } from './fixture.ts'
 
-/** A folder in memory on another device than the temporary folder, or why there is none. */
+/** In memory, and on the disk of the checkout: one of them is another device than the temporary folder, which may be either. */
+const PLACES = ['/dev/shm', import.meta.dirname]
+
+/** A folder on another device than the temporary folder, or why there is none. */
 async function otherFolder(beside: string): Promise<string | { reason: string }> {
-  try {
-    const path = await mkdtemp('/dev/shm/timberline-hotbackup-')
-    if ((await stat(path)).dev !== (await stat(beside)).dev) return path
-    await rm(path, { recursive: true })
-    return { reason: 'the temporary folder is in memory too' }
-  } catch (error) {
-    return { reason: `there is no second file system to write to: ${String(error)}` }
+  for (const place of PLACES) {
+    const status = await stat(place).catch(() => undefined)
+    if (status === undefined || status.dev === (await stat(beside)).dev) continue
+    return mkdtemp(join(place, '.other-device-'))
   }
+  return { reason: 'there is no second file system to write to' }
 }
 
 it(
