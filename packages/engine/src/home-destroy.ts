@@ -1,4 +1,4 @@
-import { nodeFileSystem } from '@timberline/wal'
+import { nodeFileSystem, removeIfPresent } from '@timberline/wal'
 import { readHomeIdentity } from './home-identity.ts'
 import { homeLayout } from './home-layout.ts'
 import { lockHome } from './lock.ts'
@@ -17,6 +17,7 @@ export async function destroyHome(home: string): Promise<void> {
     for (const folder of [layout.dataDirectory, layout.checkpointDirectory, layout.logDirectory]) {
       await nodeFileSystem.removeTree(folder)
     }
+    for (const path of layout.recordPaths) await removeIfPresent(path, nodeFileSystem)
     await nodeFileSystem.remove(layout.identityPath)
     await nodeFileSystem.syncDirectory(home)
   } finally {

@@ -26,6 +26,8 @@ export interface HomeLayout {
   readonly ownerPath: string
   /** `control.sock`: the owner's control socket. */
   readonly socketPath: string
+  /** `backup-due.json`, `volumes.json`: what is remembered of backups of this home. They go where it goes. */
+  readonly recordPaths: readonly string[]
 }
 
 /** Where everything in a home lies; touches no file. */
@@ -41,5 +43,6 @@ export function homeLayout(home: string): HomeLayout {
     lockDirectory: join(home, 'lock'),
     ownerPath: join(home, 'lock.json'),
     socketPath: join(home, 'control.sock'),
+    recordPaths: [join(home, 'backup-due.json'), join(home, 'volumes.json')],
   })
 }

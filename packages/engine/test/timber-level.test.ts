@@ -1,11 +1,12 @@
 import { execFile } from 'node:child_process'
-import { mkdirSync, writeFileSync } from 'node:fs'
+import { existsSync, mkdirSync, writeFileSync } from 'node:fs'
 import { join } from 'node:path'
 import { fileURLToPath } from 'node:url'
 import { promisify } from 'node:util'
 import { ClassicLevel } from 'classic-level'
 import { describe, expect, test } from 'vitest'
 import { codeOf } from '../src/errors.ts'
+import { homeLayout } from '../src/home-layout.ts'
 import { RESERVED_FLOOR } from '../src/reserved-keys.ts'
 import { TimberLevel } from '../src/timber-level.ts'
 import type { EngineEvent } from '../src/open-options.ts'
@@ -112,7 +113,9 @@ describe('a TimberLevel in the place of a ClassicLevel', () => {
     await db.put('a', '1')
     expect(codeOf(await failure(TimberLevel.destroy(home)))).toBe('ENGINE_HOME_LOCKED')
     await db.close()
+    for (const path of homeLayout(home).recordPaths) writeFileSync(path, '{}')
     await TimberLevel.destroy(home)
+    expect(existsSync(home)).toBe(false)
     expect(codeOf(await failure(TimberLevel.destroy(home)))).toBe('ENGINE_HOME_MISSING')
     expect(codeOf(await failure(new TimberLevel(home, { createIfMissing: false }).open()))).toBe(
       'LEVEL_DATABASE_NOT_OPEN',

@@ -82,7 +82,8 @@ export class StandbyFolder {
 /** What may lie in a folder that counts as empty: the lock's own files, and what a writer of labels left when it died. */
 const emptyNames = /^(lock|lock\.json|control\.sock|control\.new|\.(lock|standby)\.json\..*\.tmp)$/
 /** A home that is no other thing as well. */
-const homeNames = /^(timberline\.json|data|log|checkpoint|data\.aside|aside-.*|backup-due\.json|\..*\.tmp)$/
+const homeNames =
+  /^(timberline\.json|data|log|checkpoint|data\.aside|aside-.*|(backup-due|volumes)\.json|\..*\.tmp)$/
 
 /**
  * Locks and labels the folder of a standby, new or taken up again.
@@ -160,9 +161,8 @@ async function putAside(folder: StandbyFolder): Promise<void> {
   // v8 ignore next -- a label of this phase names its folder
   if (aside === undefined) return
   await fileSystem.makeDirectory(aside)
-  const { dataDirectory, logDirectory, checkpointDirectory, identityPath } = layout
-  const due = join(layout.home, 'backup-due.json')
-  for (const path of [dataDirectory, logDirectory, checkpointDirectory, due, identityPath]) {
+  const { dataDirectory, logDirectory, checkpointDirectory, recordPaths, identityPath } = layout
+  for (const path of [dataDirectory, logDirectory, checkpointDirectory, ...recordPaths, identityPath]) {
     if ((await fileSystem.status(path)) === undefined) continue
     await fileSystem.rename(path, join(aside, path.slice(layout.home.length + 1)))
   }

@@ -2,7 +2,7 @@
  * Promotion: what was told to be archived is in the new home, whoever else writes, ships, promotes or dies in the same moment, and of
  * all who would go on from the same line the archive lets one.
  */
-import { cp, readdir, rm } from 'node:fs/promises'
+import { cp, readdir, rm, writeFile } from 'node:fs/promises'
 import { join } from 'node:path'
 import { type Archive, type ArchiveStore, openArchive } from '@timberline/archive'
 import { BULK_LOAD_MARK, homeLayout, readHomeIdentity, TimberLevel } from '@timberline/engine'
@@ -290,6 +290,7 @@ describe('the old primary', () => {
     await env.writeMany(6)
     await env.checkpoint()
     await env.close()
+    await Promise.all(homeLayout(env.home).recordPaths.map((path) => writeFile(path, '{}')))
     await expect(openStandby({ archive, home: env.home })).rejects.toMatchObject({
       code: 'RECOVERY_STANDBY_IS_HOME',
     })
@@ -298,6 +299,7 @@ describe('the old primary', () => {
     expect(standby.status()).toMatchObject({ timeline: 2, lsn: 14 })
     expect(await isAt(standby, next, 14)).toBe(true)
     const { aside = '' } = standby.status()
+    expect(await readdir(aside)).toEqual(expect.arrayContaining(['backup-due.json', 'volumes.json']))
     // What it wrote after the end is there, for whoever wants to look.
     expect(await contentOf(aside)).toEqual(env.content(16))
     await next.close()
