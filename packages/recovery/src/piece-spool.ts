@@ -32,8 +32,8 @@ export class PieceSpool {
         return [await this.#grow(origin.pieces, directory, options)]
       case 'backup':
         return fetchBackupLog(this.#archive, origin.backup, { directory, options })
+      // v8 ignore next -- an archive's catalogue tells of no local files
       case 'files':
-        // v8 ignore next -- an archive's catalogue tells of no local files
         return []
     }
   }
@@ -43,7 +43,7 @@ export class PieceSpool {
     newest: Span | undefined,
     options: TransferOptions & { readonly directory: string },
   ): Promise<void> {
-    const keep = newest === undefined ? undefined : pathOf(newest, options.directory)
+    const keep = pathOf(newest, options.directory)
     for (const path of this.#kept.keys()) {
       if (path === keep) continue
       this.#kept.delete(path)

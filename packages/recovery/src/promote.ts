@@ -229,6 +229,7 @@ function checkedName(archiveName: string = 'archive'): string {
 /** Numbers go on, so that the newest segment has the highest number in whatever folder they meet. */
 function lastSegmentNumber({ history }: Outlook, { label }: StandbyFolder): number {
   const used = history.spans.map(({ segmentNumber = 0 }) => segmentNumber)
+  // v8 ignore next -- a label has it from the first base on
   return used.reduce((a, b) => Math.max(a, b), label.segmentNumber ?? 0)
 }
 

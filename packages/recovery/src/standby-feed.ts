@@ -1,9 +1,8 @@
 // One look at a time: what the archive has more than the state goes in, in order, through the same replay as in any recovery.
 import type { Archive } from '@timberline/archive'
 import { replayInto, type StandbyState } from '@timberline/engine'
-import type { LogRecord, Lsn } from '@timberline/wal'
+import { invariant, type LogRecord, type Lsn } from '@timberline/wal'
 import { spansThrough } from './coverage.ts'
-import { recoveryError } from './errors.ts'
 import type { Span } from './history.ts'
 import { LogReader } from './log-reader.ts'
 import { PieceSpool } from './piece-spool.ts'
@@ -84,11 +83,7 @@ export class StandbyFeed {
       await reader.close()
     }
     const { lsn } = await this.#state.applied()
-    if (lsn !== throughLsn) {
-      throw recoveryError('RECOVERY_LOG_DAMAGED', 'the log ends before a promised record', {
-        details: { lsn, throughLsn },
-      })
-    }
+    invariant(lsn === throughLsn, `record ${throughLsn} is the last one applied`)
     await this.#tidy(spans.at(-1)?.span)
     this.#isClean = true
     return { outlook, appliedLsn: lsn, records: lsn - appliedLsn }

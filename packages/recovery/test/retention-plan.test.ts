@@ -86,6 +86,16 @@ describe('retention lets go', () => {
     })
   })
 
+  test('nothing more for a backup that is named and is not there any more', () => {
+    const backups = plain.backups.map((backup) =>
+      backup.label === 'b80' ? { ...backup, kind: 'incremental' as const, references: ['gone'] } : backup,
+    )
+    expect(brief(planRetention({ ...plain, backups }, instants(150), nowUs))).toMatchObject({
+      kept: ['b80 instants', 'b100 instants'],
+      backups: ['b20', 'b40', 'b60'],
+    })
+  })
+
   test('all but one of the backups of an idle database', () => {
     const idle = catalogueWith({
       segments: segmentsOf(1, 1, 2),
