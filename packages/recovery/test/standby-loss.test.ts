@@ -1,5 +1,5 @@
 /** A standby, and its promotion, where something that was there is not: a base, the state, log, or the end of a piece. */
-import { rm } from 'node:fs/promises'
+import { cp, rm } from 'node:fs/promises'
 import { join } from 'node:path'
 import {
   type Archive,
@@ -159,5 +159,20 @@ describe('a promotion', () => {
       details: { appliedLsn: 10, archivedLsn: 8 },
     })
     expect(await readStandbyLabel(home, nodeFileSystem)).toMatchObject({ phase: 'promote', ownerId })
+  })
+
+  test('that died is not finished on another line, though the state has to be restored', async () => {
+    const made = await followed()
+    const { archive, home, folder } = made
+    const other = join(folder, 'other')
+    await cp(home, other, { recursive: true })
+    await begunPromotion(made)
+    await promote({ archive: await elsewhere(made), home: other })
+    await rm(join(home, 'data', 'CURRENT'))
+    await expect(promote({ archive, home })).rejects.toMatchObject({
+      code: 'ARCHIVE_TIMELINE_ENDED',
+      details: { timeline: 1, endedAfterLsn: 10, successor: 2 },
+    })
+    expect(await readStandbyLabel(home, nodeFileSystem)).toMatchObject({ phase: 'promote', timeline: 1 })
   })
 })
