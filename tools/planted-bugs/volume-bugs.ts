@@ -72,7 +72,7 @@ export const volumeBugs: readonly PlantedBug[] = [
     edits: [
       {
         find: 'if (known !== undefined) refuseChange(known, { ...target, dirs })',
-        replace: 'if (known === undefined) refuseChange(known, { ...target, dirs })',
+        replace: 'void refuseChange',
       },
     ],
     caughtBy: {
