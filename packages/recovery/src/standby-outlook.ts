@@ -5,7 +5,7 @@ import type { Lsn } from '@timberline/wal'
 import { historyOf } from './catalogue-history.ts'
 import { type Coverage, coverageOf, loadAfter, reachFrom } from './coverage.ts'
 import { recoveryError } from './errors.ts'
-import { type Branch, type History, newestTimeline, pathTo, rooted, type Stretch } from './history.ts'
+import { type Branch, type History, pathTo, rooted, type Stretch } from './history.ts'
 
 /** Where a standby is. */
 export interface StandbyPlace {
@@ -94,7 +94,7 @@ function outlookOf(
   const { archive, place, listed } = found
   const catalogue = fold.catalogue(archive.identity, countable(fold, listed))
   const history = withRoots(historyOf(catalogue))
-  const timeline = lineToFollow(fold, history.branches, place) ?? newestTimeline(history)
+  const timeline = lineToFollow(fold, history.branches, place)
   const path = timeline === undefined ? undefined : pathTo(history.branches, timeline)
   if (timeline === undefined || path === undefined) {
     throw recoveryError('RECOVERY_NO_BASE', 'there is no line to follow in the archive', {
@@ -107,7 +107,9 @@ function outlookOf(
   const reach = reachFrom(coverage, place.appliedLsn)
   const isLoad = loadAfter(coverage, reach)?.lsn === reach + 1
   const isMissing = lacksArchived(catalogue, { history, path, reach })
-  const settledLsn = Math.max(0, ...coverage.bases.map(({ lsn }) => lsn), (path.at(-1)?.fromLsn ?? 1) - 1)
+  // v8 ignore next -- no path is empty
+  const { fromLsn = 1 } = path.at(-1) ?? {}
+  const settledLsn = Math.max(0, ...coverage.bases.map(({ lsn }) => lsn), fromLsn - 1)
   return {
     timeline,
     history,

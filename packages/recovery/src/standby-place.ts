@@ -42,6 +42,12 @@ export class StandbyFolder {
     return this.#label
   }
 
+  /** The line that the content is of; to be asked once there is any. */
+  get timeline(): number {
+    // v8 ignore next -- a label of content names its line
+    return this.#label.timeline ?? 1
+  }
+
   /** For fetched log; goes when it is not needed. */
   get spoolDirectory(): string {
     return join(this.layout.home, 'spool')
@@ -99,8 +105,7 @@ export async function openStandbyFolder(home: string, options: StandbyPlaceOptio
   try {
     const found = await admit(home, options)
     await removeStaleTemporaries(home, fileSystem)
-    const label = found ?? (await firstLabel(home, options))
-    if (found === undefined) await writeStandbyLabel(home, label, fileSystem)
+    const label = found ?? (await beginLabel(home, options))
     const folder = new StandbyFolder(homeLayout(home), { label, lock, fileSystem })
     if (label.phase === 'aside') await putAside(folder)
     return folder
@@ -138,6 +143,13 @@ async function admit(home: string, options: StandbyPlaceOptions): Promise<Standb
   throw recoveryError('RECOVERY_STANDBY_IS_HOME', 'the folder is a home', {
     details: { home, timeline: identity.timeline },
   })
+}
+
+/** Writes the first label of a folder. */
+async function beginLabel(home: string, options: StandbyPlaceOptions): Promise<StandbyLabel> {
+  const label = await firstLabel(home, options)
+  await writeStandbyLabel(home, label, options.fileSystem)
+  return label
 }
 
 async function firstLabel(home: string, options: StandbyPlaceOptions): Promise<StandbyLabel> {

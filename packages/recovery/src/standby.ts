@@ -38,7 +38,7 @@ export async function openStandby(options: StandbyOptions): Promise<Standby> {
       await giveUpPromotion(folder, archive)
       const { state, isNew } = await openStandbyData(folder, { archive, pinned, signal: stop.signal })
       const position = await state.applied()
-      const timeline = folder.label.timeline ?? 1
+      const { timeline } = folder
       options.onEvent?.({ type: 'standby.began', timeline, lsn: position.lsn, isNew })
       return new Standby({ options: { ...options, pollMs }, folder, state, stop, ...position })
     } catch (error) {
@@ -50,9 +50,9 @@ export async function openStandby(options: StandbyOptions): Promise<Standby> {
 
 /** One that has ended no timeline can be left: the folder follows on, over to whoever was promoted. */
 async function giveUpPromotion(folder: StandbyFolder, archive: Archive): Promise<void> {
-  const { phase, timeline = 1, ownerId } = folder.label
+  const { phase, ownerId } = folder.label
   if (phase !== 'promote') return
-  const ended = (await archive.journal.refresh()).timeline(timeline)?.ended
+  const ended = (await archive.journal.refresh()).timeline(folder.timeline)?.ended
   if (ended?.ownerId === ownerId) {
     throw recoveryError('RECOVERY_PROMOTION_UNFINISHED', 'the folder was promoted, but is no home yet', {
       details: { home: folder.layout.home, timeline: ended?.successor },
@@ -142,12 +142,12 @@ export class Standby {
   /** How things stand now. */
   status(): StandbyStatus {
     const { now = nowUs } = this.#options
-    const { layout, label, aside } = this.#folder
+    const { layout, label, timeline, aside } = this.#folder
     const { message } = this.#failure instanceof Error ? this.#failure : { message: undefined }
     return {
       home: layout.home,
       environmentId: label.environmentId,
-      timeline: label.timeline ?? 1,
+      timeline,
       ...this.#position,
       knownLsn: Math.max(this.#knownLsn, this.#position.lsn),
       asOfUs: this.#asOfUs,
