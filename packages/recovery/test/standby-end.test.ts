@@ -1,7 +1,7 @@
 /**
  * How a standby ends, how it is refused, and which errors of a store end it: those of the system pass, and those that nobody knows do not.
  */
-import { writeFile } from 'node:fs/promises'
+import { readdir, writeFile } from 'node:fs/promises'
 import { join } from 'node:path'
 import { type ArchiveStore, memoryStore } from '@timberline/archive'
 import { expect, test } from 'vitest'
@@ -41,6 +41,18 @@ test('a file in the place of the folder is left alone', async () => {
     code: 'RECOVERY_TARGET_NOT_EMPTY',
     message: expect.stringContaining('is a file'),
   })
+})
+
+test('a home that remembers nothing of backups is put aside as it is', async () => {
+  const { open, env } = await scene()
+  await env.close()
+  const standby = await open({ home: env.home, rejoin: true })
+  await standby.caughtUp()
+  expect(await isAt(standby, env, 10)).toBe(true)
+  const names = await readdir(standby.status().aside ?? '')
+  expect(names).toEqual(expect.arrayContaining(['data', 'log', 'timberline.json']))
+  expect(names).not.toContain('backup-due.json')
+  expect(names).not.toContain('volumes.json')
 })
 
 test('a standby that is opened with a signal that has stopped ends without a look', async () => {
