@@ -185,8 +185,11 @@ function lacksArchived(
   }: { readonly history: History; readonly path: readonly Stretch[]; readonly reach: Lsn },
 ): boolean {
   const stretches = new Map(path.map((stretch) => [stretch.timeline, stretch]))
-  const isBehind = ({ timeline, firstLsn, lastLsn }: SegmentRef | PieceRef): boolean =>
-    lastLsn >= firstLsn && lastLsn > reach && firstLsn <= (stretches.get(timeline)?.throughLsn ?? -1)
+  const isBehind = ({ timeline, firstLsn, lastLsn }: SegmentRef | PieceRef): boolean => {
+    const throughLsn = stretches.get(timeline)?.throughLsn ?? -1
+    // What a parent wrote after the fork is no part of the path.
+    return lastLsn >= firstLsn && firstLsn <= throughLsn && Math.min(lastLsn, throughLsn) > reach
+  }
   const isReadable = (piece: PieceRef): boolean =>
     history.spans.some(
       ({ timeline, segmentNumber, lastLsn }) =>

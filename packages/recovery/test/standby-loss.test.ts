@@ -12,10 +12,10 @@ import {
 import { readHomeIdentity } from '@timberline/engine'
 import { nodeFileSystem } from '@timberline/wal'
 import { describe, expect, onTestFinished, test } from 'vitest'
-import { openStandby, promote } from '../src/index.ts'
+import { openStandby, promote, recover } from '../src/index.ts'
 import { readStandbyLabel, type StandbyLabel } from '../src/standby-label.ts'
 import { backupInto, contentOf, Environment, scratchFolder, ship } from './environment.ts'
-import { elsewhere, followed, isAt, type Scene } from './standby-scene.ts'
+import { elsewhere, followed, isAt, scene, shipAdopted, type Scene } from './standby-scene.ts'
 
 interface Primary {
   readonly env: Environment
@@ -93,6 +93,23 @@ describe('a standby', () => {
     expect(again.status()).toMatchObject({ lsn: 10 })
     await again.caughtUp()
     expect(await isAt(again, env, 13)).toBe(true)
+  })
+
+  test('follows a line whose parent was archived beyond the fork', async () => {
+    const { folder, env, archive, open } = await scene()
+    await env.writeMany(10)
+    await env.log.roll()
+    await ship(env, archive)
+    const target = { type: 'lsn', edge: 'through', lsn: 12 } as const
+    await recover({ from: { archive }, home: join(folder, 'at-12'), target })
+    const second = await Environment.recovered(join(folder, 'at-12'), env)
+    onTestFinished(() => second.close())
+    await second.writeMany(1)
+    await shipAdopted(second, archive)
+    const standby = await open()
+    for (let looks = 0; looks < 5; looks++) await standby.caughtUp()
+    expect(standby.status()).toMatchObject({ timeline: 2, lsn: 14 })
+    expect(await isAt(standby, second, 14)).toBe(true)
   })
 })
 
