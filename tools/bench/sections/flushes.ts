@@ -50,7 +50,7 @@ export async function benchFlushes(run: BenchRun): Promise<void> {
   })
 }
 
-/** A flush that takes half a millisecond more: a sleep within fsync and fdatasync, for both in the same way. */
+/** A flush that takes half a millisecond more, by a sleep for each flush that a sync asks of the device: see peers/slow-flush.c. */
 export async function benchSlowFlush(run: BenchRun): Promise<void> {
   if (!run.has('slow-flush', slowFlush)) return
   const environment = { LD_PRELOAD: slowFlush, BENCH_FLUSH_US: '500' }

@@ -16,8 +16,10 @@ export interface RecoveryWork {
 }
 
 export interface RecoveryResult {
-  /** Base and log, to an open database. */
+  /** Base and log, to an open database, the digests included. */
   readonly recoverMs: number
+  /** Of that for the digests that prove it: where the backup ends, and at the end. Absent for peers, which prove nothing. */
+  readonly digestMs?: number
   /** Absent for peers. */
   readonly restore?: RestoreTimes
 }
@@ -47,9 +49,10 @@ export async function measureRecovery({ records, transactions }: RecoveryWork): 
       await copyTree(join(home, 'data'), join(folder, 'copy'))
       await openAndClose(new ClassicLevel(join(folder, 'copy'), buffers))
     })
-    const { totalMs } = await restoreAndOpen(archive, join(folder, 'recovered'))
+    const { totalMs, digestMs } = await restoreAndOpen(archive, join(folder, 'recovered'))
     return {
       recoverMs: totalMs,
+      digestMs,
       restore: { withDigestMs: base.totalMs, withoutDigestMs: base.totalMs - base.digestMs, copyMs },
     }
   })
