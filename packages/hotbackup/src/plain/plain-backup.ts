@@ -121,7 +121,7 @@ interface Copying {
   readonly syncs: SyncQueue
 }
 
-/** Copies all files, CURRENT last; durable, names and all, when it has resolved. Resolves with the tables not wholly checked. */
+/** Copies all files; durable, names and all, when it has resolved. Resolves with the tables not wholly checked. */
 async function copyVersion(version: PinnedVersion, copying: Copying): Promise<number> {
   const { run, pins, copy, syncs } = copying
   const { fileSystem, meter } = run
@@ -139,10 +139,8 @@ async function copyVersion(version: PinnedVersion, copying: Copying): Promise<nu
     },
   )
   await writeFile(join(copy, version.manifestName), version.manifest, copying)
-  // All that CURRENT leads to is durable, and has its name for good, before there is a CURRENT.
-  await syncs.settled()
-  await fileSystem.syncDirectory(copy)
   await writeFile(join(copy, 'CURRENT'), Buffer.from(version.current, 'latin1'), copying)
+  // The rename that follows gives all of it its name: nothing may be less durable than that.
   await syncs.settled()
   await fileSystem.syncDirectory(copy)
   return isChecked.filter((each) => !each).length
