@@ -35,6 +35,11 @@ describe('O20: volumes, error-correction blocks and compression', () => {
       timberline(['recover', '--from-volumes', 'z', '--dirs', dir, '-h', at(home)])
     const [first = '', second = ''] = paths
     await rename(first, at('spare'))
+    const plan = ['recover', '--from-volumes', 'z', '--dirs', dir, '-h', at('planned'), '--plan']
+    const planned = await timberline([...plan, '--json'])
+    expect(planned).toMatchObject({ code: 0, err: expect.stringContaining('z1.bp is missing; it was made') })
+    expect(JSON.parse(planned.out)).toMatchObject({ warnings: [expect.stringContaining('z1-4.parity')] })
+    await expect(stat(at('planned'))).rejects.toMatchObject({ code: 'ENOENT' })
     const missing = await restore('without-one')
     expect(missing.err).toContain('z1.bp is missing; it was made anew from z1-4.parity')
     expect(missing.out).toContain('equal to what the backup recorded')

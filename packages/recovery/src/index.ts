@@ -24,7 +24,7 @@ export type { CompactOptions, CompactOutcome, CompactProgress, CompactReport } f
 export { planDeltas } from './delta-plan.ts'
 export type { DeltaPlanOptions, PlannedDelta } from './delta-plan.ts'
 export { planFor, recover } from './recover.ts'
-export type { RecoverOptions } from './recover.ts'
+export type { PlannedRecovery, RecoverOptions } from './recover.ts'
 export type { RecoveryFrom } from './open-source.ts'
 export type { RecoveryProgress } from './progress.ts'
 export type { DigestProof, RecoveryReport, UsedDeltas } from './report.ts'

@@ -81,6 +81,12 @@ async function recoverInto(options: RecoverOptions): Promise<RecoveryReport> {
   }
 }
 
+/** A plan, or why there is none, with what the source told of itself. */
+export type PlannedRecovery = (RecoveryPlan | RecoveryGap) & {
+  /** What the recovery will have to get by without, such as volumes that parity makes up for; each a sentence. */
+  readonly warnings: readonly string[]
+}
+
 /**
  * Plans as `recover` would, and changes nothing.
  *
@@ -88,10 +94,11 @@ async function recoverInto(options: RecoverOptions): Promise<RecoveryReport> {
  */
 export async function planFor(
   options: Pick<RecoverOptions, 'from' | 'target' | 'timeline' | 'base' | 'deltas' | 'fileSystem'>,
-): Promise<RecoveryPlan | RecoveryGap> {
+): Promise<PlannedRecovery> {
   const target = checkedTarget(options.target ?? { type: 'latest' })
   const source = await openSource(options.from, options.fileSystem ?? nodeFileSystem)
-  return planHistory(await source.history(), target, choicesOf(options))
+  const plan = planHistory(await source.history(), target, choicesOf(options))
+  return { ...plan, warnings: source.warnings ?? [] }
 }
 
 /** The error that a gap is thrown as. */

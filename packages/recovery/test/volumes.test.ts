@@ -177,14 +177,14 @@ describe('a new home from a series of volumes', () => {
   })
 })
 
-test('a volume that parity makes up for is told among the warnings, and costs nothing else', async () => {
+test('a volume that parity makes up for is told among the warnings, of a plan too, and costs nothing else', async () => {
   const { folder, env, volumes } = await scene(4)
   await rm(join(folder, 'a/z1.bp'))
+  const told = [expect.stringMatching(/^z1\.bp is missing; .*z1-1\.parity/)]
+  expect(await planFor({ from: { volumes } })).toMatchObject({ possible: true, warnings: told })
+  expect(await nodeFileSystem.list(join(folder, 'a'))).not.toContain('z1.bp')
   const report = await recover({ from: { volumes }, home: join(folder, 'x') })
-  expect(report).toMatchObject({
-    lsn: 22,
-    warnings: [expect.stringMatching(/^z1\.bp is missing; .*z1-1\.parity/)],
-  })
+  expect(report).toMatchObject({ lsn: 22, warnings: told })
   expect(await contentOf(join(folder, 'x'))).toEqual(env.content(22))
   const early = { type: 'lsn', lsn: 7, edge: 'through' } as const
   await recover({ from: { volumes }, home: join(folder, 'y'), target: early })

@@ -55,6 +55,7 @@ async function recoverFrom(
   const options = { from, target: targetOf(args), deltas, ...(timeline === undefined ? {} : { timeline }) }
   if (args.flag('plan')) {
     const plan = await planFor(options)
+    for (const warning of plan.warnings) surroundings.warn(warning)
     return { document: plan, lines: jsonText(plan, 2).split('\n'), exitCode: plan.possible ? 0 : 1 }
   }
   const meter = recoveryMeter(surroundings)
