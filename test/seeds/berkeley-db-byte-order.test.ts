@@ -5,7 +5,6 @@
 import { createHash } from 'node:crypto'
 import { mkdir, readdir, readFile, writeFile } from 'node:fs/promises'
 import { dirname, join } from 'node:path'
-import { gzipSync } from 'node:zlib'
 import { createArchive, nativeGzip, openStore } from '@timberline/archive'
 import {
   decodeTransaction,
@@ -17,8 +16,6 @@ import {
 import { placeHold } from '@timberline/wal'
 import { afterAll, beforeAll, describe, expect, test } from 'vitest'
 import { encodeObject } from '../../packages/archive/src/objects/object-codec.ts'
-import { readBlock, readBlockTable, verifyVolume } from '../../packages/archive/src/volumes/volume-file.ts'
-import { decodeVolumeHeader, encodeVolumeHeader } from '../../packages/archive/src/volumes/volume-header.ts'
 import { decodeApplied, encodeApplied } from '../../packages/engine/src/reserved-keys.ts'
 import { decodeDelta, encodeDelta } from '../../packages/recovery/src/delta-codec.ts'
 import { decodePlainly } from '../../packages/wal/test/independent-decoder.ts'
@@ -30,7 +27,6 @@ import {
   machineObject,
   machineSegment,
   machineTransaction,
-  machineVolume,
   type MachineSegment,
   type MachineWrite,
 } from './big-endian-machine.ts'
@@ -221,43 +217,5 @@ describe('B2: backups are byte-order independent', () => {
     expect(await collected(encodeObject(name, { envelope, source }, nativeGzip()))).toEqual(
       Buffer.from(theirs),
     )
-  })
-
-  test('B2: with volumes', async () => {
-    const fields = {
-      seriesId: ENVIRONMENT,
-      volume: 0x0304,
-      call: 0x0203,
-      callFirstVolume: 0x0301,
-      isLastOfCall: true,
-      volumePages: 0x0102,
-      parity: 3,
-      pages: 200,
-      firstPage: 0x01_02_03_04_05,
-      indexAt: 0x01_02_03_04_05_06,
-      indexBytes: 0x0102,
-    }
-    const content = Buffer.from(LONG.repeat(Math.ceil((200 * 8192) / LONG.length))).subarray(0, 200 * 8192)
-    const parts = [content.subarray(0, 1024 * 1024), content.subarray(1024 * 1024)]
-    const theirs = Buffer.from(
-      machineVolume(
-        fields,
-        parts.map((part) => gzipSync(part)),
-        sha256,
-      ),
-    )
-    const header = decodeVolumeHeader('it', theirs.subarray(0, 128))
-    expect(header).toMatchObject(fields)
-    expect(encodeVolumeHeader(header)).toEqual(theirs.subarray(0, 128))
-    const source = {
-      bytes: theirs.length,
-      read: (target: Buffer, at: number) => Promise.resolve(void theirs.copy(target, 0, at)),
-    }
-    await verifyVolume(source, header, { name: 'it' })
-    const blocks = await readBlockTable(source, header, 'it')
-    const read = blocks.map((block, index) =>
-      readBlock(source, { ...block, contentBytes: parts[index]?.length ?? 0 }, 'it'),
-    )
-    expect(Buffer.concat(await Promise.all(read)).equals(content)).toBe(true)
   })
 })

@@ -25,7 +25,8 @@ export function joined(...pieces: readonly (readonly number[] | Uint8Array | str
   )
 }
 
-const fromHex = (hex: string): readonly number[] =>
+/** The bytes that hexadecimal digits stand for. */
+export const fromHex = (hex: string): readonly number[] =>
   Array.from({ length: hex.length / 2 }, (_, at) => Number.parseInt(hex.slice(2 * at, 2 * at + 2), 16))
 
 export interface MachineRecord {
@@ -222,49 +223,4 @@ export function machineDelta(
     ),
   )
   return joined(head, laid(crc(head), 4), laid(0, 4), ...entries, none, laid(0, 4), laid(writes.length, 8))
-}
-
-export interface MachineVolume {
-  readonly seriesId: string
-  readonly volume: number
-  readonly call: number
-  readonly callFirstVolume: number
-  readonly isLastOfCall: boolean
-  readonly volumePages: number
-  readonly parity: number
-  readonly pages: number
-  readonly firstPage: number
-  readonly indexAt: number
-  readonly indexBytes: number
-}
-
-/** A volume: packages/archive/FORMAT.md. The blocks are gzip members, which have a byte order of their own. */
-export function machineVolume(
-  volume: MachineVolume,
-  blocks: readonly Uint8Array[],
-  sha256Of: (content: Uint8Array) => string,
-): Uint8Array {
-  const places = Math.ceil((volume.volumePages * 8192) / (1024 * 1024))
-  const table = joined(...Array.from({ length: places }, (_, at) => laid(blocks[at]?.length ?? 0, 4)))
-  const content = joined(...blocks)
-  const begin = joined(
-    'TLVOLUME',
-    laid(1, 2),
-    laid(volume.isLastOfCall ? 1 : 0, 2),
-    laid(0, 4),
-    fromHex(volume.seriesId),
-    laid(volume.volume, 4),
-    laid(volume.call, 4),
-    laid(volume.callFirstVolume, 4),
-    laid(volume.volumePages, 4),
-    laid(volume.parity, 4),
-    laid(volume.pages, 4),
-    laid(volume.firstPage, 8),
-    laid(volume.indexAt, 8),
-    laid(volume.indexBytes, 8),
-    laid(128 + table.length + content.length, 8),
-    laid(0, 4),
-  )
-  const sum = fromHex(sha256Of(joined(content, table)))
-  return joined(begin, laid(crc(joined(begin, sum)), 4), sum, table, content)
 }
