@@ -117,4 +117,19 @@ export const volumeBugs: readonly PlantedBug[] = [
       title: 'parity of several groups makes up for one in each',
     },
   },
+  {
+    name: 'parity-beside-its-volumes',
+    what: 'a parity volume goes into the folder of the last volume that it stands for',
+    file: 'packages/archive/src/volumes/folder-turns.ts',
+    edits: [
+      {
+        find: 'volumeTurn(call, firstOfGroup) + call.parity : 0',
+        replace: 'volumeTurn(call, firstOfGroup) + call.parity - 1 : 0',
+      },
+    ],
+    caughtBy: {
+      testFile: 'packages/archive/test/parity.test.ts',
+      title: 'never hold two files of one group where there are enough of them: a lost disk is made up for',
+    },
+  },
 ]

@@ -23,14 +23,15 @@ import {
 
 const FIRST: Files = { a: blank(101), b: blank(100, 1), c: Buffer.from('c') }
 const SECOND: Files = { ...FIRST, d: Buffer.from('d') }
+/** Three folders: one for each file of a group. */
 const NAMES = [
-  '/a/z1-2.parity',
   '/a/z1.bp',
-  '/a/z2.bp',
-  '/a/z3-3.parity',
   '/a/z3.bp',
-  '/a/z4-4.parity',
   '/a/z4.bp',
+  '/b/z2.bp',
+  '/c/z1-2.parity',
+  '/c/z3-3.parity',
+  '/c/z4-4.parity',
 ]
 
 async function series(): Promise<CrashFileSystem> {
@@ -52,7 +53,8 @@ describe('parity', () => {
     expect(await namesOf(disk)).toEqual(NAMES)
     expect(await readCalls(disk)).toEqual(whole)
     expect(await warningsOf(disk)).toEqual([])
-    const bytes = await Promise.all(NAMES.slice(0, 3).map((name) => read(disk, name)))
+    const group = ['/c/z1-2.parity', '/a/z1.bp', '/b/z2.bp']
+    const bytes = await Promise.all(group.map((name) => read(disk, name)))
     const [parity = Buffer.alloc(0), one = parity, two = parity] = bytes
     // By the document: header, two lengths, exclusive or.
     expect([128, 136].map((at) => Number(parity.readBigUInt64LE(at)))).toEqual([one.length, two.length])
@@ -121,9 +123,9 @@ describe('parity', () => {
   })
 
   it.each([
-    ['/a/z1.bp', '/a/z2.bp'],
-    ['/a/z1.bp', '/a/z1-2.parity'],
-    ['/a/z3.bp', '/a/z3-3.parity'],
+    ['/a/z1.bp', '/b/z2.bp'],
+    ['/a/z1.bp', '/c/z1-2.parity'],
+    ['/a/z3.bp', '/c/z3-3.parity'],
   ])('does not make up for %s and %s together: the volume is named', async (first, second) => {
     const disk = await series()
     await disk.remove(first)
@@ -148,11 +150,11 @@ describe('parity', () => {
     const disk = await series()
     const other = await emptyDisk()
     await writeCall(other, FIRST, { parity: 2, seriesId: 'f0'.repeat(16) })
-    const own = await read(disk, '/a/z1-2.parity')
-    await put(disk, '/a/z1-2.parity', await read(other, '/a/z1-2.parity'))
+    const own = await read(disk, '/c/z1-2.parity')
+    await put(disk, '/c/z1-2.parity', await read(other, '/c/z1-2.parity'))
     await expect(readCalls(disk)).rejects.toMatchObject({ code: 'ARCHIVE_VOLUME_FOREIGN' })
-    await disk.remove('/a/z1-2.parity')
-    await put(disk, '/a/z1-3.parity', own)
+    await disk.remove('/c/z1-2.parity')
+    await put(disk, '/c/z1-3.parity', own)
     await expect(readCalls(disk)).rejects.toMatchObject({
       code: 'ARCHIVE_VOLUME_ORDER',
       details: { nameEndsIn: '1-2.parity' },
@@ -187,11 +189,60 @@ describe('parity', () => {
     }
     expect(stood).toBeGreaterThan(0)
     const full = await emptyDisk()
-    const noRoom = failOn({ kind: 'write', path: /^\/a\/.*parity/ }, 'ENOSPC', { once: false })
+    const noRoom = failOn({ kind: 'write', path: /^\/c\/.*parity/ }, 'ENOSPC', { once: false })
     await writeCall(new FaultFileSystem(full, noRoom), FIRST, { parity: 2 })
-    expect(await namesOf(full)).toContain('/b/z1-2.parity')
-    await full.remove('/a/z2.bp')
+    expect(await namesOf(full)).toContain('/a/z1-2.parity')
+    await full.remove('/b/z2.bp')
     expect(await readCalls(full)).toEqual([sums(FIRST)])
+  })
+})
+
+describe('the folders of a call with parity', () => {
+  const files = { a: blank(350), b: blank(300) }
+
+  /** The folder of each file, by the numbers of the volumes in its name. */
+  async function foldersOf(disk: CrashFileSystem): Promise<ReadonlyMap<string, string>> {
+    const names = await namesOf(disk)
+    return new Map(names.map((path) => [/z(.*)\.(bp|parity)$/.exec(path)?.[1] ?? path, path.slice(1, 2)]))
+  }
+
+  it('never hold two files of one group where there are enough of them: a lost disk is made up for', async () => {
+    for (const parity of [1, 2]) {
+      const disk = await emptyDisk()
+      await writeCall(disk, files, { parity })
+      await writeCall(disk, { ...files, c: blank(101, 1) }, { parity })
+      const folders = await foldersOf(disk)
+      const groups = [...folders.keys()].filter((name) => name.includes('-'))
+      expect(groups.length).toBeGreaterThan(4)
+      for (const group of groups) {
+        const [first = 0, last = 0] = group.split('-').map(Number)
+        const volumes = Array.from({ length: last - first + 1 }, (_, at) => String(first + at))
+        const used = [group, ...volumes].map((name) => folders.get(name))
+        expect(new Set(used).size, group).toBe(used.length)
+      }
+      for (const lost of PLACE.dirs) {
+        const dirs = PLACE.dirs.filter((directory) => directory !== lost)
+        expect(await readCalls(disk, { prefix: 'z', dirs })).toHaveLength(2)
+      }
+    }
+  })
+
+  it('are filled one after the other where there are too few, and without parity', async () => {
+    for (const parity of [0, 3]) {
+      const disk = await emptyDisk()
+      await writeCall(disk, files, { parity })
+      expect(new Set((await foldersOf(disk)).values())).toEqual(new Set(['a']))
+    }
+  })
+
+  it('give way to each other when their disks are full', async () => {
+    for (const full of PLACE.dirs) {
+      const disk = await emptyDisk()
+      const noRoom = failOn({ kind: 'write', path: new RegExp(`^${full}/z`) }, 'ENOSPC', { once: false })
+      await writeCall(new FaultFileSystem(disk, noRoom), files, { parity: 2 })
+      expect(await disk.list(full)).toEqual([])
+      expect(await readCalls(disk)).toEqual([sums(files)])
+    }
   })
 })
 

@@ -252,6 +252,9 @@ describe('a set of volumes is refused', () => {
     await writeCall(disk, { a: Buffer.from('a') })
     expect(await codeOf(readCalls(disk, { prefix: 'y', dirs: ['/a'] }))).toBe('ARCHIVE_VOLUMES_ABSENT')
     expect(await codeOf(readCalls(disk, { prefix: 'z', dirs: ['/a', '/d'] }))).toBe('ARCHIVE_VOLUMES_ABSENT')
+    // Not as volume 2 of z1, out of place.
+    await put(disk, '/a/z12.bp', await read(disk, '/a/z1.bp'))
+    expect(await codeOf(readCalls(disk, { prefix: 'z1', dirs: ['/a'] }))).toBe('ARCHIVE_VOLUMES_ABSENT')
     expect(await codeOf(readCalls(disk, { prefix: 'z', dirs: ['/a/z1.bp'] }))).toBe('ARCHIVE_VOLUMES_ABSENT')
   })
 

@@ -10,6 +10,7 @@ import { gzip } from 'node:zlib'
 import type { FileSystem } from '@timberline/wal'
 import { archiveError } from '../errors.ts'
 import { type CallIndex, encodeCallIndex } from './call-index.ts'
+import { parityTurn, volumeTurn } from './folder-turns.ts'
 import { writeParity } from './parity.ts'
 import { parityGroups } from './series-check.ts'
 import type { SeriesPlace } from './series-scan.ts'
@@ -203,9 +204,10 @@ export class CallWriter {
     const { prefix, volumePages } = this.#place
     const number = this.#nextVolume
     const part = partName(volumeName(prefix, number), process.pid)
+    const turn = volumeTurn(this.#place, number)
     const begin = blocksAt(volumePages)
     this.#open = {
-      file: new SpillFile(part, this.#folders, this.#fileSystem),
+      file: new SpillFile({ name: part, turn }, this.#folders, this.#fileSystem),
       number,
       firstPage: Math.floor(this.#position / VOLUME_PAGE_BYTES),
       hash: createHash('sha256'),
@@ -274,7 +276,8 @@ export class CallWriter {
     const contents = this.#parts.map(({ content }) => content).filter((content) => content !== undefined)
     for (const group of parityGroups({ first: firstVolume, last: this.#nextVolume - 1 }, parity)) {
       const name = parityName(prefix, group)
-      const file = new SpillFile(partName(name, process.pid), this.#folders, this.#fileSystem)
+      const part = { name: partName(name, process.pid), turn: parityTurn(this.#place, group.first) }
+      const file = new SpillFile(part, this.#folders, this.#fileSystem)
       beingWritten.add(file.name)
       this.#parityFile = file
       const members = contents.slice(group.first - firstVolume, group.last - firstVolume + 1)

@@ -10,6 +10,7 @@ import { proveSeries } from './series-proof.ts'
 import { scanSeries, type SeriesPlace } from './series-scan.ts'
 import { blockContentBytes, fileBytes, readBlock, readBlockTable } from './volume-file.ts'
 import type { VolumeBytes } from './volume-file.ts'
+import { prefixComplaint } from './volume-names.ts'
 import { VOLUME_BLOCK_BYTES, volumeDamaged, VOLUME_PAGE_BYTES, type VolumeHeader } from './volume-header.ts'
 
 /** Blocks kept for the next read: files are read from one end to the other, a few at a time. */
@@ -47,13 +48,12 @@ export interface ReadableVolume {
  * @throws ARCHIVE_VOLUMES_ABSENT, ARCHIVE_VOLUME_MISSING, ARCHIVE_VOLUME_DAMAGED, ARCHIVE_VOLUME_FOREIGN, ARCHIVE_VOLUME_ORDER
  */
 export async function openSeries(place: SeriesPlace, options: OpenSeriesOptions): Promise<Series> {
+  const complaint = prefixComplaint(place.prefix)
+  // Else the volumes of a prefix that this one begins with would be told to be out of place.
+  if (complaint !== undefined) throw absent(place, `no volumes can have this prefix: ${complaint}`)
   const found = await scanSeries(place, options.fileSystem)
   const { seriesId, volumes, warnings } = await proveSeries(found, place.prefix, options)
-  if (volumes.length === 0) {
-    throw archiveError('ARCHIVE_VOLUMES_ABSENT', 'no volume of this prefix is there', {
-      details: { prefix: place.prefix, dirs: place.dirs },
-    })
-  }
+  if (volumes.length === 0) throw absent(place, 'no volume of this prefix is there')
   const read = streamOf(volumes)
   const calls: CallIndex[] = []
   for (const volume of volumes) if (volume.header.isLastOfCall) calls.push(await readCallIndex(volume, read))
@@ -73,6 +73,10 @@ export async function lastCallIndex(volumes: readonly ReadableVolume[]): Promise
 /** A volume by its file. */
 export function readable({ path, header }: SoundVolume, fileSystem: FileSystem): ReadableVolume {
   return { header, name: path, source: fileBytes(path, header.fileBytes, fileSystem) }
+}
+
+function absent({ prefix, dirs }: SeriesPlace, message: string): Error {
+  return archiveError('ARCHIVE_VOLUMES_ABSENT', message, { details: { prefix, dirs } })
 }
 
 async function readCallIndex({ header, name }: ReadableVolume, read: Series['read']): Promise<CallIndex> {

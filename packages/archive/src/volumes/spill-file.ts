@@ -11,39 +11,41 @@ import { volumeDamaged } from './volume-header.ts'
 const FULL = new Set(['ENOSPC', 'EDQUOT'])
 const CHUNK_BYTES = 1024 * 1024
 
-/** Folders to be filled one after the other; shared by all files of a call, so that none goes back to a full one. */
+/** The folders of a call; shared by all its files, so that none goes to a full one. */
 export class FolderQueue {
   readonly #dirs: readonly string[]
-  #index = 0
+  readonly #full = new Set<string>()
 
   constructor(dirs: readonly string[]) {
     this.#dirs = dirs
   }
 
-  get current(): string {
-    return this.#dirs[this.#index] ?? ''
+  /** The first folder with room, looked for from a turn on and then from the beginning. */
+  folderAt(turn: number): string {
+    const from = turn % this.#dirs.length
+    const inTurn = [...this.#dirs.slice(from), ...this.#dirs.slice(0, from)]
+    return inTurn.find((directory) => !this.#full.has(directory)) ?? ''
   }
 
   /**
-   * Goes on to the folder behind one that is full; several files may find out at once.
+   * Passes over a full folder from now on; several files may find out at once.
    *
-   * @throws ARCHIVE_VOLUMES_FULL
+   * @throws ARCHIVE_VOLUMES_FULL when it was the last one with room
    */
   leave(directory: string, cause: unknown): void {
-    if (directory !== this.current) return
-    if (this.#index + 1 === this.#dirs.length) {
-      throw archiveError('ARCHIVE_VOLUMES_FULL', 'no folder has room for the next volume', {
-        details: { dirs: this.#dirs },
-        cause,
-      })
-    }
-    this.#index += 1
+    this.#full.add(directory)
+    if (this.#full.size < this.#dirs.length) return
+    throw archiveError('ARCHIVE_VOLUMES_FULL', 'no folder has room for the next volume', {
+      details: { dirs: this.#dirs },
+      cause,
+    })
   }
 }
 
-/** A new file in the first folder of a queue that has room. */
+/** A new file in the first folder that has room, from its turn on. */
 export class SpillFile {
   readonly name: string
+  readonly #turn: number
   readonly #folders: FolderQueue
   readonly #fileSystem: FileSystem
   /** Wherever it may have a name. */
@@ -52,8 +54,13 @@ export class SpillFile {
   #handle: FileHandle | undefined
   #bytes = 0
 
-  constructor(name: string, folders: FolderQueue, fileSystem: FileSystem) {
+  constructor(
+    { name, turn }: { readonly name: string; readonly turn: number },
+    folders: FolderQueue,
+    fileSystem: FileSystem,
+  ) {
     this.name = name
+    this.#turn = turn
     this.#folders = folders
     this.#fileSystem = fileSystem
   }
@@ -92,7 +99,7 @@ export class SpillFile {
 
   async #opened(): Promise<FileHandle> {
     if (this.#handle !== undefined) return this.#handle
-    this.#directory = this.#folders.current
+    this.#directory = this.#folders.folderAt(this.#turn)
     this.#paths.add(this.path)
     return (this.#handle = await this.#fileSystem.open(this.path, 'create'))
   }

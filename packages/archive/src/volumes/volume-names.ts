@@ -20,7 +20,8 @@ export function prefixComplaint(prefix: string): string | undefined {
   if (/[/\\\0]/.test(prefix)) return 'it holds a path separator'
   if (prefix.includes('..')) return 'it holds ".."'
   // Else `z1` and `z` would both have a `z12.bp`.
-  if (/\d$/.test(prefix)) return 'it ends in a digit, which would run into the number of the volume'
+  if (/\d$/.test(prefix))
+    return `it ends in a digit, which would run into the number of the volume; "${prefix}_" would do`
   return undefined
 }
 
