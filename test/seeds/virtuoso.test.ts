@@ -168,6 +168,17 @@ describe('V7: the number of pages', () => {
     expect(volumes).toMatchObject({ call: 2, pages: expect.any(Number), paths: [join(dir, 'z2.bp')] })
     await db.close()
   })
+
+  test('is told beforehand too, and of each folder how many volumes it would get', async () => {
+    const { home, db, dir } = await live()
+    const estimate = await backup(home, dir, ['--estimate'])
+    expect(estimate).toMatchObject({ code: 0, err: '' })
+    expect(await readdir(dir)).toEqual([])
+    const [pages] = /\d+ of 8 KiB in 1 volumes/.exec(estimate.out) ?? []
+    expect(estimate.out).toMatch(new RegExp(`^ +${dir}: 1 volumes, at most .* of `, 'm'))
+    expect((await backup(home, dir)).out).toContain(pages)
+    await db.close()
+  })
 })
 
 describe('V8: errors', () => {

@@ -62,7 +62,6 @@ describe('a command line', () => {
     ['hotbackup -h home -b t --prefix z', 'exactly one of'],
     ['hotbackup -h home --prefix z --dirs a', '--prefix needs'],
     ['hotbackup -h home --prefix z --volume-pages x --dirs a', 'not a number of pages'],
-    ['hotbackup -h home --prefix z --volume-pages 100 --dirs a --estimate', 'exclude each other'],
     ['hotbackup -h home -b t --dirs a', '--dirs needs --prefix'],
     ['recover -h home --from a --from-volumes z', 'only one of'],
     ['recover -h home --dirs a', '--dirs needs --from-volumes'],

@@ -131,7 +131,8 @@ export async function completeRun(run: BackupRun, sink: BackupSink, set: CopiedS
   }
 }
 
-function manifestOf(run: BackupRun, set: CopiedSet, label: string): BackupManifest {
+/** The description of a set. */
+export function manifestOf(run: BackupRun, set: CopiedSet, label: string): BackupManifest {
   const { checkpoint, log } = set
   return {
     format: 1,

@@ -9,7 +9,7 @@ import type { CheckpointTable } from '@timberline/engine'
 import { baseOf, unchangedTables } from './backup-base.ts'
 import { beginRun } from './backup-run.ts'
 import type { BackupRun, BackupSize } from './backup-run.ts'
-import { asHotbackupError, hotbackupError } from './errors.ts'
+import { asHotbackupError } from './errors.ts'
 import { hashFile } from './file-source.ts'
 import type { FileRange } from './file-source.ts'
 import { readTarget } from './folder-sink.ts'
@@ -22,6 +22,8 @@ import type { Pin } from './staging.ts'
 import { folderBaseOf } from './full-backup.ts'
 import { foldersOf, refuseOverlap } from './target-check.ts'
 import { updateSize } from './update-backup.ts'
+import { volumesSize } from './volumes/series-size.ts'
+import type { VolumesEstimate } from './volumes/series-size.ts'
 
 /** What a backup would cost if it began now. The database goes on, so a real one may copy a little more. */
 export interface BackupEstimate {
@@ -35,15 +37,17 @@ export interface BackupEstimate {
   readonly reusedBytes: number
   /** Bytes to be copied: data and log. In an archive they are compressed, so that it grows by less. */
   readonly copyBytes: number
-  /** Bytes free where the target lies; absent when nobody can tell, as of an object store. */
+  /** Bytes free where the target lies, for volumes on all disks; absent when nobody can tell, as of an object store. */
   readonly freeBytes?: number
-  /** Whether `copyBytes` fit into `freeBytes`; absent when that is not known. */
+  /** Whether `copyBytes` fit into `freeBytes`, or each volume into a folder; absent when that is not known. */
   readonly fits?: boolean
   readonly bytesPerS: number
   /** `limit`: the rate that was asked for; `measured`: the rate at which files of this home were just read and hashed. */
   readonly rate: 'limit' | 'measured'
   /** `copyBytes` at that rate: the copy takes at least so long. The digest, if there is one, comes on top. */
   readonly seconds: number
+  /** Of a call of a series of volumes: which files it would be, and where. */
+  readonly volumes?: VolumesEstimate
 }
 
 /** So much is read to measure a rate: enough to even out single reads, little enough to disturb nobody. */
@@ -60,8 +64,6 @@ export async function estimateBackup(options: HotbackupOptions): Promise<BackupE
   // Nothing happens that an event could tell of.
   const completed = { ...completeOptions(options), onEvent: () => undefined }
   const target = nameOf(completed.target)
-  if (typeof completed.target !== 'string' && 'volumes' in completed.target)
-    throw hotbackupError('HOTBACKUP_OPTIONS', 'what a call adds to volumes is known only when it is made')
   try {
     completed.signal?.throwIfAborted()
     const run = await beginRun(completed, completed.update ? 'update' : 'hot')
@@ -70,19 +72,20 @@ export async function estimateBackup(options: HotbackupOptions): Promise<BackupE
       await readTarget(completed.target, run.identity, completed.fileSystem)
     }
     const { size, bytesPerS } = await measured(run)
-    const { dataBytes, logBytes, reusedBytes } = size
+    const { dataBytes, logBytes, reusedBytes, volumes } = size
     const copyBytes = dataBytes + logBytes
-    const freeBytes = await freeBytesOf(completed)
+    const freeBytes = volumes === undefined ? await freeBytesOf(completed) : freeBytesIn(volumes)
     return {
       target,
       dataBytes,
       logBytes,
       reusedBytes,
       copyBytes,
-      ...(freeBytes === undefined ? {} : { freeBytes, fits: copyBytes <= freeBytes }),
+      ...(freeBytes === undefined ? {} : { freeBytes, fits: volumes?.fits ?? copyBytes <= freeBytes }),
       bytesPerS,
       rate: completed.bytesPerS === undefined ? 'measured' : 'limit',
       seconds: copyBytes / bytesPerS,
+      ...(volumes === undefined ? {} : { volumes }),
     }
   } catch (error) {
     throw asHotbackupError(error, {
@@ -92,7 +95,10 @@ export async function estimateBackup(options: HotbackupOptions): Promise<BackupE
   }
 }
 
-async function measured(run: BackupRun): Promise<{ size: BackupSize; bytesPerS: number }> {
+/** The size of a backup, and of the volumes that it would be. */
+type TargetSize = BackupSize & { readonly volumes?: VolumesEstimate }
+
+async function measured(run: BackupRun): Promise<{ size: TargetSize; bytesPerS: number }> {
   const { options, layout } = run
   const pin = await pinHome({ ...options, layout })
   try {
@@ -106,11 +112,14 @@ async function measured(run: BackupRun): Promise<{ size: BackupSize; bytesPerS: 
   }
 }
 
-async function fullSize(run: BackupRun, pin: Pin): Promise<BackupSize> {
+async function fullSize(run: BackupRun, pin: Pin): Promise<TargetSize> {
   const { layout, options } = run
   const { checkpoint, tablesDirectory } = pin
   const places = { live: layout.logDirectory, staged: pin.logDirectory, fileSystem: options.fileSystem }
-  const { directory, segments } = await durableLog(checkpoint, places)
+  const log = await durableLog(checkpoint, places)
+  const { target } = options
+  if (typeof target !== 'string' && 'volumes' in target) return volumesSize(run, target.volumes, { pin, log })
+  const { directory, segments } = log
   const unchanged = await reusableTables(run, pin)
   const tables = checkpoint.tables
     .filter((table) => !unchanged.has(table))
@@ -160,6 +169,12 @@ async function freeBytesOf({ target }: CompletedOptions): Promise<number | undef
   if ('volumes' in target) return undefined
   const { url } = target.archive.store
   return isAbsolute(url) ? freeSpace(url) : undefined
+}
+
+/** Folders on one disk share its room. */
+function freeBytesIn({ folders }: VolumesEstimate): number {
+  const byDevice = new Map(folders.map(({ device, freeBytes }) => [device, freeBytes]))
+  return [...byDevice.values()].reduce((sum, bytes) => sum + bytes, 0)
 }
 
 function bytesOf(files: readonly { readonly bytes: number }[]): number {

@@ -8,6 +8,12 @@ export async function freeSpace(path: string): Promise<number> {
   return bavail * bsize
 }
 
+/** The device of a folder that is there, and the bytes that may still be written on it. */
+export async function roomIn(directory: string): Promise<{ device: number; freeBytes: number }> {
+  const { dev } = await stat(directory)
+  return { device: dev, freeBytes: await freeSpace(directory) }
+}
+
 /** Whether two paths lie, or will lie, where a file of one can have a second name in the other. */
 export async function isOneFileSystem(a: string, b: string): Promise<boolean> {
   const [one, other] = await Promise.all([a, b].map((path) => atNearest(path, (existing) => stat(existing))))

@@ -69,6 +69,38 @@ describe('an estimate', () => {
     expect([unknown.freeBytes, unknown.fits]).toEqual([undefined, undefined])
   })
 
+  it('of a call of volumes tells its pages, its volumes and their folders, and begins no series', async () => {
+    const dirs = ['a', 'b', 'c'].map((name) => join(folder, name))
+    for (const directory of dirs) await mkdir(directory)
+    const volumes = { prefix: 'z', volumePages: 100, dirs, parity: 2 }
+    for (const call of [1, 2, 3]) {
+      const before = await contents(folder)
+      const estimate = await estimateBackup({ home, target: { volumes } })
+      expect(await contents(folder)).toEqual(before)
+      const made = await hotbackup({ home, target: { volumes } })
+      const { copyBytes, dataBytes, reusedBytes } = estimate
+      const content = made.manifest.files.filter(({ name }) => /^(log|checkpoint\/tables)\//.test(name))
+      expect(copyBytes + reusedBytes).toBe(content.reduce((sum, { bytes }) => sum + bytes, 0))
+      expect(dataBytes > 0).toBe(call !== 2)
+      const { paths = [], parityPaths = [], pages = 0 } = made.volumes ?? {}
+      expect(estimate).toMatchObject({
+        fits: true,
+        volumes: { call, pages, volumeCount: paths.length, parityCount: parityPaths.length },
+      })
+      const places = [...paths, ...parityPaths].map((path) => join(path, '..')).toSorted()
+      const told = estimate.volumes?.folders.flatMap(({ directory, volumeCount, parityCount }) =>
+        Array.from({ length: volumeCount + parityCount }, () => directory),
+      )
+      expect(told).toEqual(places)
+      await write(db, 60 + 10 * call)
+      if (call === 2) await db.checkpoint()
+    }
+    const other = { ...volumes, volumePages: 200 }
+    await expect(estimateBackup({ home, target: { volumes: other } })).rejects.toMatchObject({
+      code: 'HOTBACKUP_SERIES_CHANGED',
+    })
+  })
+
   it('refuses what the backup would refuse, and changes nothing of it', async () => {
     await mkdir(target)
     await writeFile(join(target, 'notes.txt'), 'mine')

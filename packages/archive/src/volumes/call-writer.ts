@@ -10,11 +10,11 @@ import { gzip } from 'node:zlib'
 import type { FileSystem } from '@timberline/wal'
 import { archiveError } from '../errors.ts'
 import { type CallIndex, encodeCallIndex } from './call-index.ts'
-import { parityTurn, volumeTurn } from './folder-turns.ts'
+import { FolderQueue, parityTurn, volumeTurn } from './folder-turns.ts'
 import { writeParity } from './parity.ts'
 import { parityGroups } from './series-check.ts'
 import type { SeriesPlace } from './series-scan.ts'
-import { FolderQueue, SpillFile } from './spill-file.ts'
+import { SpillFile } from './spill-file.ts'
 import {
   blocksAt,
   encodeVolumeHeader,

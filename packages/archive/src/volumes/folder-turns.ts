@@ -27,3 +27,26 @@ export function parityTurn(call: CallFolders, firstOfGroup: number): number {
 function isSpread({ dirs, parity }: CallFolders): boolean {
   return parity > 0 && dirs.length > parity
 }
+
+/** The folders of a call; shared by all its files, so that none goes to a full one. */
+export class FolderQueue {
+  readonly dirs: readonly string[]
+  readonly #full = new Set<string>()
+
+  constructor(dirs: readonly string[]) {
+    this.dirs = dirs
+  }
+
+  /** The first folder with room, looked for from a turn on and then from the beginning; `undefined` when all are full. */
+  folderAt(turn: number): string | undefined {
+    const from = turn % this.dirs.length
+    const inTurn = [...this.dirs.slice(from), ...this.dirs.slice(0, from)]
+    return inTurn.find((directory) => !this.#full.has(directory))
+  }
+
+  /** Passes over a full folder from now on; whether any has room then. */
+  passOver(directory: string): boolean {
+    this.#full.add(directory)
+    return this.#full.size < this.dirs.length
+  }
+}

@@ -7,20 +7,40 @@ import { processIsAlive } from '@timberline/wal'
 import type { FileSystem } from '@timberline/wal'
 import { type CallIndex } from './call-index.ts'
 import { isBeingWritten } from './call-writer.ts'
-import { assessSeries, type Part, requireNoneLost, type SoundVolume } from './series-check.ts'
+import {
+  assessSeries,
+  type Part,
+  requireNoneLost,
+  type SeriesState,
+  type SoundVolume,
+} from './series-check.ts'
 import { lastCallIndex, readable } from './series-reader.ts'
 import { scanSeries, type SeriesPlace } from './series-scan.ts'
 import { parityName, volumeName } from './volume-names.ts'
 
-/** A series as the next call goes on from it. */
-export interface SettledSeries {
+/** Where a series ends. */
+export interface SeriesEnd {
   readonly seriesId: string
   /** The last volume; `undefined` when no call counts. */
   readonly last: SoundVolume | undefined
   /** What the last call left in the series. */
   readonly index: CallIndex | undefined
+}
+
+/** A series as the next call goes on from it. */
+export interface SettledSeries extends SeriesEnd {
   /** Paths of parts that were removed. */
   readonly removed: readonly string[]
+}
+
+/**
+ * Where the next call would go on, for somebody who changes nothing.
+ *
+ * @throws as `settleSeries`
+ */
+export async function surveySeries(place: SeriesPlace, fileSystem: FileSystem): Promise<SeriesEnd> {
+  const { seriesId, volumes } = await wholeSeries(place, fileSystem)
+  return endOf(seriesId, volumes, fileSystem)
 }
 
 /**
@@ -29,18 +49,27 @@ export interface SettledSeries {
  * @throws ARCHIVE_VOLUMES_ABSENT, ARCHIVE_VOLUME_MISSING, ARCHIVE_VOLUME_DAMAGED, ARCHIVE_VOLUME_FOREIGN, ARCHIVE_VOLUME_ORDER
  */
 export async function settleSeries(place: SeriesPlace, fileSystem: FileSystem): Promise<SettledSeries> {
-  const state = assessSeries(await scanSeries(place, fileSystem))
-  requireNoneLost(state.lost, place.prefix)
+  const state = await wholeSeries(place, fileSystem)
   const nameOf = ({ volume }: SoundVolume): string => volumeName(place.prefix, volume)
   const volumes = await giveNames(state.volumes, nameOf, fileSystem)
   await giveNames(state.parities, (parity) => parityName(place.prefix, parity), fileSystem)
   const removed = await removeParts(state.leftovers, fileSystem)
-  const last = volumes.at(-1)
-  const index =
-    last === undefined
-      ? undefined
-      : await lastCallIndex(volumes.map((volume) => readable(volume, fileSystem)))
-  return { seriesId: state.seriesId, last, index, removed }
+  return { ...(await endOf(state.seriesId, volumes, fileSystem)), removed }
+}
+
+async function wholeSeries(place: SeriesPlace, fileSystem: FileSystem): Promise<SeriesState> {
+  const state = assessSeries(await scanSeries(place, fileSystem))
+  requireNoneLost(state.lost, place.prefix)
+  return state
+}
+
+async function endOf(
+  seriesId: string,
+  volumes: readonly SoundVolume[],
+  fileSystem: FileSystem,
+): Promise<SeriesEnd> {
+  const index = await lastCallIndex(volumes.map((volume) => readable(volume, fileSystem)))
+  return { seriesId, last: volumes.at(-1), index }
 }
 
 async function giveNames<File extends Part>(

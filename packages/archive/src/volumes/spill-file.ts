@@ -3,44 +3,14 @@
  * begun; what was written until then is copied over, and the file in the full folder is removed.
  */
 import { join } from 'node:path'
-import { readFully, removeIfPresent, systemCode } from '@timberline/wal'
+import { invariant, readFully, removeIfPresent, systemCode } from '@timberline/wal'
 import type { FileHandle, FileSystem } from '@timberline/wal'
 import { archiveError } from '../errors.ts'
+import type { FolderQueue } from './folder-turns.ts'
 import { volumeDamaged } from './volume-header.ts'
 
 const FULL = new Set(['ENOSPC', 'EDQUOT'])
 const CHUNK_BYTES = 1024 * 1024
-
-/** The folders of a call; shared by all its files, so that none goes to a full one. */
-export class FolderQueue {
-  readonly #dirs: readonly string[]
-  readonly #full = new Set<string>()
-
-  constructor(dirs: readonly string[]) {
-    this.#dirs = dirs
-  }
-
-  /** The first folder with room, looked for from a turn on and then from the beginning. */
-  folderAt(turn: number): string {
-    const from = turn % this.#dirs.length
-    const inTurn = [...this.#dirs.slice(from), ...this.#dirs.slice(0, from)]
-    return inTurn.find((directory) => !this.#full.has(directory)) ?? ''
-  }
-
-  /**
-   * Passes over a full folder from now on; several files may find out at once.
-   *
-   * @throws ARCHIVE_VOLUMES_FULL when it was the last one with room
-   */
-  leave(directory: string, cause: unknown): void {
-    this.#full.add(directory)
-    if (this.#full.size < this.#dirs.length) return
-    throw archiveError('ARCHIVE_VOLUMES_FULL', 'no folder has room for the next volume', {
-      details: { dirs: this.#dirs },
-      cause,
-    })
-  }
-}
 
 /** A new file in the first folder that has room, from its turn on. */
 export class SpillFile {
@@ -99,7 +69,9 @@ export class SpillFile {
 
   async #opened(): Promise<FileHandle> {
     if (this.#handle !== undefined) return this.#handle
-    this.#directory = this.#folders.folderAt(this.#turn)
+    const directory = this.#folders.folderAt(this.#turn)
+    invariant(directory !== undefined, 'a call ends with its last folder')
+    this.#directory = directory
     this.#paths.add(this.path)
     return (this.#handle = await this.#fileSystem.open(this.path, 'create'))
   }
@@ -118,7 +90,7 @@ export class SpillFile {
   async #moveOn(cause: unknown): Promise<void> {
     const from = this.path
     for (let reason = cause; ;) {
-      this.#folders.leave(this.#directory, reason)
+      this.#leave(reason)
       await this.#close()
       try {
         await this.#copyFrom(from)
@@ -132,6 +104,15 @@ export class SpillFile {
         reason = error
       }
     }
+  }
+
+  #leave(cause: unknown): void {
+    const { dirs } = this.#folders
+    if (this.#folders.passOver(this.#directory)) return
+    throw archiveError('ARCHIVE_VOLUMES_FULL', 'no folder has room for the next volume', {
+      details: { dirs },
+      cause,
+    })
   }
 
   async #copyFrom(path: string): Promise<void> {

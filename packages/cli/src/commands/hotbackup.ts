@@ -135,10 +135,29 @@ function estimateLines(estimate: BackupEstimate): readonly string[] {
     ['target', target],
     ['to copy', `${formatBytes(copyBytes)}: ${parts}`],
     ['to reuse', formatBytes(reusedBytes)],
+    ...volumesEstimateRows(estimate),
     ['free', freeBytes === undefined ? 'not known' : formatBytes(freeBytes)],
     ['fits', fits === undefined ? 'not known' : fits ? 'yes' : 'NO'],
     ['takes', `at least ${formatMs(seconds * 1000)}, at ${formatBytes(Math.round(bytesPerS))}/s: ${how}`],
   ])
+}
+
+function volumesEstimateRows({ volumes }: BackupEstimate): readonly (readonly string[])[] {
+  if (volumes === undefined) return []
+  const { call, pages, bytesMax, folders } = volumes
+  return [
+    ['call', `${String(call)}: ${call === 1 ? 'full' : 'what is new'}`],
+    ['pages', `${String(pages)} of 8 KiB in ${filesText(volumes)}, at most ${formatBytes(bytesMax)}`],
+    ...folders.map((folder) => [
+      '',
+      `${folder.directory}: ${filesText(folder)}, at most ${formatBytes(folder.bytesMax)} of ${formatBytes(folder.freeBytes)}`,
+    ]),
+  ]
+}
+
+function filesText({ volumeCount, parityCount }: { volumeCount: number; parityCount: number }): string {
+  const volumes = `${String(volumeCount)} volumes`
+  return parityCount === 0 ? volumes : `${volumes} and ${String(parityCount)} of parity`
 }
 
 function linesOf(

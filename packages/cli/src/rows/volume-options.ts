@@ -33,7 +33,6 @@ export function volumesComplaint(args: Arguments): string | undefined {
     const stray = volumeOptions.find(({ name }) => args.has(name))
     return stray === undefined ? undefined : `--${stray.name} needs --prefix`
   }
-  if (args.flag('estimate')) return '--estimate and --prefix exclude each other'
   const isWhole = args.has('volume-pages') && args.has('dirs')
   return isWhole ? undefined : '--prefix needs --volume-pages and --dirs'
 }

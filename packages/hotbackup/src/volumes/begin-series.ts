@@ -1,6 +1,12 @@
 /** Which series a call belongs to, and where in it the call goes on. */
 import { randomBytes } from 'node:crypto'
-import { type CallIndex, type SeriesPlace, type SettledSeries, settleSeries } from '@timberline/archive'
+import {
+  type CallIndex,
+  type SeriesEnd,
+  type SeriesPlace,
+  settleSeries,
+  surveySeries,
+} from '@timberline/archive'
 import type { BackupRun } from '../backup-run.ts'
 import { hotbackupError } from '../errors.ts'
 import { foldersOf, refuseOverlap, settledPath } from '../target-check.ts'
@@ -23,15 +29,36 @@ export interface BegunSeries {
  * @throws HOTBACKUP_SERIES_CHANGED, HOTBACKUP_SERIES_PRESENT, HOTBACKUP_SERIES_INCOMPLETE, HOTBACKUP_SERIES_RECORD,
  * HOTBACKUP_TARGET_OVERLAPS, HOTBACKUP_OPTIONS, and the refusals of the volumes themselves
  */
-export async function beginSeries(run: BackupRun, target: VolumesTarget): Promise<BegunSeries> {
-  const { fileSystem, home, onEvent } = run.options
+export function beginSeries(run: BackupRun, target: VolumesTarget): Promise<BegunSeries> {
+  const { fileSystem, onEvent } = run.options
+  return seriesOf(run, target, async (place) => {
+    const settled = await settleSeries(place, fileSystem)
+    for (const path of settled.removed) onEvent({ type: 'leftover.removed', path })
+    return settled
+  })
+}
+
+/**
+ * The series that a call would go on with, and where; nothing is changed.
+ *
+ * @throws as `beginSeries`
+ */
+export function surveyCall(run: BackupRun, target: VolumesTarget): Promise<BegunSeries> {
+  return seriesOf(run, target, (place) => surveySeries(place, run.options.fileSystem))
+}
+
+async function seriesOf(
+  run: BackupRun,
+  target: VolumesTarget,
+  endOf: (place: SeriesPlace) => Promise<SeriesEnd>,
+): Promise<BegunSeries> {
+  const { fileSystem, home } = run.options
   const dirs = await settledDirs(run, target)
   const place = { prefix: target.prefix, dirs }
   const known = target.newSeries === true ? undefined : await readSeriesRecord(home, fileSystem)
   if (known !== undefined) refuseChange(known, { ...target, dirs })
-  const settled = await settleSeries(place, fileSystem)
-  for (const path of settled.removed) onEvent({ type: 'leftover.removed', path })
-  const { last, index, seriesId } = settled
+  const end = await endOf(place)
+  const { last, index, seriesId } = end
   if (last !== undefined && seriesId !== known?.seriesId) throw present(place, last.path)
   const record: SeriesRecord = {
     format: 1,
@@ -42,7 +69,7 @@ export async function beginSeries(run: BackupRun, target: VolumesTarget): Promis
     parity: target.parity ?? 0,
     lastVolume: known?.lastVolume ?? 0,
   }
-  refuseLoss(record, settled)
+  refuseLoss(record, end)
   if (last === undefined) return { record, call: 1, firstVolume: 1, firstPage: 0, held: undefined }
   refuseOtherLine(run, index)
   const { header } = last
@@ -98,7 +125,7 @@ function refuseChange(known: SeriesRecord, given: VolumesTarget): void {
     throw changed('list of folders', { recorded: known.dirs.join(','), given: given.dirs.join(',') })
 }
 
-function refuseLoss({ lastVolume, seriesId }: SeriesRecord, { last }: SettledSeries): void {
+function refuseLoss({ lastVolume, seriesId }: SeriesRecord, { last }: SeriesEnd): void {
   const found = last?.header.volume ?? 0
   if (found >= lastVolume) return
   throw hotbackupError('HOTBACKUP_SERIES_INCOMPLETE', 'the last volumes of the series are not there', {
