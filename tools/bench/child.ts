@@ -4,6 +4,7 @@ import { measureBulk } from './workloads/bulk-workload.ts'
 import { measureCheckpoint } from './workloads/checkpoint-workload.ts'
 import { measureCommits } from './workloads/commit-workload.ts'
 import { measureDelta } from './workloads/delta-workload.ts'
+import { measurePart } from './workloads/growth-workload.ts'
 import { measureRecovery } from './workloads/recovery-workload.ts'
 import { measureReads } from './workloads/read-workload.ts'
 import { measureReplay } from './workloads/replay-workload.ts'
@@ -15,6 +16,7 @@ const workloads: Readonly<Record<string, (work: never) => Promise<unknown>>> = {
   checkpoint: measureCheckpoint,
   commits: measureCommits,
   deltas: measureDelta,
+  growth: measurePart,
   reads: measureReads,
   recovery: measureRecovery,
   replay: measureReplay,

@@ -11,6 +11,7 @@ import { benchCheckpoint } from './sections/checkpoint.ts'
 import { benchCommits } from './sections/commits.ts'
 import { benchDeltas } from './sections/deltas.ts'
 import { benchFlushes, benchSlowFlush } from './sections/flushes.ts'
+import { benchGrowth } from './sections/growth.ts'
 import { benchReads } from './sections/reads.ts'
 import { benchRecovery } from './sections/recovery.ts'
 import { benchReplay } from './sections/replay.ts'
@@ -28,6 +29,7 @@ const sections: Readonly<Record<string, (run: BenchRun) => Promise<void>>> = {
   recovery: benchRecovery,
   deltas: benchDeltas,
   bulk: benchBulk,
+  growth: benchGrowth,
 }
 
 const words = process.argv.slice(2)

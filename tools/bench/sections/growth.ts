@@ -1,0 +1,77 @@
+/** What grows when the work grows ten times: times, bytes and resident sets of each part, on two sizes of one database. */
+import { type BenchRun, withFolder } from '../run.ts'
+import { median, medianRatio } from '../statistics.ts'
+import type { BackupResult } from '../workloads/backup-workload.ts'
+import type { DeltaResult } from '../workloads/delta-workload.ts'
+import { CHANGED_KEYS, PARTS, type Part, type PartResult } from '../workloads/growth-workload.ts'
+
+interface Growth {
+  readonly parts: Readonly<Record<Part, PartResult>>
+  /** Backups without a pause beside one writer. */
+  readonly beside: BackupResult
+  /** As many updates of 1,000 keys as there are records. */
+  readonly updates: DeltaResult
+}
+
+export async function benchGrowth(run: BenchRun): Promise<void> {
+  const sizes = run.quick ? [100_000, 1_000_000] : [300_000, 3_000_000]
+  const [small, large] = await run.interleave<Growth>(
+    'growth',
+    sizes.map((records) => ({ title: `${String(records)} records`, measure: () => measure(run, records) })),
+  )
+  if (small === undefined || large === undefined) return
+  const row = (title: string, pick: (growth: Growth) => number, digits = 0): string[] => {
+    const [few, many] = [small.samples.map(pick), large.samples.map(pick)]
+    return [
+      title,
+      median(few).toFixed(digits),
+      median(many).toFixed(digits),
+      medianRatio(many, few).toFixed(2),
+    ]
+  }
+  run.print(
+    'Ten times the data',
+    ['', small.title, large.title, 'ratio'],
+    [
+      row('p99 of a commit, 64 writers, ms', ({ parts }) => parts.commit.ms, 2),
+      row('p99 of a commit during backups, 1 writer, ms', ({ beside }) => beside.during.p99Ms, 2),
+      row('longest commit during backups, 1 writer, ms', ({ beside }) => beside.during.longestMs, 1),
+      row('full backup, ms', ({ parts }) => parts.full.ms),
+      row(`by log, ${String(CHANGED_KEYS)} keys changed, ms`, ({ parts }) => parts['by-log'].ms),
+      row('by log, MB', ({ parts }) => parts['by-log'].megabytes, 2),
+      row(`by files, ${String(CHANGED_KEYS)} keys changed, ms`, ({ parts }) => parts['by-files'].ms),
+      row('by files, MB', ({ parts }) => parts['by-files'].megabytes, 2),
+      row('shipping the whole log, ms', ({ parts }) => parts.ship.ms),
+      row('recovery, ms', ({ parts }) => parts.recover.ms),
+      row('recovery of updates of 1,000 keys, over deltas, ms', ({ updates }) => updates.deltaMs),
+      row('the same, record by record, ms', ({ updates }) => updates.plainMs),
+    ],
+  )
+  const memory = (title: string, part: Part): string[] => row(title, ({ parts }) => parts[part].rssMb)
+  run.print(
+    'Largest resident set of a process that does nothing else, MB',
+    ['', small.title, large.title, 'ratio'],
+    [
+      memory('64 writers', 'commit'),
+      memory('full backup', 'full'),
+      memory('backup by log', 'by-log'),
+      memory('backup by files', 'by-files'),
+      memory('shipper', 'ship'),
+      memory('recovery', 'recover'),
+    ],
+  )
+}
+
+async function measure(run: BenchRun, records: number): Promise<Growth> {
+  const parts = await withFolder(async (folder) => {
+    const results: [Part, PartResult][] = []
+    for (const part of PARTS) {
+      const work = { part, folder, records, seconds: run.seconds }
+      results.push([part, await run.child<PartResult>('growth', work)])
+    }
+    return Object.fromEntries(results) as Record<Part, PartResult>
+  })
+  const beside = await run.child<BackupResult>('backup', { records, seconds: run.seconds })
+  const updates = await run.child<DeltaResult>('deltas', { records, keys: 1000 })
+  return { parts, beside, updates }
+}

@@ -1,0 +1,147 @@
+/**
+ * The same work on databases of different sizes, each part in a process of its own, so that its largest resident set is that of the
+ * part alone. The parts follow each other over one folder, in the order of their names below.
+ */
+import { existsSync } from 'node:fs'
+import { join } from 'node:path'
+import { createArchive, directoryStore, openArchive, runShipper } from '@timberline/archive'
+import { homeLayout, readHomeIdentity, TimberLevel } from '@timberline/engine'
+import { hotbackup } from '@timberline/hotbackup'
+import { recover } from '@timberline/recovery'
+import { BENCH_ARCHIVE, keyOf, valueOf } from '../peers.ts'
+import { timed } from './backup-workload.ts'
+import { fill, type Writable, writeFor } from './commit-workload.ts'
+
+export interface PartWork {
+  readonly folder: string
+  readonly records: number
+  readonly seconds: number
+}
+
+export interface PartResult {
+  /** Of the operation alone; p99 of a commit for the commits. */
+  readonly ms: number
+  /** What was written elsewhere; none for commits. */
+  readonly megabytes: number
+  /** Largest resident set of the process. */
+  readonly rssMb: number
+}
+
+/** Keys that change between the full backup and the next one, whatever the size. */
+export const CHANGED_KEYS = 1000
+
+/** `ship` sends the log of `fill`, `ship-rest` what came later; in between the archive keeps the log from being removed. */
+export const PARTS = [
+  'fill',
+  'ship',
+  'commit',
+  'full',
+  'changed',
+  'by-log',
+  'by-files',
+  'ship-rest',
+  'recover',
+] as const
+
+export type Part = (typeof PARTS)[number]
+
+type Cost = Omit<PartResult, 'rssMb'>
+
+const nothing: Cost = { ms: 0, megabytes: 0 }
+
+const parts: Readonly<Record<Part, (work: PartWork) => Promise<Cost>>> = {
+  fill: async ({ folder, records }) => {
+    const db = await openWithoutCheckpoints(folder)
+    await fill(db, records)
+    await db.close()
+    return nothing
+  },
+  ship: ({ folder }) => ship(folder),
+  commit: async ({ folder, seconds }) => {
+    const db = await openWithoutCheckpoints(folder)
+    const { p99Ms } = await writeFor(db, 64, seconds)
+    await db.checkpoint()
+    await db.close()
+    return { ms: p99Ms, megabytes: 0 }
+  },
+  full: async ({ folder }) => {
+    const archive = await openArchive(directoryStore(join(folder, 'archive')))
+    await hotbackup({ home: homeOf(folder), target: { archive }, digest: false })
+    return backUp(folder, 'backup', {})
+  },
+  changed: async ({ folder }) => {
+    const db = await openWithoutCheckpoints(folder)
+    for (let number = 0; number < CHANGED_KEYS; number++) await db.put(keyOf(number), valueOf(number + 1))
+    await db.checkpoint()
+    await db.close()
+    return nothing
+  },
+  'by-log': ({ folder }) => backUp(folder, 'backup', { update: true }),
+  'by-files': async ({ folder }) => backUp(folder, 'incremental', { base: join(folder, 'backup') }),
+  'ship-rest': ({ folder }) => ship(folder),
+  recover: async ({ folder }) => {
+    const archive = await openArchive(directoryStore(join(folder, 'archive')))
+    const home = join(folder, 'recovered')
+    const ms = await timed(() => recover({ from: { archive }, home }))
+    return { ms, megabytes: 0 }
+  },
+}
+
+export async function measurePart({ part, ...work }: PartWork & { part: Part }): Promise<PartResult> {
+  const result = await parts[part](work)
+  return { ...result, rssMb: process.resourceUsage().maxRSS / 1024 }
+}
+
+function homeOf(folder: string): string {
+  return join(folder, 'home')
+}
+
+/** The whole log stays until it is shipped, so that what is shipped is the same at each run. */
+async function openWithoutCheckpoints(
+  folder: string,
+): Promise<Writable & Pick<TimberLevel, 'checkpoint' | 'close'>> {
+  const db = new TimberLevel<Buffer, Buffer>(homeOf(folder), {
+    keyEncoding: 'buffer',
+    valueEncoding: 'buffer',
+    checkpoint: { checkpointBytes: 0, checkpointAgeMs: 0 },
+  })
+  await db.open()
+  return {
+    put: (key, value) => db.put(key, value),
+    batch: (entries) => db.batch(entries.map(([key, value]) => ({ type: 'put', key, value }))),
+    checkpoint: () => db.checkpoint(),
+    close: () => db.close(),
+  }
+}
+
+async function ship(folder: string): Promise<Cost> {
+  const home = homeOf(folder)
+  const identity = await readHomeIdentity(home)
+  const store = directoryStore(join(folder, 'archive'))
+  const archive = existsSync(join(folder, 'archive'))
+    ? await openArchive(store)
+    : await createArchive(store, { environmentId: identity.environmentId })
+  const abort = new AbortController()
+  const shipper = runShipper({
+    logDirectory: homeLayout(home).logDirectory,
+    archive,
+    name: BENCH_ARCHIVE,
+    identity,
+    intervalMs: 1000,
+    signal: abort.signal,
+  })
+  const ms = await timed(() => shipper.flushWhole())
+  abort.abort()
+  await shipper.done.catch(() => undefined)
+  return { ms, megabytes: 0 }
+}
+
+async function backUp(
+  folder: string,
+  name: string,
+  how: { readonly update?: boolean; readonly base?: string },
+): Promise<Cost> {
+  const target = join(folder, name)
+  const { ms, copiedBytes } = await hotbackup({ home: homeOf(folder), target, digest: false, ...how })
+  return { ms, megabytes: copiedBytes / 1e6 }
+}
