@@ -10,6 +10,7 @@ import { promotionBugs } from './promotion-bugs.ts'
 import { recoveryBugs } from './recovery-bugs.ts'
 import { retentionBugs } from './retention-bugs.ts'
 import { volumeBugs } from './volume-bugs.ts'
+import { standbyBugs } from './standby-bugs.ts'
 import { sharedTableBugs } from './shared-table-bugs.ts'
 import { walBugs } from './wal-bugs.ts'
 
@@ -24,6 +25,7 @@ export const bugs: readonly PlantedBug[] = [
   ...hotbackupBugs,
   ...recoveryBugs,
   ...promotionBugs,
+  ...standbyBugs,
   ...retentionBugs,
   ...volumeBugs,
   ...sharedTableBugs,

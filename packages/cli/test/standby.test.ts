@@ -68,6 +68,10 @@ describe('timberline standby', () => {
     await seen('restored a backup at LSN')
     const lsn = await write('b')
     await seen(`LSN ${String(lsn)}, `)
+    expect(await outcome(['stat', '-h', at('standby')])).toMatchObject({ status: { lsn, timeline: 1 } })
+    expect((await timberline(['stat', '-h', at('standby')])).out).toMatch(
+      new RegExp(`how far it is +LSN ${String(lsn)}, .*lag `),
+    )
     child.kill('SIGTERM')
     const { code, out } = await child.ended
     expect(code).toBe(0)
@@ -108,6 +112,24 @@ describe('timberline standby', () => {
     expect(await outcome(['timeline', '-a', at('archive')])).toMatchObject({
       timelines: [{ timeline: 1, endedAfterLsn: lsn }, { timeline: 2 }],
     })
+  })
+
+  test('is promoted while it runs, and begins anew where it is told to', async () => {
+    await write('a')
+    await outcome(['hotbackup', '-h', at('home'), '-a', at('archive')])
+    const lsn = await write('b')
+    await outcome(follow('--once'))
+    expect(await outcome(follow('--once', '--anew'))).toMatchObject({ lsn })
+    const child = begin(follow('--interval-ms', '10', '-v'))
+    let told = ''
+    child.stderr?.on('data', (chunk: Buffer) => (told += chunk.toString()))
+    await vi.waitFor(() => expect(told).toContain('going on at LSN'), 30_000)
+    expect(await outcome(['promote', '-h', at('standby'), '-a', at('archive')])).toMatchObject({
+      timeline: 2,
+      parent: { timeline: 1, forkLsn: lsn },
+    })
+    const { code, err } = await child.ended
+    expect({ code, err }).toMatchObject({ code: 0, err: expect.stringContaining('letting go') })
   })
 
   test('leaves a folder with something else alone, and a home unless it is to be kept aside', async () => {

@@ -37,6 +37,8 @@ export type ControlRequest =
   | { readonly type: 'held'; readonly barrier: string }
   /** Write the mark of a barrier that is prepared, and let commits go on. */
   | { readonly type: 'commit'; readonly barrier: string; readonly name: string }
+  /** To a standby: let go of the folder, for a promotion. */
+  | { readonly type: 'leave' }
 
 /** A reply on the wire. */
 export type ControlReply =
@@ -91,6 +93,7 @@ const requestSchema = v.variant('type', [
   }),
   v.strictObject({ type: v.literal('held'), barrier: idSchema }),
   v.strictObject({ type: v.literal('commit'), barrier: idSchema, name: nameSchema }),
+  v.strictObject({ type: v.literal('leave') }),
 ])
 
 const replySchema = v.variant('ok', [

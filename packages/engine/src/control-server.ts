@@ -25,6 +25,8 @@ export interface ControlHandlers {
   prepare(barrier: Barrier, signal: AbortSignal): Promise<object>
   isHeld(barrierId: string): boolean
   commit(barrier: Pick<Barrier, 'id' | 'name'>): Promise<object>
+  /** Only a standby has it: lets go of the folder, soon. */
+  leave?(): object
 }
 
 /** The listening socket of a home, or the reason why there is none. */
@@ -202,7 +204,15 @@ class SocketServer implements ControlServer {
         return { held: this.#handlers.isHeld(request.barrier) }
       case 'commit':
         return this.#handlers.commit({ id: request.barrier, name: request.name })
+      case 'leave':
+        return this.#leave()
     }
+  }
+
+  #leave(): object {
+    const left = this.#handlers.leave?.()
+    if (left !== undefined) return left
+    throw engineError('ENGINE_CONTROL_REQUEST', 'only a standby lets go of its folder')
   }
 
   #quiesce({ maxMs, connected }: ControlRequest & { type: 'quiesce' }, peer: Peer): Promise<object> {

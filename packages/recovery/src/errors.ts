@@ -62,12 +62,17 @@ const errors = {
   // Log that a standby needs next is no longer in the archive: retention let it go while the standby was off.
   RECOVERY_STANDBY_BEHIND: {
     kind: 'gap',
-    hint: 'begin the standby anew: remove its folder and run `timberline standby` again',
+    hint: 'begin the standby anew: run `timberline standby --anew` once',
   },
   // The archive went on along a line that does not lead through what the standby has applied.
   RECOVERY_STANDBY_DIVERGED: {
     kind: 'conflict',
-    hint: 'begin the standby anew in an empty folder, or name the timeline that it is to follow',
+    hint: 'begin the standby anew with --anew, or name the timeline that it is to follow',
+  },
+  // A backup in the archive goes further than the log that was shipped: the standby lacks commits that the backup has.
+  RECOVERY_STANDBY_BACKUP_AHEAD: {
+    kind: 'gap',
+    hint: 'run `timberline standby --anew --once`, which begins with that backup, and promote then',
   },
   // The folder that is to be a standby is a home: its commits may be nowhere else.
   RECOVERY_STANDBY_IS_HOME: {

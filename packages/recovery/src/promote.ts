@@ -12,28 +12,29 @@ import {
   type TimelineEnd,
 } from '@timberline/archive'
 import {
+  controlCall,
   type HomeIdentity,
   readHomeIdentity,
   STANDBY_LABEL,
   type StandbyState,
   writeHomeIdentity,
 } from '@timberline/engine'
-import { type FileSystem, type Lsn, nodeFileSystem } from '@timberline/wal'
+import { type FileSystem, type Lsn, nodeFileSystem, TimberlineError } from '@timberline/wal'
 import { reachFrom } from './coverage.ts'
 import { atBoundary, recoveryError } from './errors.ts'
 import { writeFirstRecord } from './first-record.ts'
 import { openStandbyData } from './standby-base.ts'
 import { GAP_LOOKS_MAX, StandbyFeed } from './standby-feed.ts'
 import { readStandbyLabel } from './standby-label.ts'
-import { blockedError, type Outlook } from './standby-outlook.ts'
-import { openStandbyFolder, type StandbyFolder } from './standby-place.ts'
+import { type Blockage, blockedError, type Outlook } from './standby-outlook.ts'
+import { openStandbyFolder, type StandbyFolder, type StandbyPlaceOptions } from './standby-place.ts'
 import { throwIfAborted } from './transfer.ts'
 
 /** What to promote. */
 export interface PromoteOptions {
   /** The archive that the standby followed. The caller closes it. */
   readonly archive: Archive
-  /** The folder of the standby, which no process has open. */
+  /** The folder of the standby; a process that runs it is asked to let go. */
   readonly home: string
   /** What the new home calls the archive, as its shipper will: log is kept until that has it. Default: `archive`. */
   readonly archiveName?: string
@@ -60,12 +61,11 @@ export interface PromoteReport {
  * Makes a standby the database, on a new timeline: takes the archive over, applies everything that it holds, ends the timeline that
  * was followed. The old primary is refused by the archive from then on. Dying on the way, the same call goes on.
  *
- * @throws RECOVERY_STANDBY_MISSING, ENGINE_HOME_LOCKED while the standby runs
+ * @throws RECOVERY_STANDBY_MISSING, ENGINE_HOME_LOCKED while another promotion runs, or a standby that cannot be asked to let go
  * @throws ARCHIVE_TIMELINE_ENDED when another standby was promoted, ARCHIVE_FENCED when another shipper or promotion came in between
- * @throws RECOVERY_LOG_GAP, RECOVERY_BULK_LOAD, RECOVERY_LOG_DAMAGED when what is archived cannot be applied to its end
+ * @throws RECOVERY_LOG_GAP, RECOVERY_STANDBY_BACKUP_AHEAD, RECOVERY_BULK_LOAD, RECOVERY_LOG_DAMAGED when what is archived cannot be applied to its end
  *
  * @example
- * await standby.close()
  * const { timeline } = await promote({ archive, home: './standby' })
  * const db = new TimberLevel('./standby')
  */
@@ -79,7 +79,7 @@ export function promote(options: PromoteOptions): Promise<PromoteReport> {
       return { ...(await finishedBefore(home, archive, fileSystem)), ms: performance.now() - beganAt }
     }
     const { environmentId } = archive.identity
-    const folder = await openStandbyFolder(home, { environmentId, rejoin: false, fileSystem })
+    const folder = await takeFolder(home, { environmentId, rejoin: false, fileSystem })
     try {
       const done = await promoteFolder(folder, { archive, archiveName, signal })
       return { home, environmentId, ...done, alreadyDone: false, ms: performance.now() - beganAt }
@@ -89,6 +89,31 @@ export function promote(options: PromoteOptions): Promise<PromoteReport> {
   })
 }
 
+/** A standby that runs is asked to let go: what it has applied is durable then, and the promotion applies the rest. */
+async function takeFolder(home: string, options: StandbyPlaceOptions): Promise<StandbyFolder> {
+  try {
+    return await openStandbyFolder(home, options)
+  } catch (error) {
+    if (!isLocked(error) || !(await isLeft(home))) throw error
+  }
+  return openStandbyFolder(home, { ...options, busyTimeoutMs: LEAVE_MS_MAX })
+}
+
+function isLocked(error: unknown): boolean {
+  return error instanceof TimberlineError && error.code === 'ENGINE_HOME_LOCKED'
+}
+
+/** Nobody listens where another promotion runs, or where the standby has no socket. */
+function isLeft(home: string): Promise<boolean> {
+  return controlCall(home, { type: 'leave' }, { timeoutMs: LEAVE_MS_MAX }).then(
+    () => true,
+    () => false,
+  )
+}
+
+/** How long a standby may take to end its step and flush. */
+const LEAVE_MS_MAX = 60_000
+
 type Done = Pick<PromoteReport, 'timeline' | 'parent' | 'records'>
 
 async function promoteFolder(
@@ -96,7 +121,7 @@ async function promoteFolder(
   options: Pick<Promotion, 'archive' | 'archiveName' | 'signal'>,
 ): Promise<Done> {
   const { archive, signal } = options
-  const { state } = await openStandbyData(folder, { archive, pinned: undefined, signal })
+  const { state } = await openStandbyData(folder, { archive, pinned: undefined, anew: false, signal })
   try {
     const before = await state.applied()
     const promotion = await beginPromotion({ ...options, folder, state })
@@ -151,7 +176,8 @@ async function settle(promotion: Promotion): Promise<TimelineEnd> {
 
 /**
  * @throws RECOVERY_LOG_GAP when log is missing on the way: a promotion leaves out nothing that was archived
- * @throws RECOVERY_STANDBY_DIVERGED when what was applied does not count
+ * @throws RECOVERY_STANDBY_BACKUP_AHEAD when a backup has what is missing, RECOVERY_STANDBY_DIVERGED when what was applied does not
+ * count
  */
 async function applyThrough(
   { feed, state, signal }: Promotion,
@@ -176,8 +202,14 @@ async function applyThrough(
     if (reachLsn !== holeAfterLsn) looks = 1
     holeAfterLsn = reachLsn
     if (looks < GAP_LOOKS_MAX) continue
-    throw blockedError(outlook.blocked ?? { afterLsn: reachLsn, by: 'missing' }, 'RECOVERY_LOG_GAP')
+    throw blockedError(blockageAt(outlook, reachLsn), 'RECOVERY_LOG_GAP')
   }
+}
+
+/** What was never shipped, but lies in a backup, is no loss: the standby can begin with that. */
+function blockageAt({ blocked, coverage }: Outlook, reachLsn: Lsn): Blockage {
+  const isAhead = coverage.bases.some(({ lsn }) => lsn > reachLsn)
+  return blocked ?? { afterLsn: reachLsn, by: isAhead ? 'backup' : 'missing' }
 }
 
 /** The folder as a home; it opens as one from the moment that its label is gone. */

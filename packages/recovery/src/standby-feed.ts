@@ -7,7 +7,7 @@ import type { Span } from './history.ts'
 import { LogReader } from './log-reader.ts'
 import { PieceSpool } from './piece-spool.ts'
 import { refuseBulkLoad } from './range-replay.ts'
-import { lookAhead, type Outlook } from './standby-outlook.ts'
+import { lookAhead, type LookMemory, type Outlook } from './standby-outlook.ts'
 import type { StandbyFolder } from './standby-place.ts'
 
 /** A hole may be one of the listing alone, when pieces came or were merged meanwhile: so many looks in a row must find it there. */
@@ -28,6 +28,7 @@ export class StandbyFeed {
   readonly #state: StandbyState
   readonly #spool: PieceSpool
   readonly #pinned: number | undefined
+  readonly #memory: LookMemory = {}
   #isClean = false
   #newest: Span | undefined
 
@@ -57,7 +58,7 @@ export class StandbyFeed {
   /** What the archive offers after a record. */
   outlook(appliedLsn: Lsn): Promise<Outlook> {
     const { timeline } = this.#folder.label
-    return lookAhead(this.#archive, { timeline, appliedLsn, pinned: this.#pinned })
+    return lookAhead(this.#archive, { timeline, appliedLsn, pinned: this.#pinned }, this.#memory)
   }
 
   /** Applies the records after `appliedLsn` through `throughLsn`, which the outlook covers. */

@@ -7,9 +7,10 @@ import { recoveryError } from './errors.ts'
 
 /**
  * `aside`: the home that lay here is being moved into a folder of its own. `base`: a backup is being restored; whatever else is here
- * is left from an earlier try. `follow`: the state is whole, and on the line of `timeline`. `promote`: a promotion has begun.
+ * is left from an earlier try. `follow`: the state is whole, and on the line of `timeline`. `anew`: a newer base is whole beside it and
+ * takes its place. `promote`: a promotion has begun.
  */
-export type StandbyPhase = 'aside' | 'base' | 'follow' | 'promote'
+export type StandbyPhase = 'aside' | 'base' | 'follow' | 'anew' | 'promote'
 
 /** What `standby.json` says. */
 export interface StandbyLabel {
@@ -27,7 +28,7 @@ export interface StandbyLabel {
 }
 
 const labelBytesMax = 64 * 1024
-const phases: readonly string[] = ['aside', 'base', 'follow', 'promote']
+const phases: readonly string[] = ['aside', 'base', 'follow', 'anew', 'promote']
 
 /**
  * The label of a standby; `undefined` where there is none.
@@ -77,7 +78,7 @@ function isLabel(value: unknown): value is StandbyLabel {
   if (ownerId !== undefined && !matches(ownerId, /^[0-9a-f]{32}$/)) return false
   if ((phase === 'aside' && aside === undefined) || (phase === 'promote' && ownerId === undefined))
     return false
-  const needsLine = phase === 'follow' || phase === 'promote'
+  const needsLine = phase === 'follow' || phase === 'anew' || phase === 'promote'
   return isCount(timeline, needsLine) && isCount(segmentNumber, needsLine)
 }
 

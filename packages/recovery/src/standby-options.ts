@@ -14,6 +14,8 @@ export interface StandbyOptions {
   readonly timeline?: number
   /** The folder may be a home of this environment: it is put aside within the folder, and a new standby begins. Default: false. */
   readonly rejoin?: boolean
+  /** Begin anew with the newest backup; what is there stays until that is whole. Default: false. */
+  readonly anew?: boolean
   /** Ends the standby, as `close` does. */
   readonly signal?: AbortSignal
   /** What happened, after it did; must not throw. */
@@ -33,6 +35,8 @@ export type StandbyEvent =
       readonly lsn: Lsn
       readonly records: number
     }
+  /** A promotion asked for the folder: the standby ends. */
+  | { readonly type: 'standby.left' }
   /** A look came to nothing; the next one tries again. */
   | { readonly type: 'standby.retried'; readonly tries: number; readonly error: unknown }
 

@@ -35,8 +35,8 @@ export interface Outlook {
 /** What no replay leads across. */
 export interface Blockage {
   readonly afterLsn: Lsn
-  /** `load`: data that came in beside the log. `missing`: log that was archived once. */
-  readonly by: 'load' | 'missing'
+  /** `load`: data that came in beside the log. `missing`: log that was archived once. `backup`: log that only a backup stands for. */
+  readonly by: 'load' | 'missing' | 'backup'
 }
 
 /** The error that a blockage is thrown as. */
@@ -49,9 +49,22 @@ export function blockedError(
       details: { lsn: afterLsn + 1 },
     })
   }
-  return recoveryError(code, 'log that is needed next is not in the archive', {
-    details: { missingFromLsn: afterLsn + 1 },
-  })
+  const details = { missingFromLsn: afterLsn + 1 }
+  if (by === 'backup') {
+    const message = 'a backup goes further than the log that was shipped'
+    return recoveryError('RECOVERY_STANDBY_BACKUP_AHEAD', message, { details })
+  }
+  return recoveryError(code, 'log that is needed next is not in the archive', { details })
+}
+
+/** What one look found, for the next one: the catalogue is folded only where something is new, at most once a look. */
+export interface LookMemory {
+  lines?: { readonly sequence: number; readonly branches: readonly Branch[] }
+  last?: {
+    readonly key: string
+    readonly listed: readonly PieceRef[]
+    readonly outlook: Outlook
+  }
 }
 
 /** How often a look is taken again because the archive went over to another line meanwhile. */
@@ -63,23 +76,50 @@ const triesMax = 8
  * @throws RECOVERY_STANDBY_DIVERGED when the archive's line does not lead through what is applied, RECOVERY_NO_BASE when the archive
  * is empty
  */
-export async function lookAhead(archive: Archive, place: StandbyPlace): Promise<Outlook> {
+export async function lookAhead(
+  archive: Archive,
+  place: StandbyPlace,
+  memory: LookMemory = {},
+): Promise<Outlook> {
   let fold = await archive.journal.recent()
   for (let tries = 0; ; tries++) {
-    const wanted = timelinesNeeded(fold, archive, place)
+    const wanted = timelinesNeeded(fold, place, branchesOf(fold, archive, memory))
     // Pieces before events: a piece that was put by an owner replaced meanwhile is then told by the claim.
     const listed: PieceRef[] = []
     for (const timeline of wanted) listed.push(...(await archive.listPieces(timeline)))
     fold = await archive.journal.refresh()
-    const still = timelinesNeeded(fold, archive, place)
-    if (still.join() === wanted.join() || tries >= triesMax)
-      return outlookOf(fold, { archive, place, listed })
+    const still = timelinesNeeded(fold, place, branchesOf(fold, archive, memory))
+    if (still.join() !== wanted.join() && tries < triesMax) continue
+    const key = [fold.sequence, place.timeline, place.appliedLsn, place.pinned].join()
+    const { last } = memory
+    if (last?.key === key && isSame(last.listed, listed)) return last.outlook
+    const outlook = outlookOf(fold, { archive, place, listed })
+    memory.last = { key, listed, outlook }
+    return outlook
   }
 }
 
+/** Pieces are named by what they hold. */
+function isSame(before: readonly PieceRef[], now: readonly PieceRef[]): boolean {
+  return before.length === now.length && before.every(({ name }, index) => name === now[index]?.name)
+}
+
+/** They change by events alone. */
+function branchesOf(fold: CatalogueFold, archive: Archive, memory: LookMemory): readonly Branch[] {
+  const { sequence } = fold
+  if (memory.lines?.sequence !== sequence) {
+    const { branches } = historyOf(fold.catalogue(archive.identity, []))
+    memory.lines = { sequence, branches: rooted(branches) }
+  }
+  return memory.lines.branches
+}
+
 /** The timelines of the path that the standby has not behind it. */
-function timelinesNeeded(fold: CatalogueFold, archive: Archive, place: StandbyPlace): readonly number[] {
-  const { branches } = withRoots(historyOf(fold.catalogue(archive.identity, [])))
+function timelinesNeeded(
+  fold: CatalogueFold,
+  place: StandbyPlace,
+  branches: readonly Branch[],
+): readonly number[] {
   const timeline = lineToFollow(fold, branches, place)
   const path = timeline === undefined ? undefined : pathTo(branches, timeline)
   return (path ?? [])

@@ -18,6 +18,8 @@ export interface StandbyPlaceOptions {
   readonly environmentId: string
   /** Put a home that lies there aside, and begin anew in its place. */
   readonly rejoin: boolean
+  /** How long to wait for the process that has it, in milliseconds; default 0. */
+  readonly busyTimeoutMs?: number
   readonly fileSystem: FileSystem
 }
 
@@ -53,6 +55,11 @@ export class StandbyFolder {
     return join(this.layout.home, 'spool')
   }
 
+  /** Where a newer base is made while the state that is there stays. */
+  get freshDirectory(): string {
+    return join(this.spoolDirectory, 'data')
+  }
+
   /** Where the home that lay here was put. */
   get aside(): string | undefined {
     return this.#label.aside === undefined ? undefined : join(this.layout.home, this.#label.aside)
@@ -71,6 +78,18 @@ export class StandbyFolder {
     await this.fileSystem.removeTree(dataDirectory)
     await this.fileSystem.removeTree(this.spoolDirectory)
     await this.clearLine()
+  }
+
+  /** The newer base takes the place of the state; after a crash the rest goes the same way. */
+  async takeFresh(): Promise<void> {
+    const { layout, fileSystem, freshDirectory } = this
+    if ((await fileSystem.status(freshDirectory)) !== undefined) {
+      await fileSystem.removeTree(layout.dataDirectory)
+      await fileSystem.rename(freshDirectory, layout.dataDirectory)
+    }
+    await fileSystem.syncDirectory(layout.home)
+    await fileSystem.removeTree(this.spoolDirectory)
+    await this.relabel({ phase: 'follow' })
   }
 
   /** Removes what only a promoted home has. */
@@ -101,7 +120,8 @@ export async function openStandbyFolder(home: string, options: StandbyPlaceOptio
   // Before the lock, so that a mistyped path leaves nothing behind; and again under it.
   await admit(home, options)
   await makeDirectoryDurable(home, fileSystem)
-  const lock = await lockHome(home)
+  const { busyTimeoutMs = 0 } = options
+  const lock = await lockHome(home, { busyTimeoutMs })
   try {
     const found = await admit(home, options)
     await removeStaleTemporaries(home, fileSystem)

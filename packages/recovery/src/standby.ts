@@ -2,7 +2,14 @@
 // kept beside the state is its label.
 import { resolve } from 'node:path'
 import type { Archive } from '@timberline/archive'
-import { type ReadOnlyLevel, type StateDigest, type StandbyState, stateDigest } from '@timberline/engine'
+import {
+  type ControlServer,
+  openStandbyControl,
+  type ReadOnlyLevel,
+  type StandbyState,
+  type StateDigest,
+  stateDigest,
+} from '@timberline/engine'
 import { type Lsn, nodeFileSystem, systemCode, TimberlineError } from '@timberline/wal'
 import { atBoundary, recoveryError } from './errors.ts'
 import { openStandbyData } from './standby-base.ts'
@@ -26,7 +33,8 @@ import { openStandbyFolder, type StandbyFolder } from './standby-place.ts'
  */
 export async function openStandby(options: StandbyOptions): Promise<Standby> {
   const pollMs = checkedPollMs(options.pollMs)
-  const { archive, signal, timeline: pinned, rejoin = false, fileSystem = nodeFileSystem } = options
+  const { archive, signal, timeline: pinned, rejoin = false, anew = false } = options
+  const { fileSystem = nodeFileSystem } = options
   const stop = new AbortController()
   const forward = (): void => stop.abort(signal?.reason)
   signal?.addEventListener('abort', forward, { once: true })
@@ -36,11 +44,21 @@ export async function openStandby(options: StandbyOptions): Promise<Standby> {
     const folder = await openStandbyFolder(resolve(options.home), { environmentId, rejoin, fileSystem })
     try {
       await giveUpPromotion(folder, archive)
-      const { state, isNew } = await openStandbyData(folder, { archive, pinned, signal: stop.signal })
+      const { state, isNew } = await openStandbyData(folder, { archive, pinned, anew, signal: stop.signal })
       const position = await state.applied()
       const { timeline } = folder
       options.onEvent?.({ type: 'standby.began', timeline, lsn: position.lsn, isNew })
-      return new Standby({ options: { ...options, pollMs }, folder, state, stop, ...position })
+      let standby: Standby | undefined
+      const control = await openStandbyControl(folder.layout, {
+        // v8 ignore next -- nobody can have asked before
+        status: () => standby?.status() ?? {},
+        leave: () => {
+          options.onEvent?.({ type: 'standby.left' })
+          stop.abort()
+        },
+      })
+      standby = new Standby({ options: { ...options, pollMs }, folder, state, control, stop, ...position })
+      return standby
     } catch (error) {
       await folder.release()
       throw error
@@ -65,6 +83,7 @@ interface StandbyParts {
   readonly options: StandbyOptions & { readonly pollMs: number }
   readonly folder: StandbyFolder
   readonly state: StandbyState
+  readonly control: ControlServer
   readonly stop: AbortController
   readonly lsn: Lsn
   readonly committedAtUs: number
@@ -86,6 +105,7 @@ export class Standby {
   readonly #folder: StandbyFolder
   readonly #state: StandbyState
   readonly #feed: StandbyFeed
+  readonly #control: ControlServer
   readonly #stop: AbortController
   readonly #waiters = new Set<Waiter>()
   #hurry: () => void = () => undefined
@@ -101,10 +121,11 @@ export class Standby {
 
   /** Use `openStandby`. */
   constructor(parts: StandbyParts) {
-    const { options, folder, state, stop, lsn, committedAtUs } = parts
+    const { options, folder, state, control, stop, lsn, committedAtUs } = parts
     this.#options = options
     this.#folder = folder
     this.#state = state
+    this.#control = control
     this.#stop = stop
     this.#position = { lsn, committedAtUs }
     this.#asOfUs = committedAtUs
@@ -286,6 +307,7 @@ export class Standby {
       await this.#state.close()
       await this.#folder.fileSystem.removeTree(this.#folder.spoolDirectory)
     } finally {
+      await this.#control.close()
       await this.#folder.release()
       for (const waiter of this.#waiters) waiter.reject(this.#failure ?? closedError())
       this.#waiters.clear()

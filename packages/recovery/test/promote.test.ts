@@ -5,7 +5,7 @@
 import { cp, readdir, rm, writeFile } from 'node:fs/promises'
 import { join } from 'node:path'
 import { type Archive, type ArchiveStore, openArchive } from '@timberline/archive'
-import { BULK_LOAD_MARK, homeLayout, readHomeIdentity, TimberLevel } from '@timberline/engine'
+import { BULK_LOAD_MARK, homeLayout, lockHome, readHomeIdentity, TimberLevel } from '@timberline/engine'
 import { readConfirmations } from '@timberline/wal'
 import { describe, expect, test } from 'vitest'
 import { openStandby, planRecovery, promote } from '../src/index.ts'
@@ -208,12 +208,35 @@ describe('a promoted standby', () => {
     expect(await readdir(folder)).not.toContain('nothing')
   })
 
-  test('is refused while it runs, and before data that came in beside the log', async () => {
+  test('that runs is asked to let go, and what it had not applied yet is in', async () => {
     const made = await followed()
     const { env, archive, home } = made
-    const standby = await made.open()
+    const events: string[] = []
+    const standby = await made.open({ onEvent: ({ type }) => events.push(type) })
+    await standby.caughtUp()
+    await env.writeMany(2)
+    await ship(env, archive)
+    expect(await promote({ archive: await elsewhere(made), home })).toMatchObject({
+      parent: { forkLsn: 12 },
+      records: 2,
+    })
+    // It has ended in peace, and nobody listens any more.
+    await standby.done
+    expect(events.at(-1)).toBe('standby.left')
+    expect(await readdir(home)).not.toContain('control.sock')
+    expect(await contentOf(home)).toEqual(env.content(12))
+  })
+
+  test('is refused while somebody has it who cannot be asked', async () => {
+    const { archive, home } = await followed()
+    const lock = await lockHome(home)
     await expect(promote({ archive, home })).rejects.toMatchObject({ code: 'ENGINE_HOME_LOCKED' })
-    await standby.close()
+    await lock.release()
+  })
+
+  test('is refused before data that came in beside the log', async () => {
+    const made = await followed()
+    const { env, archive, home } = made
     await env.mark(BULK_LOAD_MARK)
     await ship(env, archive)
     await expect(promote({ archive, home })).rejects.toMatchObject({ code: 'RECOVERY_BULK_LOAD' })

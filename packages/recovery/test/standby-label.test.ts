@@ -20,6 +20,7 @@ describe('the label of a standby', () => {
       { ...begun, phase: 'aside', aside: 'aside-20261126-051500' },
       { ...begun, phase: 'base', aside: 'aside-20261126-051500-2' },
       { ...begun, ...line, phase: 'follow' },
+      { ...begun, ...line, phase: 'anew' },
       { ...begun, ...line, phase: 'promote', ownerId: 'b'.repeat(32) },
     ] as const) {
       await writeStandbyLabel(home, label, nodeFileSystem)

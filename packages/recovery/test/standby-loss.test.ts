@@ -149,7 +149,7 @@ describe('a promotion', () => {
     await env.writeMany(2)
     await backupInto(env, archive, { label: 'b12' })
     await expect(promote({ archive, home })).rejects.toMatchObject({
-      code: 'RECOVERY_LOG_GAP',
+      code: 'RECOVERY_STANDBY_BACKUP_AHEAD',
       details: { missingFromLsn: 11 },
     })
     expect(await isUndisturbed(archive)).toBe(true)

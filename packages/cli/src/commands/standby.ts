@@ -17,6 +17,7 @@ export const standbyCommand: Command = async (args, surroundings) => {
       archive,
       home: args.required('home'),
       rejoin: args.flag('rejoin'),
+      anew: args.flag('anew'),
       pollMs: args.number('interval-ms') ?? 1000,
       ...(timeline === undefined ? {} : { timeline }),
       signal: surroundings.signal,
@@ -69,6 +70,8 @@ class Follower {
         if (!json && !this.#isOnce && status !== undefined) void write(`${stepText(status, event.records)}\n`)
         return undefined
       }
+      case 'standby.left':
+        return tell('a promotion asked for the folder; letting go')
       case 'standby.retried': {
         const error = asTimberlineError(event.error)
         if (error.kind !== 'gap') this.#isAway(event.error)

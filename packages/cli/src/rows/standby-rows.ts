@@ -31,6 +31,10 @@ export const standbyRows: readonly CommandRow[] = [
         parse: wholeNumber('a timeline', { min: 1 }),
       },
       {
+        name: 'anew',
+        help: 'begin anew with the newest backup, such as after a bulk load; what is there stays until that is whole',
+      },
+      {
         name: 'rejoin',
         help: 'the folder is a home of the same environment, such as a former primary: keep it aside, and begin a standby',
       },
@@ -46,7 +50,7 @@ export const standbyRows: readonly CommandRow[] = [
     name: 'promote',
     summary: 'make a standby the database, on a new timeline, and refuse the old primary',
     options: [
-      { ...homeOption, help: 'folder of the standby, which no process has open' },
+      { ...homeOption, help: 'folder of the standby; a process that runs it is asked to let go, and ends' },
       archiveOption,
       archiveNameOption,
       identityOption,
