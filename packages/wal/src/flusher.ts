@@ -10,6 +10,7 @@ import { GroupQueue } from './group-queue.ts'
 import { createNext } from './log-opening.ts'
 import type { LogSettings } from './log-options.ts'
 import type { Lsn, RecordKind, RecordPlace } from './record.ts'
+import { ReturnPace } from './return-pace.ts'
 import { HEADER_BYTES } from './segment-header.ts'
 import type { SegmentSummary } from './segment-file.ts'
 
@@ -33,6 +34,7 @@ export class Flusher {
   readonly #emit: (event: WalEvent) => void
   readonly #clock: CommitClock
   readonly #pace = new FlushPace()
+  readonly #returns = new ReturnPace(() => performance.now())
   readonly #groups: GroupQueue
   #segment: ActiveSegment
   #failure: TimberlineError | undefined
@@ -85,6 +87,7 @@ export class Flusher {
     const { group, place } = this.#groups.add(payload, kind, this.#clock.next())
     if (durable) group.durable = true
     if (kind === 'mark') group.marks.push({ name: Buffer.from(payload).toString('utf8'), ...place })
+    this.#returns.appended(place.lsn)
     if (!this.#draining) this.#schedule()
     return place
   }
@@ -147,6 +150,7 @@ export class Flusher {
 
   async #drain(): Promise<void> {
     while (this.#failure === undefined) {
+      while (this.#groups.isGrowing && this.#returns.areComing()) await new Promise(setImmediate)
       if (this.#wantRoll !== undefined || this.#ageDue) await this.#rollOnDemand()
       const group = this.#groups.take()
       if (group !== undefined) {
@@ -199,7 +203,9 @@ export class Flusher {
         return
       }
       this.#durableLsn = this.#writtenLsn
-      this.#pace.measured(performance.now() - begin, inline)
+      const flushMs = performance.now() - begin
+      this.#pace.measured(flushMs, inline)
+      this.#returns.released({ records: group.records, flushMs: inline ? 0 : flushMs }, this.nextLsn)
     }
     if (first) this.#armAge()
     this.#finish(group)
@@ -270,11 +276,8 @@ export class Flusher {
       await old.close()
       this.#ageDue = false
       this.#emit({ type: 'segment.sealed', summary, durationMs: performance.now() - begin })
-      this.#emit({
-        type: 'segment.created',
-        segmentNumber: this.activeSegment,
-        firstLsn: summary.lastLsn + 1,
-      })
+      const { activeSegment: segmentNumber } = this
+      this.#emit({ type: 'segment.created', segmentNumber, firstLsn: summary.lastLsn + 1 })
       return summary
     } catch (cause) {
       // The groups that wait were not written at all.

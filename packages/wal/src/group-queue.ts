@@ -28,6 +28,11 @@ export class GroupQueue {
     return this.#pending.records > 0 ? this.#pending : undefined
   }
 
+  /** Whether the group to be taken next has records and still collects. */
+  get isGrowing(): boolean {
+    return this.#waiting.length === 0 && this.#pending.records > 0
+  }
+
   /** Payload bytes added and not flushed. */
   get queuedBytes(): number {
     return this.#queuedBytes
