@@ -9,6 +9,8 @@ import { unpackSnappy } from '../../packages/engine/src/leveldb-snappy.ts'
 import { checkTable, findInTable } from '../../packages/engine/src/leveldb-table.ts'
 import { VersionReader } from '../../packages/engine/src/leveldb-version.ts'
 import { APPLIED_KEY, decodeApplied, encodeApplied } from '../../packages/engine/src/reserved-keys.ts'
+import { mergeRuns } from '../../packages/engine/src/table-merge.ts'
+import { type OpenTable, TableRun } from '../../packages/engine/src/table-run.ts'
 import { repairManifest, repairTable } from './checksums.ts'
 import { type Decoder, orRefused, packFiles, Refused, unpackFiles } from './decoder.ts'
 import { leveldbFiles } from './leveldb-files.ts'
@@ -113,6 +115,31 @@ export const leveldbDecoders: readonly Decoder[] = [
       const applied = await findInTable(countedSource(input), APPLIED_KEY)
       const first = await findInTable(countedSource(input), Buffer.from('key 0001'))
       return { applied, first }
+    },
+  },
+  {
+    name: 'leveldb-table-run',
+    covers: [
+      'engine/table-run.ts##decode',
+      'engine/table-run.ts##varint',
+      'engine/table-run.ts##enter',
+      'engine/leveldb-table.ts#storedBlock',
+    ],
+    codes: ['ENGINE_TABLE_DAMAGED'],
+    seeds: async () => (await leveldbFiles()).tables,
+    repair: repairTable,
+    inputs: 900,
+    decode: async (input) => {
+      const open = (): Promise<OpenTable> =>
+        Promise.resolve({ ...countedSource(input), close: () => Promise.resolve() })
+      const lengths = { entries: 0, keyBytes: 0, valueBytes: 0 }
+      // The same table twice: each key is met again, so that the ages of its entries are compared too.
+      await mergeRuns([new TableRun([{ open }]), new TableRun([{ open }])], ({ keyBytes, valueBytes }) => {
+        lengths.entries += 1
+        lengths.keyBytes += keyBytes
+        lengths.valueBytes += valueBytes
+      })
+      return lengths
     },
   },
   {

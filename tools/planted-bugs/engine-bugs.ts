@@ -4,6 +4,7 @@ const recovery = 'packages/engine/test/state-recovery.test.ts'
 const queue = 'packages/engine/test/commit-queue.test.ts'
 const archived = 'packages/engine/test/archive-wait.test.ts'
 const digest = 'packages/engine/test/digest.test.ts'
+const tableDigest = 'packages/engine/test/table-digest.test.ts'
 
 /** Mistakes between log and state: what LevelDB is trusted with, when a promise resolves, what is replayed. */
 export const engineBugs: readonly PlantedBug[] = [
@@ -195,7 +196,7 @@ export const engineBugs: readonly PlantedBug[] = [
     name: 'digest-ignores-values',
     what: 'a digest covers keys alone',
     file: 'packages/engine/src/digest.ts',
-    edits: [{ find: 'sink.add(key, value)', replace: 'sink.add(key, Buffer.alloc(0))' }],
+    edits: [{ find: 'valueBytes: value.length }', replace: 'valueBytes: 0 }' }],
     caughtBy: { testFile: digest, title: 'is sha256 over length-prefixed entries in key order' },
   },
   {
@@ -221,12 +222,12 @@ export const engineBugs: readonly PlantedBug[] = [
   {
     name: 'digest-ignores-where-a-value-ends',
     what: 'a digest covers keys and values run together, without their lengths',
-    file: 'packages/engine/src/digest.ts',
+    file: 'packages/engine/src/digest-hash.ts',
     edits: [
       {
-        find: `this.#buffer.writeUInt32LE(key.length, at)
-    this.#buffer.writeUInt32LE(value.length, at + 4)`,
-        replace: 'this.#buffer.writeDoubleLE(0, at)',
+        find: `target.writeUInt32LE(keyBytes, at)
+  target.writeUInt32LE(valueBytes, at + 4)`,
+        replace: 'target.writeDoubleLE(0, at)',
       },
     ],
     caughtBy: {
@@ -240,10 +241,29 @@ export const engineBugs: readonly PlantedBug[] = [
     file: 'packages/engine/src/digest.ts',
     edits: [
       {
-        find: 'for (const [key, value] of batch) {\n        sink',
-        replace: 'for (const [key, value] of batch.toReversed()) {\n        sink',
+        find: 'for (const [key, value] of batch) {\n        hash',
+        replace: 'for (const [key, value] of batch.toReversed()) {\n        hash',
       },
     ],
     caughtBy: { testFile: digest, title: 'is sha256 over length-prefixed entries in key order' },
+  },
+  {
+    name: 'tables-merged-to-the-older-entry',
+    what: 'of two entries of a key in two tables the digest takes the older one',
+    file: 'packages/engine/src/table-run.ts',
+    edits: [{ find: 'b.sequence - a.sequence', replace: 'a.sequence - b.sequence' }],
+    caughtBy: {
+      testFile: tableDigest,
+      title: 'knows the newest of two entries of a key that ends two tables of one level',
+    },
+  },
+  {
+    name: 'key-ordered-by-the-suffix-of-the-one-before',
+    what: 'a key that shares the end of a shorter one is ordered by the other’s first bytes',
+    file: 'packages/engine/src/table-run.ts',
+    edits: [
+      { find: 'Math.min(shared, keyBytesBefore, this.keyBytes)', replace: 'Math.min(shared, this.keyBytes)' },
+    ],
+    caughtBy: { testFile: tableDigest, title: 'of plain blocks is what LevelDB’s iterator gives' },
   },
 ]

@@ -4,15 +4,13 @@ import type { CheckpointManifest } from './checkpoint-manifest.ts'
 import { writeDataFromCheckpoint } from './checkpoint-restore.ts'
 import type { StateDigest } from './digest.ts'
 import type { HomeLayout } from './home-layout.ts'
-import { openState } from './state.ts'
+import { parseManifest } from './leveldb-manifest.ts'
+import { digestTables } from './table-digest.ts'
 
-/** Where a checkpoint is opened to be read; a leftover of a crash is removed by the next use and at open. */
+/** Where a checkpoint is linked to be read; a leftover of a crash is removed by the next use and at open. */
 export const SCRATCH_NAME = 'checkpoint.scratch'
 
-/**
- * The digest of a checkpoint's state, read from a scratch folder of links to just its tables: LevelDB is never opened on
- * the checkpoint itself.
- */
+/** The digest of a checkpoint's state, read from a scratch folder of links: a newer checkpoint may drop its tables meanwhile. */
 export async function digestCheckpoint(
   manifest: CheckpointManifest,
   layout: HomeLayout,
@@ -28,8 +26,8 @@ export async function digestCheckpoint(
       verify: false,
       fileSystem,
     })
-    await using state = await openState(dataDirectory, { createIfMissing: false, fileSystem })
-    return await state.digest()
+    const { tables } = parseManifest(Buffer.from(manifest.manifestBase64, 'base64'))
+    return await digestTables(tables.values(), dataDirectory, fileSystem)
   } finally {
     await fileSystem.removeTree(scratch)
   }

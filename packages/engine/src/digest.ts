@@ -1,5 +1,5 @@
-import { createHash } from 'node:crypto'
 import type { AbstractSnapshot } from 'abstract-level'
+import { type EntriesDigest, EntryHash } from './digest-hash.ts'
 import { RESERVED_FLOOR } from './reserved-keys.ts'
 
 /** What a state is, in 32 bytes: every key and value and their order, at one LSN. Two equal digests are equal states. */
@@ -34,7 +34,6 @@ export interface StateDigestOptions {
 
 const ENTRIES_AT_A_TIME = 1000
 const READ_AHEAD_BYTES = 1024 * 1024
-const HASH_BUFFER_BYTES = 256 * 1024
 
 /**
  * The digest of a whole state: sha256 over u32le key length, u32le value length, key, value of every entry in key order;
@@ -61,8 +60,8 @@ async function digestEntries(
   level: DigestSource,
   snapshot: AbstractSnapshot,
   signal: AbortSignal | undefined,
-): Promise<{ entries: number; bytes: number; hex: string }> {
-  const sink = new HashBuffer()
+): Promise<EntriesDigest> {
+  const hash = new EntryHash()
   const iterator = level.iterator({
     lt: RESERVED_FLOOR,
     keyEncoding: 'buffer',
@@ -71,56 +70,17 @@ async function digestEntries(
     highWaterMarkBytes: READ_AHEAD_BYTES,
     fillCache: false,
   })
-  let entries = 0
-  let bytes = 0
   try {
     for (;;) {
       signal?.throwIfAborted()
       const batch = await iterator.nextv(ENTRIES_AT_A_TIME)
       if (batch.length === 0) break
       for (const [key, value] of batch) {
-        sink.add(key, value)
-        bytes += key.length + value.length
+        hash.add({ key, keyBytes: key.length, block: value, valueAt: 0, valueBytes: value.length })
       }
-      entries += batch.length
     }
   } finally {
     await iterator.close()
   }
-  return { entries, bytes, hex: sink.end() }
-}
-
-/** Gathers entries so that the hash is fed 256 KiB at a time: one update per entry costs more than the hashing. */
-class HashBuffer {
-  readonly #hash = createHash('sha256')
-  readonly #buffer = Buffer.allocUnsafe(HASH_BUFFER_BYTES)
-  #used = 0
-
-  add(key: Buffer, value: Buffer): void {
-    const entryBytes = 8 + key.length + value.length
-    if (entryBytes > HASH_BUFFER_BYTES - this.#used) this.#drain()
-    if (entryBytes > HASH_BUFFER_BYTES) {
-      const head = Buffer.allocUnsafe(8)
-      head.writeUInt32LE(key.length, 0)
-      head.writeUInt32LE(value.length, 4)
-      this.#hash.update(head).update(key).update(value)
-      return
-    }
-    const at = this.#used
-    this.#buffer.writeUInt32LE(key.length, at)
-    this.#buffer.writeUInt32LE(value.length, at + 4)
-    this.#buffer.set(key, at + 8)
-    this.#buffer.set(value, at + 8 + key.length)
-    this.#used = at + entryBytes
-  }
-
-  end(): string {
-    this.#drain()
-    return this.#hash.digest('hex')
-  }
-
-  #drain(): void {
-    if (this.#used > 0) this.#hash.update(this.#buffer.subarray(0, this.#used))
-    this.#used = 0
-  }
+  return hash.end()
 }

@@ -47,7 +47,7 @@ export async function withTable<Result>(
 }
 
 /** Old versions of LevelDB called their tables `.sst`. */
-async function tablePath(number: number, directory: string, fileSystem: FileSystem): Promise<string> {
+export async function tablePath(number: number, directory: string, fileSystem: FileSystem): Promise<string> {
   const path = join(directory, tableName(number))
   if ((await fileSystem.status(path)) !== undefined) return path
   return join(directory, tableName(number, 'sst'))

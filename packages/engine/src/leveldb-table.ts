@@ -27,13 +27,15 @@ export interface TableEntry {
   readonly value?: Buffer
 }
 
-interface BlockHandle {
+/** Where a block lies in its table. */
+export interface BlockHandle {
   readonly position: number
   readonly bytes: number
 }
 
 const FOOTER_BYTES = 48
-const TRAILER_BYTES = 5
+/** Behind each block: how it is packed, and its checksum. */
+export const TRAILER_BYTES = 5
 const KEY_SUFFIX_BYTES = 8
 const MAGIC = 0xdb4775248b80fb57n
 const PLAIN = 0
@@ -79,10 +81,30 @@ export async function checkTable(table: TableSource): Promise<boolean> {
   return isChecked
 }
 
+/**
+ * Where the blocks of a table lie, in order.
+ *
+ * @throws ENGINE_TABLE_DAMAGED
+ */
+export async function openTableBlocks(table: TableSource): Promise<Iterator<BlockHandle>> {
+  const { index } = await readFooter(table)
+  return onlyHandles(handlesOf(await readBlock(table, index), table))
+}
+
+/** The content of a block read with the byte behind it, which tells how it is packed. Its checksum is not looked at. */
+export function storedBlock(stored: Buffer, table: TableSource): Buffer {
+  const bytes = stored.length - 1
+  return unpacked({ data: stored.subarray(0, bytes), packing: stored.readUInt8(bytes) }, table)
+}
+
+function* onlyHandles(handles: Iterable<[Buffer, BlockHandle]>): Generator<BlockHandle, void> {
+  for (const [, handle] of handles) yield handle
+}
+
 async function readFooter(table: TableSource): Promise<{ metaindex: BlockHandle; index: BlockHandle }> {
-  if (table.bytes < FOOTER_BYTES) throw damaged(table, 'is shorter than a footer')
+  if (table.bytes < FOOTER_BYTES) throw tableDamaged(table, 'is shorter than a footer')
   const footer = await readExactly(table, { position: table.bytes - FOOTER_BYTES, bytes: FOOTER_BYTES })
-  if (footer.readBigUInt64LE(FOOTER_BYTES - 8) !== MAGIC) throw damaged(table, 'has no footer')
+  if (footer.readBigUInt64LE(FOOTER_BYTES - 8) !== MAGIC) throw tableDamaged(table, 'has no footer')
   const cursor = new LeveldbCursor(footer)
   const metaindex = decodeHandle(cursor, table)
   return { metaindex, index: decodeHandle(cursor, table) }
@@ -92,7 +114,7 @@ function decodeHandle(cursor: LeveldbCursor, table: TableSource): BlockHandle {
   const position = cursor.varint()
   const bytes = cursor.varint()
   if (position === undefined || bytes === undefined || position + bytes + TRAILER_BYTES > table.bytes) {
-    throw damaged(table, 'points outside itself')
+    throw tableDamaged(table, 'points outside itself')
   }
   return { position, bytes }
 }
@@ -105,7 +127,7 @@ async function readBlock(table: TableSource, handle: BlockHandle): Promise<Buffe
 function unpacked({ data, packing }: { data: Buffer; packing: number }, table: TableSource): Buffer {
   if (packing === PLAIN) return data
   const content = packing === SNAPPY ? unpackSnappy(data, UNPACKED_BYTES_MAX) : undefined
-  if (content === undefined) throw damaged(table, 'has a block that cannot be unpacked')
+  if (content === undefined) throw tableDamaged(table, 'has a block that cannot be unpacked')
   return content
 }
 
@@ -117,7 +139,7 @@ async function readStored(
   const stored = await readExactly(table, { position: handle.position, bytes: handle.bytes + TRAILER_BYTES })
   const covered = stored.subarray(0, handle.bytes + 1)
   if (maskCrc(crc32c(covered)) !== stored.readUInt32LE(handle.bytes + 1)) {
-    throw damaged(table, `has a damaged block at position ${handle.position}`)
+    throw tableDamaged(table, `has a damaged block at position ${handle.position}`)
   }
   return { data: covered.subarray(0, handle.bytes), packing: covered.readUInt8(handle.bytes) }
 }
@@ -127,7 +149,7 @@ function* handlesOf(block: Buffer, table: TableSource): Generator<[Buffer, Block
   let endBytes = 0
   for (const [key, coded] of entriesOf(block, table)) {
     const handle = decodeHandle(new LeveldbCursor(coded), table)
-    if (handle.position < endBytes) throw damaged(table, 'names its blocks out of order')
+    if (handle.position < endBytes) throw tableDamaged(table, 'names its blocks out of order')
     endBytes = handle.position + handle.bytes
     yield [key, handle]
   }
@@ -140,7 +162,7 @@ function* handlesOf(block: Buffer, table: TableSource): Generator<[Buffer, Block
 function* entriesOf(block: Buffer, table: TableSource): Generator<[Buffer, Buffer], void> {
   const restartCount = block.length < 4 ? -1 : block.readUInt32LE(block.length - 4)
   const endBytes = block.length - 4 - restartCount * 4
-  if (restartCount < 0 || endBytes < 0) throw damaged(table, 'has a block without a directory')
+  if (restartCount < 0 || endBytes < 0) throw tableDamaged(table, 'has a block without a directory')
   const cursor = new LeveldbCursor(block.subarray(0, endBytes))
   let key: Buffer = Buffer.alloc(0)
   let room: Buffer = Buffer.alloc(0)
@@ -149,12 +171,12 @@ function* entriesOf(block: Buffer, table: TableSource): Generator<[Buffer, Buffe
     const ownBytes = cursor.varint()
     const valueBytes = cursor.varint()
     if (sharedBytes === undefined || ownBytes === undefined || valueBytes === undefined) {
-      throw damaged(table, 'has a cut entry')
+      throw tableDamaged(table, 'has a cut entry')
     }
     const own = cursor.take(ownBytes)
     const value = cursor.take(valueBytes)
     if (own === undefined || value === undefined || sharedBytes > key.length) {
-      throw damaged(table, 'has an entry that reaches outside its block')
+      throw tableDamaged(table, 'has an entry that reaches outside its block')
     }
     const keyBytes = sharedBytes + own.length
     if (keyBytes > room.length) {
@@ -171,22 +193,23 @@ function* entriesOf(block: Buffer, table: TableSource): Generator<[Buffer, Buffe
 function decodeEntry(key: Buffer, value: Buffer, table: TableSource): TableEntry {
   const suffix = key.readBigUInt64LE(key.length - KEY_SUFFIX_BYTES)
   const sequence = Number(suffix >> 8n)
-  if (!Number.isSafeInteger(sequence)) throw damaged(table, 'has a sequence number out of range')
+  if (!Number.isSafeInteger(sequence)) throw tableDamaged(table, 'has a sequence number out of range')
   return (suffix & 0xffn) === 1n ? { sequence, value: Buffer.from(value) } : { sequence }
 }
 
 function userKeyOf(key: Buffer, table: TableSource): Buffer {
-  if (key.length < KEY_SUFFIX_BYTES) throw damaged(table, 'has a key without a suffix')
+  if (key.length < KEY_SUFFIX_BYTES) throw tableDamaged(table, 'has a key without a suffix')
   return key.subarray(0, key.length - KEY_SUFFIX_BYTES)
 }
 
 async function readExactly(table: TableSource, range: BlockHandle): Promise<Buffer> {
   const target = Buffer.allocUnsafe(range.bytes)
   const got = await table.read(target, range.position)
-  if (got !== range.bytes) throw damaged(table, 'is shorter than its length')
+  if (got !== range.bytes) throw tableDamaged(table, 'is shorter than its length')
   return target
 }
 
-function damaged(table: TableSource, what: string): Error {
+/** The error for a table that is not what LevelDB writes. */
+export function tableDamaged(table: TableSource, what: string): Error {
   return engineError('ENGINE_TABLE_DAMAGED', `a table ${what}`, { details: { path: table.path } })
 }

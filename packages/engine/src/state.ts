@@ -3,13 +3,16 @@ import { nodeFileSystem } from '@timberline/wal'
 import type { FileSystem } from '@timberline/wal'
 import { takeCheckpoint } from './checkpoint-take.ts'
 import type { TakeCheckpointOptions, TakenCheckpoint } from './checkpoint-take.ts'
-import { stateDigest } from './digest.ts'
-import type { StateDigest, StateDigestOptions } from './digest.ts'
+import { linkVersion } from './checkpoint-tables.ts'
+import type { StateDigest } from './digest.ts'
 import { codeOf, engineError } from './errors.ts'
 import { leveldbNames, removeLeveldbLogs } from './leveldb-files.ts'
+import { flushConfirmed } from './leveldb-flush.ts'
 import { RawLevel } from './leveldb-raw.ts'
 import { refusalOf } from './leveldb-refusal.ts'
+import { VersionReader } from './leveldb-version.ts'
 import type { AppliedPosition } from './reserved-keys.ts'
+import { digestTables } from './table-digest.ts'
 
 /** Options of {@link openState}. */
 export interface OpenStateOptions {
@@ -25,7 +28,8 @@ export interface State {
   appliedLsn(): Promise<number>
   /** Takes a checkpoint of this state into a home. */
   checkpoint(options: Omit<TakeCheckpointOptions, 'level'>): Promise<TakenCheckpoint>
-  digest(options?: StateDigestOptions): Promise<StateDigest>
+  /** Of all that was applied before the call. Brings it into tables first, and reads those beside LevelDB. */
+  digest(): Promise<StateDigest>
   /** Does not flush: what was not in a checkpoint comes out of the log again. */
   close(): Promise<void>
   [Symbol.asyncDispose](): Promise<void>
@@ -51,7 +55,7 @@ export async function openState(dataDirectory: string, options: OpenStateOptions
     await level.close()
     throw error
   }
-  return new OpenedState(level)
+  return new OpenedState(level, { dataDirectory, fileSystem })
 }
 
 /**
@@ -130,9 +134,11 @@ async function syncNewestManifest(dataDirectory: string, fileSystem: FileSystem)
 
 class OpenedState implements State {
   readonly level: RawLevel
+  readonly #place: { readonly dataDirectory: string; readonly fileSystem: FileSystem }
 
-  constructor(level: RawLevel) {
+  constructor(level: RawLevel, place: { readonly dataDirectory: string; readonly fileSystem: FileSystem }) {
     this.level = level
+    this.#place = place
   }
 
   applied(): Promise<AppliedPosition> {
@@ -147,13 +153,19 @@ class OpenedState implements State {
     return takeCheckpoint({ ...options, level: this.level })
   }
 
-  async digest(options: StateDigestOptions = {}): Promise<StateDigest> {
-    const snapshot = options.snapshot ?? this.level.snapshot()
+  async digest(): Promise<StateDigest> {
+    const { dataDirectory, fileSystem } = this.#place
+    // LevelDB goes on sorting, and removes what it has sorted: the links hold one version as long as it is read.
+    const tablesDirectory = `${dataDirectory}-digest`
+    const place = { dataDirectory, tablesDirectory, fileSystem }
+    const reader = new VersionReader(dataDirectory, fileSystem)
+    await fileSystem.removeTree(tablesDirectory)
     try {
-      const { lsn } = await this.level.appliedAt(snapshot)
-      return await stateDigest(this.level, lsn, { ...options, snapshot })
+      const confirmed = await flushConfirmed(this.level, reader, place)
+      const { live } = await linkVersion(confirmed, reader, { ...place, published: new Map() })
+      return await digestTables(live, tablesDirectory, fileSystem)
     } finally {
-      if (options.snapshot === undefined) await snapshot.close()
+      await fileSystem.removeTree(tablesDirectory)
     }
   }
 

@@ -1,0 +1,85 @@
+import { readFully } from '@timberline/wal'
+import type { FileSystem } from '@timberline/wal'
+import type { StateDigest } from './digest.ts'
+import { EntryHash, type EntryPlace } from './digest-hash.ts'
+import { tablePath } from './leveldb-applied.ts'
+import type { ManifestTable } from './leveldb-edit.ts'
+import { APPLIED_KEY, decodeApplied, isReservedKey, NOTHING_APPLIED } from './reserved-keys.ts'
+import { mergeRuns } from './table-merge.ts'
+import { type OpenTable, TableRun } from './table-run.ts'
+
+/** The greatest that the first bytes of a key can be as a number: the engine's own zone begins with it. */
+const PREFIX_MAX = 2 ** 48 - 1
+
+/**
+ * The digest of the state that a set of tables is, and the LSN that it says it has, read without LevelDB: a third of the
+ * processor time of its iterator, or less. The tables must stay while they are read: links to them, never a folder that LevelDB
+ * works in. Checksums of blocks are not looked at; whoever must not trust the files compares their hashes first.
+ *
+ * @throws ENGINE_TABLE_DAMAGED, ENGINE_STATE_DAMAGED
+ */
+export async function digestTables(
+  tables: Iterable<ManifestTable>,
+  directory: string,
+  fileSystem: FileSystem,
+): Promise<StateDigest> {
+  const hash = new EntryHash()
+  let applied = NOTHING_APPLIED
+  await mergeRuns(runsOf(tables, directory, fileSystem), (entry) => {
+    if (entry.prefix === PREFIX_MAX) {
+      const key = entry.key.subarray(0, entry.keyBytes)
+      if (key.equals(APPLIED_KEY)) applied = decodeApplied(valueOf(entry))
+      if (isReservedKey(key)) return
+    }
+    hash.add(entry)
+  })
+  return { algorithm: 'sha256', lsn: applied.lsn, ...hash.end() }
+}
+
+function valueOf({ block, valueAt, valueBytes }: EntryPlace): Buffer {
+  return block.subarray(valueAt, valueAt + valueBytes)
+}
+
+/** Each new table is a run, as any two may overlap; those of a deeper level follow one another. */
+function runsOf(tables: Iterable<ManifestTable>, directory: string, fileSystem: FileSystem): TableRun[] {
+  const sorted = [...tables].toSorted(
+    (a, b) => a.level - b.level || Buffer.compare(a.largestKey, b.largestKey),
+  )
+  const runs: ManifestTable[][] = []
+  let before: ManifestTable | undefined
+  for (const table of sorted) {
+    // Two that end with one key: which of them has its newer entry is not known here, and the merge finds out.
+    const follows =
+      table.level > 0 &&
+      before?.level === table.level &&
+      Buffer.compare(before.largestKey, table.largestKey) < 0
+    if (follows) runs.at(-1)?.push(table)
+    else runs.push([table])
+    before = table
+  }
+  return runs.map(
+    (run) => new TableRun(run.map((table) => ({ open: () => opened(table, directory, fileSystem) }))),
+  )
+}
+
+async function opened(
+  { number }: ManifestTable,
+  directory: string,
+  fileSystem: FileSystem,
+): Promise<OpenTable> {
+  const path = await tablePath(number, directory, fileSystem)
+  const handle = await fileSystem.open(path, 'read')
+  try {
+    const { bytes } = await handle.status()
+    return {
+      path,
+      bytes,
+      read: (target, position) => readFully(handle, target, position),
+      close: () => handle.close(),
+    }
+  } catch (error) {
+    /* v8 ignore next 2 -- no system refuses the status of an open file */
+    await handle.close()
+    throw error
+  }
+}
