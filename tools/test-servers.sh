@@ -1,6 +1,6 @@
 #!/usr/bin/env bash
 # Tests that need more than Node: Berkeley DB's own tools, SQLite and LevelDB in Python, RocksDB, mounted and full file systems,
-# recorded system calls, age, Ceph's S3, PostgreSQL. Debian, as root.
+# recorded system calls, age, Ceph's S3, PostgreSQL, Virtuoso. Debian, as root.
 set -euo pipefail
 cd "$(dirname "$0")/.."
 
@@ -22,6 +22,7 @@ need mount mount
 need mkfs.ext4 e2fsprogs
 need strace strace
 need age age
+need virtuoso-t virtuoso-opensource-7-bin
 need ceph-mon ceph-mon
 need ceph-osd ceph-osd
 need radosgw radosgw
