@@ -5,15 +5,23 @@
  */
 import { createHash } from 'node:crypto'
 import { mkdirSync, rmSync } from 'node:fs'
+import { dirname } from 'node:path'
 import { TimberLevel, TimberMemoryLevel } from '@timberline/engine'
-import { nodeFileSystem, type FileSystem } from '@timberline/wal'
-import { CrashFileSystem, FaultFileSystem, MirrorFileSystem } from '@timberline/wal/testing'
-import type { CrashImage, CrashModel, PowerLoss } from '@timberline/wal/testing'
+import type { FileSystem } from '@timberline/wal'
+import {
+  CrashFileSystem,
+  FaultFileSystem,
+  immediateFileSystem,
+  MirrorFileSystem,
+} from '@timberline/wal/testing'
+import type { CrashImage, CrashModel, ImageEntry, PowerLoss } from '@timberline/wal/testing'
 import type { ScratchDisk } from '../power-loss/scratch-disk.ts'
 
 export type Database = TimberLevel<string, string> | TimberMemoryLevel<string, string>
 
 const LOG = { segmentBytesMax: 4096, preallocateBytes: 2048 }
+/** LevelDB's own log, by its place. */
+const OWN_LOG = /\/data[^/]*\/\d+\.log$/
 const LEVELDB = { writeBufferSize: 64 * 1024, cacheSize: 0, compression: false }
 
 /** A disk as it is found: to be looked at, and gone afterwards. */
@@ -28,12 +36,14 @@ export interface FoundDisk {
 
 /** A state that a power loss could leave. */
 export interface Outcome {
+  readonly isReal: boolean
   readonly loss: string
-  /** Equal for equal states. */
-  readonly fingerprint: string
-  /** Equal when everything outside of homes is equal: archive and backups. */
-  readonly copiesFingerprint: string
-  look(): FoundDisk
+  /** What is directly in a folder of the root, each as `folder/name`. */
+  pathsIn(folder: string): readonly string[]
+  /** Equal when all below a folder is equal, but for what LevelDB wrote into its own log, which nobody reads (I3). */
+  fingerprintOf(folder: string): string
+  /** The state anew with each call; of the real ground at least what is below these folders. */
+  look(folders: readonly string[]): FoundDisk
   /** The machine goes on with this state. */
   restart(): Promise<HistoryDisk>
 }
@@ -42,6 +52,13 @@ export interface HistoryDisk extends FoundDisk {
   readonly isReal: boolean
   readonly fileSystem: FaultFileSystem
   capture(loss: PowerLoss): Outcome
+  /** As it is now, with what is not durable. */
+  freeze(): Promise<FrozenDisk>
+}
+
+/** A disk that stands still: one past of many futures. */
+export interface FrozenDisk {
+  thaw(): HistoryDisk
 }
 
 /** A disk that is only simulated. */
@@ -67,15 +84,18 @@ export class SimulatedDisk implements HistoryDisk {
 
   capture(loss: PowerLoss): Outcome {
     const survivors = this.#disk.ifCrashed(loss)
-    const files = survivors
-      .entries()
-      .map(({ path, content }) => ({ path, content: content ?? Buffer.from('folder') }))
     return {
-      loss: describe(loss),
-      ...fingerprintsOf(files),
-      look: () => new SimulatedDisk(survivors),
+      isReal: false,
+      loss: JSON.stringify(loss),
+      ...contentOf(survivors.entries().map((entry) => ({ ...entry, identity: String(entry.number) }))),
+      look: () => new SimulatedDisk(survivors.fork()),
       restart: () => Promise.resolve(new SimulatedDisk(survivors)),
     }
+  }
+
+  freeze(): Promise<FrozenDisk> {
+    const disk = this.#disk.fork()
+    return Promise.resolve({ thaw: () => new SimulatedDisk(disk.fork()) })
   }
 
   end(): void {
@@ -99,7 +119,7 @@ export class RealDisk implements HistoryDisk {
   }
 
   static async begin(scratch: ScratchDisk, model: CrashModel): Promise<RealDisk> {
-    return new RealDisk(new MirrorFileSystem(scratch.make(), { model }), scratch)
+    return new RealDisk(new MirrorFileSystem(scratch.make(), { model, real: immediateFileSystem }), scratch)
   }
 
   openDatabase(home: string): Database {
@@ -112,16 +132,28 @@ export class RealDisk implements HistoryDisk {
 
   capture(loss: PowerLoss): Outcome {
     const image = this.#mirror.capture(loss)
-    const files = image.paths.map((path) => ({ path, content: image.content(path) ?? Buffer.alloc(0) }))
     return {
+      isReal: true,
       loss: image.loss,
-      ...fingerprintsOf(files),
-      fingerprint: image.fingerprint,
-      look: () => new FoundFolder(this.#written(image)),
+      ...contentOf(image.entries),
+      look: (wanted) => new FoundFolder(this.#written(image, wanted)),
       restart: async () => {
-        const mirror = await MirrorFileSystem.over(this.#written(image), { model: this.#mirror.disk.model })
+        const { model } = this.#mirror.disk
+        const mirror = await MirrorFileSystem.over(this.#written(image), {
+          model,
+          real: immediateFileSystem,
+        })
         return new RealDisk(mirror, this.#scratch)
       },
+    }
+  }
+
+  async freeze(): Promise<FrozenDisk> {
+    const frozen = await this.#mirror.freeze()
+    const scratch = this.#scratch
+    return {
+      thaw: () =>
+        new RealDisk(MirrorFileSystem.thaw(scratch.make(), frozen, { real: immediateFileSystem }), scratch),
     }
   }
 
@@ -129,9 +161,11 @@ export class RealDisk implements HistoryDisk {
     rmSync(this.root, { recursive: true, force: true })
   }
 
-  #written(image: CrashImage): string {
+  #written(image: CrashImage, wanted?: readonly string[]): string {
     const folder = this.#scratch.make()
-    image.writeTo(folder)
+    const isWanted = (path: string): boolean =>
+      wanted === undefined || wanted.some((one) => `${path}/`.startsWith(`/${one}/`))
+    image.writeTo(folder, isWanted)
     return folder
   }
 }
@@ -139,7 +173,7 @@ export class RealDisk implements HistoryDisk {
 /** A folder that a captured state was written into, seen as any program would see it. */
 class FoundFolder implements FoundDisk {
   readonly root: string
-  readonly fileSystem = new FaultFileSystem(nodeFileSystem)
+  readonly fileSystem = new FaultFileSystem(immediateFileSystem)
 
   constructor(root: string) {
     this.root = root
@@ -170,20 +204,33 @@ async function abandonReal(db: Database, fileSystem: FaultFileSystem): Promise<v
   fileSystem.inject(undefined)
 }
 
-function fingerprintsOf(files: readonly { path: string; content: Buffer }[]): {
-  fingerprint: string
-  copiesFingerprint: string
-} {
-  const all = createHash('sha256')
-  const copies = createHash('sha256')
-  for (const { path, content } of files.toSorted((a, b) => (a.path < b.path ? -1 : 1))) {
-    for (const hash of path.startsWith('/home') ? [all] : [all, copies]) {
-      hash.update(`${path}:${String(content.length)}\n`).update(content)
-    }
+function contentOf(entries: readonly ImageEntry[]): Pick<Outcome, 'pathsIn' | 'fingerprintOf'> {
+  const known = new Map<string, string>()
+  const below = (folder: string): readonly ImageEntry[] =>
+    entries
+      .filter(({ path }) => path.startsWith(`/${folder}/`))
+      .toSorted((a, b) => (a.path < b.path ? -1 : 1))
+  return {
+    pathsIn: (folder) => {
+      const paths = entries.map(({ path }) => path.slice(1))
+      return paths.filter((path) => dirname(path) === folder)
+    },
+    fingerprintOf: (folder) => {
+      const fingerprint = known.get(folder) ?? fingerprintOf(below(folder))
+      known.set(folder, fingerprint)
+      return fingerprint
+    },
   }
-  return { fingerprint: all.digest('hex'), copiesFingerprint: copies.digest('hex') }
 }
 
-function describe(loss: PowerLoss): string {
-  return JSON.stringify(loss)
+function fingerprintOf(entries: readonly ImageEntry[]): string {
+  const hash = createHash('sha256')
+  const firstNames = new Map<string, string>()
+  for (const { path, identity, content } of entries) {
+    const first = firstNames.get(identity) ?? path
+    firstNames.set(identity, first)
+    hash.update(`${path}=${first}:${String(content?.length)}\n`)
+    if (content !== undefined && first === path && !OWN_LOG.test(path)) hash.update(content)
+  }
+  return hash.digest('hex')
 }

@@ -37,8 +37,8 @@ export interface Promised {
   readonly acknowledgedLsn: number
   readonly shipped: readonly Shipped[]
   readonly backups: readonly MadeBackup[]
-  /** A folder into which a restore is under way. */
-  readonly restoring: string | undefined
+  /** A folder into which a restore is under way, and the line that it leads to, once that is known. */
+  readonly restoring: { readonly home: string; readonly line: () => Line } | undefined
 }
 
 const KEYS = ['a', 'b', 'c'] as const
@@ -52,14 +52,31 @@ export class Life {
   letGoCount = 0
   #disk: HistoryDisk
   #db: Database
-  #homeName = 'home'
+  #homeName: string
   #restoring: string | undefined
   #isRetaining = false
   #count = 0
 
-  constructor(disk: HistoryDisk) {
+  constructor(disk: HistoryDisk, homeName = 'home') {
     this.#disk = disk
+    this.#homeName = homeName
     this.#db = disk.openDatabase(this.home)
+  }
+
+  /** The same life so far, on a disk in the same state, by a process that opens anew what this one has open. */
+  fork(disk: HistoryDisk): Life {
+    const fork = new Life(disk, this.#homeName)
+    const lines = new Map<Line, Line>()
+    for (const line of this.lines) lines.set(line, line.copy(line.parent && lines.get(line.parent)))
+    fork.lines.splice(0, 1, ...lines.values())
+    fork.backups = this.backups.map((backup) => ({ ...backup, line: lines.get(backup.line) ?? backup.line }))
+    fork.#count = this.#count
+    return fork
+  }
+
+  /** Grows with every step that does anything. */
+  get stepCount(): number {
+    return this.#count
   }
 
   get disk(): HistoryDisk {
@@ -77,6 +94,7 @@ export class Life {
   }
 
   get promised(): Promised {
+    const restoring = this.#restoring
     return {
       home: this.#homeName,
       line: this.line,
@@ -88,7 +106,7 @@ export class Life {
         isRetaining: this.#isRetaining,
       })),
       backups: this.backups,
-      restoring: this.#restoring,
+      restoring: restoring === undefined ? undefined : { home: restoring, line: () => this.line },
     }
   }
 

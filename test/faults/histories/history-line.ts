@@ -45,6 +45,18 @@ export class Line {
     return new Line(timeline, this, lsn)
   }
 
+  /** The same line in another future; its parent is the one of there. */
+  copy(parent: Line | undefined): Line {
+    const copy = new Line(this.timeline, parent, this.firstLsn - 1)
+    copy.contents.push(...this.contents.slice(this.firstLsn))
+    copy.times.push(...this.times.slice(this.firstLsn))
+    for (const [name, lsn] of this.marks) copy.marks.set(name, lsn)
+    copy.acknowledgedLsn = this.acknowledgedLsn
+    copy.shippedLsn = this.shippedLsn
+    copy.archivedFromLsn = this.archivedFromLsn
+    return copy
+  }
+
   get lastLsn(): number {
     return this.contents.length - 1
   }

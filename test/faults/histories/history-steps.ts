@@ -27,7 +27,7 @@ const STEPS = {
 export type StepName = keyof typeof STEPS
 export type History = readonly StepName[]
 
-const NAMES = Object.keys(STEPS) as StepName[]
+export const NAMES: readonly StepName[] = Object.keys(STEPS) as StepName[]
 
 export function runStep(life: Life, name: StepName): Promise<void> {
   return STEPS[name].run(life)

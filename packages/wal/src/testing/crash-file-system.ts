@@ -132,6 +132,16 @@ export class CrashFileSystem implements FileSystem {
     return next
   }
 
+  /**
+   * Another disk in the same state, what is not durable included: one more future of the same past. Handles stay with this one, as
+   * if a process had ended and another began.
+   */
+  fork(): CrashFileSystem {
+    const next = new CrashFileSystem()
+    next.#disk = this.#disk.copy()
+    return next
+  }
+
   /** Every name below the root, each folder before what is in it: to write the disk out elsewhere. Counts as no operation. */
   entries(): readonly DiskEntry[] {
     const found: DiskEntry[] = []

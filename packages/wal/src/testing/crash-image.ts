@@ -1,17 +1,9 @@
 import { createHash } from 'node:crypto'
 import * as fs from 'node:fs'
-import { dirname, join, relative } from 'node:path'
+import { dirname, join } from 'node:path'
 import type { CrashFileSystem } from './crash-file-system.ts'
 import type { CrashPolicy } from './crash-policy.ts'
-import {
-  contentOf,
-  foldersFrom,
-  isForeignFolder,
-  isKeptByLeveldb,
-  isOwnLog,
-  namesIn,
-  statOf,
-} from './foreign-folders.ts'
+import { contentOf, isForeignFolder, isKeptByLeveldb, isOwnLog, namesIn, statOf } from './foreign-folders.ts'
 import { type Random, seededRandom } from './random.ts'
 
 /**
@@ -35,6 +27,13 @@ interface ImageFile {
   /** The same for all names of one file. */
   readonly identity: string
   readonly content: Buffer
+}
+
+/** What has a name in a state of a disk. */
+export interface ImageEntry {
+  readonly path: string
+  readonly identity: string
+  readonly content: Buffer | undefined
 }
 
 /** A state of a disk as data. */
@@ -65,6 +64,12 @@ export class CrashImage {
     return hash.digest('hex')
   }
 
+  /** Every name, with `/` before each, folders first; names of one file have the same `identity`, a folder has no content. */
+  get entries(): readonly ImageEntry[] {
+    const folders = this.#folders.map((path) => ({ path, identity: path, content: undefined }))
+    return [...folders, ...[...this.#files].map(([path, file]) => ({ path, ...file }))]
+  }
+
   /** All file names, with `/` before each. */
   get paths(): readonly string[] {
     return [...this.#files.keys()]
@@ -75,12 +80,17 @@ export class CrashImage {
     return this.#files.get(path)?.content
   }
 
-  /** Writes the state into an empty folder. */
-  writeTo(folder: string): void {
+  /**
+   * Writes the state into an empty folder.
+   *
+   * @param isWanted - of a folder or file, with `/` before it; default: all of them.
+   */
+  writeTo(folder: string, isWanted: (path: string) => boolean = () => true): void {
     const written = new Map<string, string>()
     fs.mkdirSync(folder, { recursive: true })
-    for (const inner of this.#folders) fs.mkdirSync(join(folder, inner), { recursive: true })
+    for (const inner of this.#folders.filter(isWanted)) fs.mkdirSync(join(folder, inner), { recursive: true })
     for (const [inner, { identity, content }] of this.#files) {
+      if (!isWanted(inner)) continue
       const path = join(folder, inner)
       const first = written.get(identity)
       if (first === undefined) fs.writeFileSync(path, content)
@@ -102,9 +112,9 @@ export function captureImage(root: string, disk: CrashFileSystem, loss: PowerLos
     else files.set(path, { identity: `disk ${String(number)}`, content })
   }
   const fates: string[] = []
-  for (const real of foldersFrom(root)) {
-    const folder = `/${relative(root, real)}`
-    if (!isForeignFolder(folder) || !folders.has(folder)) continue
+  for (const folder of [...folders].filter(isForeignFolder)) {
+    const real = join(root, folder)
+    if (namesIn(real) === undefined) continue
     if (leveldb === 'promised') putPromised({ root, folder }, files)
     for (const name of namesIn(real)?.filter(isOwnLog) ?? []) {
       const fate = loss.ownLog ?? OWN_LOG_FATES[random.integer(OWN_LOG_FATES.length)] ?? 'kept'
@@ -124,12 +134,15 @@ function putPromised(
 ): void {
   const { root, folder } = place
   for (const path of files.keys()) if (dirname(path) === folder) files.delete(path)
+  const settled = readSettled(join(root, folder))
+  // Only what has the length of one of them can be the same file: to ask the system for each costs more than all the rest.
+  const lengths = new Set([...settled.values()].map(({ content }) => content.length))
   const byInode = new Map<number, ImageFile>()
   for (const [path, file] of files) {
-    const inode = statOf(join(root, path))?.ino
+    const inode = lengths.has(file.content.length) ? statOf(join(root, path))?.ino : undefined
     if (inode !== undefined) byInode.set(inode, file)
   }
-  for (const [name, found] of readSettled(join(root, folder))) {
+  for (const [name, found] of settled) {
     const shared = byInode.get(found.inode)
     const isShared = shared?.content.equals(found.content) === true
     const identity = `real ${String(found.inode)}`

@@ -59,6 +59,13 @@ export class ForeignFolders {
     })
   }
 
+  /** Remembers how all files of LevelDB look, which the mirror knows already. */
+  stampAll(): void {
+    for (const folder of foldersFrom(this.#root).filter(isForeignFolder)) {
+      for (const name of namesIn(folder) ?? []) this.stamp(join(folder, name))
+    }
+  }
+
   /** Makes sure that the mirror knows a file that is there. */
   adopt(path: string): Promise<void> {
     return this.#inTurn(async () => {
@@ -210,9 +217,9 @@ export function foldersFrom(path: string): readonly string[] {
   if (statOf(path)?.isDirectory() !== true) return []
   const found = [path]
   for (const folder of found) {
-    for (const name of namesIn(folder) ?? []) {
-      if (statOf(join(folder, name))?.isDirectory() === true) found.push(join(folder, name))
-    }
+    const entries = unlessGone(() => fs.readdirSync(folder, { withFileTypes: true })) ?? []
+    const names = entries.filter((entry) => entry.isDirectory()).map(({ name }) => name)
+    found.push(...names.sort().map((name) => join(folder, name)))
   }
   return found
 }

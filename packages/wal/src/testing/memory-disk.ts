@@ -38,11 +38,12 @@ export class MemoryDisk {
   #nodeCount = 0
   #isOff = false
 
-  constructor(options: MemoryDiskOptions) {
+  /** @param names - what is on it; default: an empty root. */
+  constructor(options: MemoryDiskOptions, names?: NameSpace) {
     this.model = options.model
     this.capacityBytes = options.capacityBytes
     this.nowMs = options.nowMs
-    this.names = new NameSpace(this.makeFolder())
+    this.names = names ?? new NameSpace(this.makeFolder())
   }
 
   /** Counts an operation; throws `SimulatedCrash` when the power is off. */
@@ -149,6 +150,18 @@ export class MemoryDisk {
       }
     }
     next.names.makeDurable(() => true)
+    return next
+  }
+
+  /** The disk as it is, what is not durable included; open handles stay with this one, as if their process had ended. */
+  copy(): MemoryDisk {
+    const { model, capacityBytes, nowMs } = this
+    const next = new MemoryDisk({ model, capacityBytes, nowMs }, this.names.copy())
+    next.usedBytes = next.names.usedBytes()
+    next.operationCount = this.operationCount
+    next.#order = this.#order
+    next.#nameOrder = this.#nameOrder
+    next.#nodeCount = this.#nodeCount
     return next
   }
 

@@ -52,6 +52,15 @@ export class MemoryFile {
     this.#changes = this.#changes.filter((change) => change.order > throughOrder)
   }
 
+  /** The same file on another disk, without names and handles. */
+  copy(): MemoryFile {
+    const copy = new MemoryFile(this.number, this.live.copy(), this.modifiedAtMs)
+    copy.nameOrder = this.nameOrder
+    copy.#durable = this.#durable.copy()
+    copy.#changes = [...this.#changes]
+    return copy
+  }
+
   /** Forgets that the written bytes need a sync; they stay readable, and no later sync will make them durable. */
   abandonWrites(): void {
     this.#changes = this.#changes.filter((change) => change.type !== 'write')

@@ -41,6 +41,14 @@ export interface MirrorFileSystemOptions {
   readonly model?: CrashModel
   /** Start of the sequence that captures without a seed of their own draw from; any integer, default 1. */
   readonly seed?: number
+  /** The way to the real folder; default `nodeFileSystem`. */
+  readonly real?: FileSystem
+}
+
+/** A mirrored disk that stands still. */
+export interface FrozenMirror {
+  readonly image: CrashImage
+  readonly disk: CrashFileSystem
 }
 
 /**
@@ -58,6 +66,7 @@ export class MirrorFileSystem implements FileSystem {
   readonly root: string
   readonly disk: CrashFileSystem
   readonly #foreign: ForeignFolders
+  readonly #real: FileSystem
 
   /** A mirror of a folder that has something in it, all of it durable: for a life that begins on a captured state. */
   static async over(root: string, options: MirrorFileSystemOptions = {}): Promise<MirrorFileSystem> {
@@ -66,11 +75,34 @@ export class MirrorFileSystem implements FileSystem {
     return mirror
   }
 
+  /** A mirror of an empty folder, into which what was frozen is written first. */
+  static thaw(
+    root: string,
+    { image, disk }: FrozenMirror,
+    options: Pick<MirrorFileSystemOptions, 'real'> = {},
+  ): MirrorFileSystem {
+    image.writeTo(root)
+    const mirror = new MirrorFileSystem(root, options, disk.fork())
+    mirror.#foreign.stampAll()
+    return mirror
+  }
+
   /** @param root - an existing folder, empty so far. */
-  constructor(root: string, options: MirrorFileSystemOptions = {}) {
+  constructor(root: string, options: MirrorFileSystemOptions = {}, disk?: CrashFileSystem) {
     this.root = root
-    this.disk = new CrashFileSystem(options)
+    this.disk = disk ?? new CrashFileSystem(options)
+    this.#real = options.real ?? nodeFileSystem
     this.#foreign = new ForeignFolders(root, this.disk)
+  }
+
+  /**
+   * What is on the disk, and what of it is durable: the past of any number of mirrors over other folders. Locks and whatever else
+   * belongs to one run of the machine is left out, open handles stay with this one.
+   */
+  async freeze(): Promise<FrozenMirror> {
+    await this.#foreign.surveyAround(this.root)
+    const image = this.capture({ writes: 'kept', names: 'kept', leveldb: 'promised', ownLog: 'kept' })
+    return { image, disk: this.disk.fork() }
   }
 
   /**
@@ -83,9 +115,9 @@ export class MirrorFileSystem implements FileSystem {
   }
 
   async open(path: string, mode: OpenMode): Promise<FileHandle> {
-    if (!this.#isBelow(path)) return nodeFileSystem.open(path, mode)
+    if (!this.#isBelow(path)) return this.#real.open(path, mode)
     await this.#foreign.survey(dirname(path))
-    const inner = await nodeFileSystem.open(path, mode)
+    const inner = await this.#real.open(path, mode)
     if (mode !== 'create') await this.#foreign.adopt(path)
     else await this.#foreign.adoptFolder(dirname(path))
     const mirrored = await this.disk.open(this.#inside(path), mode).catch((error: unknown) => {
@@ -97,23 +129,23 @@ export class MirrorFileSystem implements FileSystem {
   }
 
   async makeDirectory(path: string): Promise<void> {
-    if (!this.#isBelow(path)) return nodeFileSystem.makeDirectory(path)
+    if (!this.#isBelow(path)) return this.#real.makeDirectory(path)
     await this.#foreign.adoptFolder(path)
-    await nodeFileSystem.makeDirectory(path)
+    await this.#real.makeDirectory(path)
     await this.disk.makeDirectory(this.#inside(path))
   }
 
   list(path: string): Promise<readonly string[]> {
-    return nodeFileSystem.list(path)
+    return this.#real.list(path)
   }
 
   status(path: string): Promise<FileStatus | undefined> {
-    return nodeFileSystem.status(path)
+    return this.#real.status(path)
   }
 
   async link(existing: string, path: string): Promise<void> {
     await this.#foreign.survey(dirname(existing))
-    await nodeFileSystem.link(existing, path)
+    await this.#real.link(existing, path)
     if (!this.#isBelow(path)) return
     await this.#foreign.adopt(existing)
     await this.#foreign.adoptFolder(dirname(path))
@@ -124,7 +156,7 @@ export class MirrorFileSystem implements FileSystem {
 
   async rename(from: string, to: string): Promise<void> {
     await this.#foreign.surveyAround(from)
-    await nodeFileSystem.rename(from, to)
+    await this.#real.rename(from, to)
     if (!(await this.#isMirrored(from))) return
     await this.#foreign.adoptFolder(dirname(to))
     await this.disk.rename(this.#inside(from), this.#inside(to))
@@ -135,25 +167,25 @@ export class MirrorFileSystem implements FileSystem {
     await this.#foreign.survey(dirname(path))
     // What LevelDB wrote and we remove may be back after a power loss, so the mirror must have had it.
     if (this.#isBelow(path)) await this.#foreign.adopt(path)
-    await nodeFileSystem.remove(path)
+    await this.#real.remove(path)
     if (await this.#isMirrored(path)) await this.disk.remove(this.#inside(path))
   }
 
   async removeTree(path: string): Promise<void> {
     await this.#foreign.surveyAround(path)
-    await nodeFileSystem.removeTree(path)
+    await this.#real.removeTree(path)
     if (this.#isBelow(path)) await this.disk.removeTree(this.#inside(path))
   }
 
   async syncDirectory(path: string): Promise<void> {
     await this.#foreign.survey(path)
-    if (!this.#isBelow(path)) return nodeFileSystem.syncDirectory(path)
+    if (!this.#isBelow(path)) return this.#real.syncDirectory(path)
     await this.#foreign.adoptFolder(path)
-    await Promise.all([nodeFileSystem.syncDirectory(path), this.disk.syncDirectory(this.#inside(path))])
+    await Promise.all([this.#real.syncDirectory(path), this.disk.syncDirectory(this.#inside(path))])
   }
 
   watch(path: string, onChange: () => void): () => void {
-    return nodeFileSystem.watch(path, onChange)
+    return this.#real.watch(path, onChange)
   }
 
   /** Locks and the like have no part in a power loss, so they are not mirrored. */

@@ -1,5 +1,5 @@
 import { posix } from 'node:path'
-import { type MemoryNode, MemoryFolder } from './memory-node.ts'
+import { type MemoryNode, MemoryFile, MemoryFolder } from './memory-node.ts'
 import { type SystemErrorSite, systemError } from './system-error.ts'
 
 /** A change of one folder's names that is atomic on disk; a rename inside one folder is one such change. */
@@ -26,10 +26,12 @@ export interface Place {
 /** The tree of folders with the changes of names that are not durable yet, oldest first. */
 export class NameSpace {
   readonly root: MemoryFolder
-  #changes: NameChange[] = []
+  #changes: NameChange[]
 
-  constructor(root: MemoryFolder) {
+  /** @param changes - those that are not durable yet. */
+  constructor(root: MemoryFolder, changes: readonly NameChange[] = []) {
     this.root = root
+    this.#changes = [...changes]
   }
 
   get changes(): readonly NameChange[] {
@@ -93,6 +95,52 @@ export class NameSpace {
       else left.push(change)
     }
     this.#changes = left
+  }
+
+  /** The same tree of other folders and files, those included that only the platter knows. */
+  copy(): NameSpace {
+    const copies = new Map<MemoryNode, MemoryNode>()
+    const folderOf = (folder: MemoryFolder): MemoryFolder => {
+      const known = copies.get(folder)
+      if (known?.isFolder === true) return known
+      const copy = new MemoryFolder(folder.number, folder.modifiedAtMs)
+      copies.set(folder, copy)
+      for (const [name, node] of folder.live) {
+        const inner = nodeOf(node)
+        copy.live.set(name, inner)
+        if (!inner.isFolder) inner.parents.push(copy)
+      }
+      for (const [name, node] of folder.durable) copy.durable.set(name, nodeOf(node))
+      return copy
+    }
+    const nodeOf = (node: MemoryNode): MemoryNode => {
+      if (node.isFolder) return folderOf(node)
+      const known = copies.get(node) ?? node.copy()
+      copies.set(node, known)
+      return known
+    }
+    const root = folderOf(this.root)
+    const changes = this.#changes.map(({ order, folder, entries }) => ({
+      order,
+      folder: folderOf(folder),
+      entries: entries.map(({ name, node }) => ({ name, node: node === undefined ? node : nodeOf(node) })),
+    }))
+    // As `MemoryDisk.release`: without a name and a handle the bytes are readable by nobody.
+    for (const node of copies.values()) if (!node.isFolder && node.parents.length === 0) node.live.truncate(0)
+    return new NameSpace(root, changes)
+  }
+
+  /** Bytes of all files that have a name. */
+  usedBytes(): number {
+    const files = new Set<MemoryFile>()
+    const folders = [this.root]
+    for (const { live } of folders) {
+      for (const node of live.values()) {
+        if (node.isFolder) folders.push(node)
+        else files.add(node)
+      }
+    }
+    return [...files].reduce((sum, file) => sum + file.live.bytes, 0)
   }
 
   #walk(names: readonly string[], site: SystemErrorSite): MemoryNode | undefined {

@@ -408,6 +408,39 @@ describe('a crash', () => {
   })
 })
 
+describe.each(MODELS)('a fork, model %s', (model) => {
+  it('may end in each way in which the disk may, and in no other', async () => {
+    const before = await disk({ model })
+    await createDurable(before, '/d/a', 'old')
+    await overwrite(before, '/d/a', [0, 'new'])
+    await before.rename('/d/a', '/d/b')
+    await create(before, '/d/c', 'unsynced')
+    await before.remove('/d/c')
+    await before.makeDirectory('/e')
+    await createDurable(before, '/d/f', 'gone')
+    await before.remove('/d/f')
+    const look = async (after: CrashFileSystem): Promise<unknown> =>
+      after.entries().map(({ path, content }) => [path, content?.toString()])
+    expect(await outcomes(before.fork(), look)).toEqual(await outcomes(before, look))
+    expect(await look(before.fork())).toEqual(await look(before))
+    expect(before.fork().usedBytes).toBe(before.usedBytes)
+  })
+
+  it('goes on by itself, and keeps hard links one file', async () => {
+    const before = await disk({ model })
+    await createDurable(before, '/d/a', 'text')
+    await before.link('/d/a', '/d/b')
+    const fork = before.fork()
+    await overwrite(fork, '/d/a', [0, 'TEXT'])
+    expect(await textOf(fork, '/d/b')).toBe('TEXT')
+    expect(await textOf(before, '/d/b')).toBe('text')
+    await fork.syncDirectory('/d')
+    await sync(fork, '/d/a')
+    expect(await textOf(fork.ifCrashed(LOST), '/d/b')).toBe('TEXT')
+    expect(await before.ifCrashed(LOST).list('/d')).toEqual(['a'])
+  })
+})
+
 describe('everyday behaviour', () => {
   it('counts links, and frees a file with its last name and handle', async () => {
     const fileSystem = await disk()

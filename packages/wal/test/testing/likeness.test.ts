@@ -4,9 +4,9 @@ import { join } from 'node:path'
 import { afterAll, beforeAll, describe, expect, it } from 'vitest'
 import type { FileSystem } from '../../src/file-system.ts'
 import { nodeFileSystem } from '../../src/node-file-system.ts'
-import { type Random, CrashFileSystem, seededRandom } from '../../src/testing/index.ts'
+import { type Random, CrashFileSystem, immediateFileSystem, seededRandom } from '../../src/testing/index.ts'
 
-// A simulated disk proves nothing unless it answers as the real one does: the same random history on both, step by step.
+// What stands in for the real file system proves nothing unless it answers as that does: the same random history on all, step by step.
 const NAMES = ['a', 'b', 'd', 'd/a', 'd/b', 'd/e', 'd/e/a', 'a/b']
 const STEP_COUNT = 120
 const SEEDS = [1, 2, 3, 4, 5, 6, 7, 8, 18, 57]
@@ -70,19 +70,21 @@ async function contents(fileSystem: FileSystem, root: string): Promise<unknown[]
   return found
 }
 
-describe('the simulated disk', () => {
+describe('the simulated disk, and the one on the calling thread', () => {
   let directory = ''
   beforeAll(async () => {
     directory = await mkdtemp(join(tmpdir(), 'timberline-likeness-'))
   })
   afterAll(() => rm(directory, { recursive: true }))
 
-  it.each(SEEDS)('answers as the real file system does, seed %i', async (seed) => {
+  it.each(SEEDS)('answer as the real file system does, seed %i', async (seed) => {
     const random = seededRandom(seed)
     const root = join(directory, String(seed))
     const simulated = new CrashFileSystem()
     await nodeFileSystem.makeDirectory(root)
     await simulated.makeDirectory(root)
+    const beside = join(directory, `${String(seed)} beside`)
+    await immediateFileSystem.makeDirectory(beside)
     for (let count = 0; count < STEP_COUNT; count += 1) {
       const verb = pick(random, Object.keys(VERBS) as Step['verb'][])
       const step = {
@@ -95,6 +97,12 @@ describe('the simulated disk', () => {
       const actual = await answer(VERBS[verb](simulated, root, step))
       expect({ step, answer: actual }).toEqual({ step, answer: expected })
       expect({ step, found: await contents(simulated, root) }).toEqual({
+        step,
+        found: await contents(nodeFileSystem, root),
+      })
+      const immediate = await answer(VERBS[verb](immediateFileSystem, beside, step))
+      expect({ step, answer: immediate }).toEqual({ step, answer: expected })
+      expect({ step, found: await contents(immediateFileSystem, beside) }).toEqual({
         step,
         found: await contents(nodeFileSystem, root),
       })

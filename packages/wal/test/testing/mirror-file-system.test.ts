@@ -6,6 +6,7 @@ import {
   appendFileSync,
   mkdirSync,
   mkdtempSync,
+  readdirSync,
   readFileSync,
   renameSync,
   rmSync,
@@ -77,6 +78,35 @@ describe('our own files', () => {
     await mirror.remove(join(root, 'gone'))
     expect(stateOf(LOST)).toEqual({ '/gone': 'a' })
     expect(stateOf(KEPT)).toEqual({})
+  })
+})
+
+describe('what was frozen', () => {
+  it('is written elsewhere, and goes on there with what is not durable, LevelDB’s files included', async () => {
+    await put('synced', 'a', true)
+    await mirror.makeDirectory(join(root, 'data'))
+    await mirror.syncDirectory(root)
+    await put('unsynced', 'b', false)
+    writeFileSync(join(root, 'data/MANIFEST-000002'), 'first.')
+    writeFileSync(join(root, 'data/000003.log'), 'log')
+    writeFileSync(join(root, 'data/LOCK'), '')
+    const frozen = await mirror.freeze()
+    await put('later', 'c', true)
+    const thawedRoot = join(folder, 'thawed')
+    mirror = MirrorFileSystem.thaw(thawedRoot, frozen)
+    root = thawedRoot
+    expect(readdirSync(root).sort()).toEqual(['data', 'synced', 'unsynced'])
+    expect(readdirSync(join(root, 'data')).sort()).toEqual(['000003.log', 'MANIFEST-000002'])
+    expect(stateOf({ ...LOST, leveldb: 'synced', ownLog: 'gone' })).toEqual({ '/synced': 'a' })
+    appendFileSync(join(root, 'data/MANIFEST-000002'), 'second.')
+    const manifest = await mirror.open(join(root, 'data/MANIFEST-000002'), 'read')
+    await manifest.sync()
+    await manifest.close()
+    await mirror.syncDirectory(join(root, 'data'))
+    expect(stateOf({ ...LOST, leveldb: 'synced', ownLog: 'gone' })).toEqual({
+      '/synced': 'a',
+      '/data/MANIFEST-000002': 'first.second.',
+    })
   })
 })
 
