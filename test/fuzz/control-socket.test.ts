@@ -38,6 +38,7 @@ function handlersThat(status: () => object): ControlHandlers {
     status,
     checkpoint: (options) => Promise.resolve({ lsn: 7, ...options }),
     switchSegment: () => Promise.resolve({}),
+    meter: () => () => ({ ms: 1, commitCount: 0, longestWaitMs: 0 }),
     digest: () => Promise.resolve({ hex: '00' }),
     quiesce: () => Promise.resolve({}),
     resume: () => ({}),

@@ -24,6 +24,7 @@ import {
   LineSplitter,
   REQUEST_BYTES_MAX,
 } from '../../packages/engine/src/control-protocol.ts'
+import { decodeWriterReport } from '../../packages/engine/src/meter-call.ts'
 import { decodeMeta, encodeMeta } from '../../packages/engine/src/meta-codec.ts'
 import { processIdentity } from '../../packages/wal/src/process-identity.ts'
 import { repairCheckpoint } from './checksums.ts'
@@ -238,6 +239,18 @@ export const engineDecoders: readonly Decoder[] = [
     ],
     anyNumber: true,
     decode: (input) => decodeReply(input.toString()),
+  },
+  {
+    name: 'writer-report',
+    covers: ['engine/meter-call.ts#decodeWriterReport'],
+    codes: ['ENGINE_CONTROL_FAILED'],
+    shape: 'json',
+    seeds: () => [json({ ms: 1200.5, commitCount: 7, longestWaitMs: 3.25 })],
+    anyNumber: true,
+    decode: (input) => {
+      const reply = decodeReply(`{"ok":true,"result":${input.toString()}}`)
+      return reply.ok ? decodeWriterReport(reply.result) : new Refused('no result')
+    },
   },
   {
     name: 'control-lines',

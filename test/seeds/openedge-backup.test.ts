@@ -1,12 +1,12 @@
 /** What OpenEdge's documents say of `probkup online`, row by row: what a backup holds, what it copies, how it is restored. */
-import { mkdtemp, readdir, rm, writeFile, mkdir } from 'node:fs/promises'
+import { mkdtemp, readFile, readdir, rm, writeFile, mkdir } from 'node:fs/promises'
 import { tmpdir } from 'node:os'
 import { join } from 'node:path'
-import { createArchive, directoryStore, runShipper } from '@timberline/archive'
+import { createArchive, decodeBackupManifest, directoryStore, runShipper } from '@timberline/archive'
 import { homeLayout, readHomeIdentity, type TimberLevel } from '@timberline/engine'
 import { hotbackup, type HotbackupEvent } from '@timberline/hotbackup'
 import { expire, recover } from '@timberline/recovery'
-import { type FileSystem, listSegments, nodeFileSystem } from '@timberline/wal'
+import { type FileSystem, listSegments, nodeFileSystem, segmentName } from '@timberline/wal'
 import { afterEach, beforeEach, describe, expect, test } from 'vitest'
 import { outcome, timberline } from '../../packages/cli/test/terminal.ts'
 import { interrupted, openUsedHome, SMALL, write } from '../../packages/hotbackup/test/fixture.ts'
@@ -58,29 +58,41 @@ async function shipped() {
   return archive
 }
 
-test('O1: updates do not stall: at every operation of a backup on a file a commit goes through, and the longest is told', async () => {
-  let n = 60
-  let longestMs = 0
-  // One after the other, though two files are copied at a time: the history is in order.
-  let before = Promise.resolve()
-  const commit = (): Promise<void> => (before = before.then(commitNext))
-  const commitNext = async (): Promise<void> => {
-    const beganMs = performance.now()
-    await write(db, (n += 1))
-    longestMs = Math.max(longestMs, performance.now() - beganMs)
-  }
-  // The backup waits for each of these commits; if it kept one from ending, neither would go on.
-  const fileSystem: FileSystem = {
-    ...nodeFileSystem,
-    open: async (path, mode) => commit().then(() => nodeFileSystem.open(path, mode)),
-    link: async (existing, path) => commit().then(() => nodeFileSystem.link(existing, path)),
-    rename: async (from, to) => commit().then(() => nodeFileSystem.rename(from, to)),
-    syncDirectory: async (path) => commit().then(() => nodeFileSystem.syncDirectory(path)),
-  }
-  await hotbackup({ home: at('home'), target: at('backup'), asOf: 'start', fileSystem })
-  expect(n).toBeGreaterThan(80)
-  console.log(`the longest of ${String(n - 60)} commits during a backup took ${longestMs.toFixed(1)} ms`)
-  expect(await recovered(at('backup'))).toBeLessThan(n)
+describe('O1: updates do not stall', () => {
+  test('at every operation of a backup on a file a commit goes through', async () => {
+    let n = 60
+    // One after the other, though two files are copied at a time: the history is in order.
+    let before = Promise.resolve()
+    const commit = (): Promise<void> => (before = before.then(() => write(db, (n += 1))))
+    // The backup waits for each of these commits; if it kept one from ending, neither would go on.
+    const fileSystem: FileSystem = {
+      ...nodeFileSystem,
+      open: async (path, mode) => commit().then(() => nodeFileSystem.open(path, mode)),
+      link: async (existing, path) => commit().then(() => nodeFileSystem.link(existing, path)),
+      rename: async (from, to) => commit().then(() => nodeFileSystem.rename(from, to)),
+      syncDirectory: async (path) => commit().then(() => nodeFileSystem.syncDirectory(path)),
+    }
+    const { writers } = await hotbackup({ home: at('home'), target: at('backup'), asOf: 'start', fileSystem })
+    expect(writers?.commitCount).toBeGreaterThan(20)
+    expect(writers?.longestWaitMs).toBeGreaterThan(0)
+    expect(await recovered(at('backup'))).toBeLessThan(n)
+  })
+
+  test('the longest wait and the rate are told, as the owner metered them', async () => {
+    const stop = new AbortController()
+    const writing = (async () => {
+      for (let n = 61; !stop.signal.aborted; n += 1) await write(db, n)
+    })()
+    const { out } = await timberline(['hotbackup', '-h', at('home'), '-b', at('backup')])
+    const { writers } = await outcome(['hotbackup', '-h', at('home'), '-b', at('again')])
+    stop.abort()
+    await writing
+    expect(out).toMatch(/^writers +\d+ commits, \d+\/s; the longest waited [\d.]+ m?s$/m)
+    expect(writers).toMatchObject({ longestWaitMs: expect.any(Number) as unknown })
+    await db.close()
+    const quiet = await timberline(['hotbackup', '-h', at('home'), '-b', at('backup')])
+    expect(quiet.out).toMatch(/^writers +not known/m)
+  })
 })
 
 describe('O2: the backup is the state at the moment of the command', () => {
@@ -99,6 +111,8 @@ describe('O2: the backup is the state at the moment of the command', () => {
 describe('O3: the work is sized first', () => {
   test('--estimate tells bytes, room and time, and copies nothing', async () => {
     const words = ['hotbackup', '-h', at('home'), '-b', at('backup'), '--max-mb-per-s', '1']
+    // What the backup would have sealed is sealed, so that both see the same log.
+    await db.switchSegment()
     const estimate = await outcome([...words, '--estimate'])
     expect(await readdir(folder)).toEqual(['home'])
     const { copiedBytes } = await outcome(words)
@@ -124,7 +138,7 @@ test('O5: of the log only what recovery needs is copied', async () => {
   const copied = (await listSegments(join(at('backup'), 'log'))).map(({ header }) => header.segmentNumber)
   expect(Math.min(...copied)).toBe(manifest.checkpoint.segmentNumber)
   const { manifest: later } = await hotbackup({ home: at('home'), target: at('later'), checkpoint: true })
-  expect(later.checkpoint.segmentNumber).toBeGreaterThan(Math.max(...copied))
+  expect(later.checkpoint.segmentNumber).toBeGreaterThan(manifest.sealed?.segmentNumber ?? Infinity)
   expect(await recovered(at('later'))).toBe(60)
 })
 
@@ -221,6 +235,38 @@ test('O8: a version of the data files is pinned and copied, whatever the databas
   })
   expect(pinned.find(({ type }) => type === 'pinned')).toMatchObject({ lsn: manifest.checkpoint.lsn })
   expect(await recovered(at('backup'))).toBe(60)
+})
+
+describe('O10: a backup has the owner go on in a new log file, and records where', () => {
+  test('without being told to', async () => {
+    const { activeSegment } = await db.homeStatus()
+    const words = ['hotbackup', '-h', at('home'), '-b', at('backup')]
+    const result = await outcome(words)
+    expect(result['sealed']).toEqual({ segmentNumber: activeSegment, lsn: result['endLsn'] })
+    expect((await db.homeStatus()).activeSegment).toBe(activeSegment + 1)
+    const sealed = (await listSegments(join(at('backup'), 'log'))).find(
+      ({ header }) => header.segmentNumber === activeSegment,
+    )
+    expect(sealed).toMatchObject({ sealed: true, lastLsn: result['endLsn'] })
+    expect((await timberline(words)).out).toMatch(/^log sealed +log\.\d{10}, through LSN \d+$/m)
+  })
+
+  test('with -c a checkpoint has it switched before data is copied as well', async () => {
+    const { activeSegment } = await db.homeStatus()
+    await outcome(['hotbackup', '-h', at('home'), '-b', at('backup'), '-c'])
+    const { checkpoint, files } = decodeBackupManifest(await readFile(join(at('backup'), 'backup.json')))
+    expect(checkpoint.segmentNumber).toBe(activeSegment + 1)
+    // What was written before is in the data; of the log, only the files behind the switch are in the backup.
+    const logs = files.map(({ name }) => name).filter((name) => name.startsWith('log/'))
+    expect(logs.toSorted()[0]).toBe(`log/${segmentName(activeSegment + 1)}`)
+  })
+
+  test('where nobody has it open, the log is taken as far as it is durable', async () => {
+    await db.close()
+    const words = ['hotbackup', '-h', at('home'), '-b', at('backup')]
+    expect((await timberline(words)).out).toMatch(/^log sealed +no: taken as far as it is durable$/m)
+    expect(await recovered(at('backup'))).toBe(60)
+  })
 })
 
 test('O12: restored, then rolled forward to an end time', async () => {

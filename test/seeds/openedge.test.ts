@@ -63,22 +63,6 @@ describe('O9: at most 65,535 backups', () => {
   })
 })
 
-test('O10: with -c the log is switched before data is copied, and the backup records where', async () => {
-  const home = at('switched')
-  const db = new TimberLevel(home)
-  await db.put('a', '1')
-  const { activeSegment, lastLsn } = await db.homeStatus()
-  await outcome(['hotbackup', '-h', home, '-b', at('switched-backup'), '-c'])
-  const manifest = decodeBackupManifest(await readFile(join(at('switched-backup'), 'backup.json')))
-  const { checkpoint, files } = manifest
-  expect(checkpoint.segmentNumber).toBe(activeSegment + 1)
-  expect(checkpoint.lsn).toBe(lastLsn)
-  // What was written before is in the data; of the log, only the files behind the switch are in the backup.
-  const logs = files.map(({ name }) => name).filter((name) => name.startsWith('log/'))
-  expect(logs).toEqual([`log/${segmentName(activeSegment + 1)}`])
-  await db.close()
-})
-
 test('O11: archive status shows each segment: active, sealed, uploading, archived or lost', async () => {
   const home = at('states')
   const { logDirectory } = homeLayout(home)

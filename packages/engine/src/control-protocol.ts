@@ -14,6 +14,10 @@ export type ControlRequest =
   | { readonly type: 'checkpoint'; readonly digest?: boolean; readonly hashed?: boolean }
   /** Seal the active segment and begin the next. */
   | { readonly type: 'switch' }
+  /** Meter what commits wait, from now on until this connection ends. */
+  | { readonly type: 'meter' }
+  /** What was metered for this connection so far. */
+  | { readonly type: 'metered' }
   /** The digest of the present state. */
   | { readonly type: 'digest' }
   /** Keep log segments until released, or until the process `pid` ends. */
@@ -70,6 +74,8 @@ const requestSchema = v.variant('type', [
     hashed: v.exactOptional(v.boolean()),
   }),
   v.strictObject({ type: v.literal('switch') }),
+  v.strictObject({ type: v.literal('meter') }),
+  v.strictObject({ type: v.literal('metered') }),
   v.strictObject({ type: v.literal('digest') }),
   v.strictObject({
     type: v.literal('hold'),

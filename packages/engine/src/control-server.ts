@@ -16,6 +16,8 @@ export interface ControlHandlers {
   status(): Promise<object> | object
   checkpoint(options: { readonly digest?: boolean; readonly hashed?: boolean }): Promise<object>
   switchSegment(): Promise<object>
+  /** Meters commits until aborted, which is when who asked is gone; the result tells how it stands. */
+  meter(signal: AbortSignal): () => object
   digest(): Promise<object>
   /** The signal, if there is one, is aborted when who asked is gone. */
   quiesce(options: { readonly maxMs?: number; readonly signal?: AbortSignal }): Promise<object>
@@ -67,6 +69,8 @@ interface Peer {
   readonly socket: Socket
   /** Aborted when the connection is closed. */
   readonly gone: AbortController
+  /** What is metered for it. */
+  metered?: () => object
 }
 
 class SocketServer implements ControlServer {
@@ -186,6 +190,10 @@ class SocketServer implements ControlServer {
       }
       case 'switch':
         return this.#handlers.switchSegment()
+      case 'meter':
+        return this.#meter(peer)
+      case 'metered':
+        return metered(peer)
       case 'digest':
         return this.#handlers.digest()
       case 'hold':
@@ -215,6 +223,14 @@ class SocketServer implements ControlServer {
     throw engineError('ENGINE_CONTROL_REQUEST', 'only a standby lets go of its folder')
   }
 
+  /** A second one on the same connection changes nothing: what it asks for is under way. */
+  #meter(peer: Peer): object {
+    peer.metered ??= this.#handlers.meter(peer.gone.signal)
+    // Who copies for an hour is silent for an hour.
+    peer.socket.setTimeout(0)
+    return {}
+  }
+
   #quiesce({ maxMs, connected }: ControlRequest & { type: 'quiesce' }, peer: Peer): Promise<object> {
     const bound = maxMs === undefined ? {} : { maxMs }
     if (connected !== true) return this.#handlers.quiesce(bound)
@@ -241,6 +257,13 @@ class SocketServer implements ControlServer {
     await hold?.release()
     return { released: hold !== undefined }
   }
+}
+
+function metered({ metered: report }: Peer): object {
+  if (report === undefined) {
+    throw engineError('ENGINE_CONTROL_REQUEST', 'nothing is metered for this connection')
+  }
+  return report()
 }
 
 /** Resolves when the other side has taken what was written, or is gone. */

@@ -10,6 +10,7 @@ import type { ChainedBatchOwner, GatheredBatch } from './chained-batch.ts'
 import { refuseOwnMark } from './bulk-load-mark.ts'
 import { clearRange } from './clear.ts'
 import type { ClearTarget } from './clear.ts'
+import { CommitMeter } from './commit-meter.ts'
 import { CommitFeed } from './commits.ts'
 import type { LogReading } from './commits.ts'
 import type { CommitLog } from './commit-log.ts'
@@ -59,6 +60,7 @@ export const QUEUED_BYTES_MAX: number = 64 * 1024 * 1024
 /** Everything between the database class and log and state; lives from open to close. */
 export class Engine implements ChainedBatchOwner {
   readonly feed: CommitFeed
+  readonly meter: CommitMeter = new CommitMeter()
   readonly #native: NativeLevel
   readonly #queue: CommitQueue
   readonly #window = new ConflictWindow()
@@ -345,6 +347,7 @@ export class Engine implements ChainedBatchOwner {
       durable: options.sync !== false,
       guard: options[COMMIT_GUARD],
     })
+    this.meter.watch(placed)
     return wait === undefined ? placed : placed.then((place) => wait.through(place))
   }
 

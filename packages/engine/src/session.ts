@@ -97,6 +97,7 @@ export class Session {
       status: () => this.status(),
       checkpoint: (request) => this.#unlessPaused(() => this.checkpoint(request)),
       switchSegment: () => this.#unlessPaused(() => this.switchSegment()),
+      meter: (signal) => this.engine.meter.begin(signal),
       digest: () => this.digest(),
       quiesce: (options) => this.quiesce(options),
       resume: (id) => this.resume(id),

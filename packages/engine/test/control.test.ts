@@ -20,6 +20,7 @@ const handlers: ControlHandlers = {
   status: () => ({ lsn: 7 }),
   checkpoint: (options) => Promise.resolve({ lsn: 7, ...options }),
   switchSegment: () => Promise.reject(engineError('ENGINE_CLOSED', 'closed')),
+  meter: () => () => ({ ms: 1, commitCount: 0, longestWaitMs: 0 }),
   digest: () => Promise.resolve({ hex: '00' }),
   quiesce: (options) => Promise.resolve(options),
   resume: (id) => ({ id }),

@@ -11,6 +11,7 @@ import type { FileRange } from './file-source.ts'
 import type { DurableLog } from './log-copy.ts'
 import { nameOf } from './options.ts'
 import type { BackupResult, CompletedOptions } from './options.ts'
+import type { Owner, SealedLog } from './owner.ts'
 import { scratchDigest } from './scratch-digest.ts'
 import type { BackupSink } from './sink.ts'
 
@@ -23,6 +24,8 @@ export interface BackupRun {
   readonly meter: CopyMeter
   readonly startedAtMs: number
   readonly watch: Stopwatch
+  /** Absent when it is not asked: of a home that nobody may open, and while a backup is only sized. */
+  readonly owner?: Owner
 }
 
 /** What was copied, when all of it is. */
@@ -30,6 +33,7 @@ export interface CopiedSet {
   readonly checkpoint: CheckpointManifest
   readonly files: readonly BackupFile[]
   readonly log: DurableLog
+  readonly sealed: SealedLog | undefined
   readonly digest: StateDigest | undefined
   readonly tries: number
   /** Label of the earlier backup that an incremental one was made against. */
@@ -107,6 +111,8 @@ export async function digestOf(
 export async function completeRun(run: BackupRun, sink: BackupSink, set: CopiedSet): Promise<BackupResult> {
   // The last moment at which nothing has happened yet: from here on the backup stands or an error says why not.
   run.options.signal?.throwIfAborted()
+  const writers = await run.owner?.writers()
+  run.options.signal?.throwIfAborted()
   const manifest = manifestOf(run, set, sink.label)
   const leftBehind = await sink.complete(manifest)
   for (const path of leftBehind) {
@@ -127,6 +133,7 @@ export async function completeRun(run: BackupRun, sink: BackupSink, set: CopiedS
     phasesMs,
     tries: set.tries,
     leftBehind,
+    ...(writers === undefined ? {} : { writers }),
     ...(sink.volumes === undefined ? {} : { volumes: sink.volumes }),
   }
 }
@@ -142,6 +149,7 @@ export function manifestOf(run: BackupRun, set: CopiedSet, label: string): Backu
     kind: set.base === undefined ? 'full' : 'incremental',
     ...(set.base === undefined ? {} : { base: set.base }),
     asOf: run.options.asOf,
+    ...(set.sealed === undefined ? {} : { sealed: set.sealed }),
     checkpoint: {
       lsn: checkpoint.lsn,
       committedAtUs: checkpoint.committedAtUs,

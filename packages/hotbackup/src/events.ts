@@ -1,3 +1,4 @@
+import type { WriterReport } from '@timberline/engine'
 import type { PinnedBy } from './plain/pins.ts'
 
 /** What a backup tells while it runs; facts in the past tense, in this order. */
@@ -22,12 +23,18 @@ export type HotbackupEvent =
   | { readonly type: 'file.reused'; readonly name: string; readonly bytes: number }
   | ({ readonly type: 'file.copied'; readonly name: string; readonly bytes: number } & CopyProgress)
   | ({ readonly type: 'progressed' } & CopyProgress)
+  /** The owner sealed its log file for the backup; it writes on in the next one. */
+  | { readonly type: 'log.sealed'; readonly segmentNumber: number; readonly lsn: number }
+  /** The log is taken as far as it is durable: there is no owner, or it did not do as it was asked. */
+  | { readonly type: 'log.unsealed'; readonly reason: string }
   /** Everything that was durable at this moment will be in the backup; as of the start, told before any file is copied. */
   | { readonly type: 'log.begun' }
   | { readonly type: 'log.ended'; readonly lsn: number; readonly segments: readonly string[] }
   /** Recovery was run on the backup: its data files reach its end. */
   | { readonly type: 'data.forwarded'; readonly lsn: number; readonly tableCount: number }
   | { readonly type: 'digest.computed'; readonly lsn: number; readonly hex: string; readonly ms: number }
+  | ({ readonly type: 'writers.metered' } & WriterReport)
+  | { readonly type: 'writers.unmetered'; readonly reason: string }
   | { readonly type: 'leftover.kept'; readonly path: string; readonly reason: string }
   | {
       readonly type: 'plain.pinned'

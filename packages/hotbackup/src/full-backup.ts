@@ -1,6 +1,6 @@
 /**
  * A full backup: mark and pin, data files, **then** logs, everything durable, manifest, one appearance, mark released. The
- * owner is not asked; it may write, compact, take checkpoints, be killed and be opened again meanwhile.
+ * owner need not answer; it may write, compact, take checkpoints, be killed and be opened again meanwhile.
  */
 import { join } from 'node:path'
 import { clearBackupDue, readBackupDue } from '@timberline/engine'
@@ -20,6 +20,7 @@ import { beginFolderSink, inspectTarget } from './folder-sink.ts'
 import { durableLog, logGap, plannedSegment, refuseBulkLoad } from './log-copy.ts'
 import type { DurableLog } from './log-copy.ts'
 import type { BackupResult } from './options.ts'
+import type { SealedLog } from './owner.ts'
 import { backupLabel } from './sink.ts'
 import type { BackupSink } from './sink.ts'
 import { pinHome } from './staging.ts'
@@ -108,7 +109,10 @@ async function copySet(run: BackupRun, pin: Pin, sink: BackupSink): Promise<Copi
   const { checkpoint, tries } = pin
   const { fileSystem } = options
   const identity = await sink.write('timberline.json', await readFileWhole(layout.identityPath, fileSystem))
-  const listLog = (): Promise<DurableLog> => {
+  let sealed: SealedLog | undefined
+  // Right before it is listed: the set ends with a whole log file, and with what was committed since.
+  const listLog = async (): Promise<DurableLog> => {
+    sealed = await run.owner?.seal()
     options.onEvent({ type: 'log.begun' })
     const places = { live: layout.logDirectory, staged: pin.logDirectory, fileSystem }
     return watch.time('log', () => durableLog(checkpoint, places))
@@ -135,7 +139,7 @@ async function copySet(run: BackupRun, pin: Pin, sink: BackupSink): Promise<Copi
         }
   const digest = await digestOf(run, { checkpoint, ...copy }, log.endLsn)
   const base = sink.base?.label
-  return { checkpoint, files: [identity, ...data, ...logs], log, digest, tries, base }
+  return { checkpoint, files: [identity, ...data, ...logs], log, sealed, digest, tries, base }
 }
 
 async function beginSink(run: BackupRun, base: FolderBase | undefined): Promise<BackupSink> {

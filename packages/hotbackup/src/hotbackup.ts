@@ -1,16 +1,18 @@
 import { beginRun } from './backup-run.ts'
+import type { BackupRun } from './backup-run.ts'
 import { askForCheckpoint } from './checkpoint-request.ts'
 import { asHotbackupError } from './errors.ts'
 import type { BackupStyle } from './events.ts'
 import { fullBackup } from './full-backup.ts'
 import { completeOptions, nameOf } from './options.ts'
 import type { BackupResult, CompletedOptions, HotbackupOptions } from './options.ts'
+import { meetOwner } from './owner.ts'
 import { settledPath } from './target-check.ts'
 import { updateBackup } from './update-backup.ts'
 
 /**
- * Backs up a home that another process has open and writes to, without asking it anything. The result is a backup set:
- * usable by recovery, refused by an ordinary open, and there either whole or not at all.
+ * Backs up a home that another process has open and writes to, and needs no answer from it: it is asked to seal its log file, and what
+ * its commits waited, and does neither if it does not answer. The result is a backup set: usable by recovery, refused by an ordinary open, and there either whole or not at all.
  *
  * @throws TimberlineError with the codes `HOTBACKUP_*` of this package, `ENGINE_HOME_MISSING` for a mistyped home
  * @example
@@ -41,10 +43,26 @@ export async function runBackup(options: CompletedOptions, style: BackupStyle): 
 
 async function runFull(options: CompletedOptions, style: BackupStyle): Promise<BackupResult> {
   const run = await beginRun(options, style)
-  if (options.checkpoint && style === 'hot') await askForCheckpoint(options)
-  return fullBackup(run)
+  // An offline backup has the home for itself.
+  if (style === 'offline') return fullBackup(run)
+  return besideOwner(run, async (met) => {
+    if (options.checkpoint) await askForCheckpoint(options)
+    return fullBackup(met)
+  })
 }
 
 async function runUpdate(options: CompletedOptions, target: string): Promise<BackupResult> {
-  return updateBackup(await beginRun(options, 'update'), target)
+  return besideOwner(await beginRun(options, 'update'), (met) => updateBackup(met, target))
+}
+
+async function besideOwner(
+  run: BackupRun,
+  make: (met: BackupRun) => Promise<BackupResult>,
+): Promise<BackupResult> {
+  const owner = await meetOwner(run.options)
+  try {
+    return await make({ ...run, owner })
+  } finally {
+    owner.close()
+  }
 }

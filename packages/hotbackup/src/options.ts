@@ -1,4 +1,5 @@
 import type { Archive, BackupManifest } from '@timberline/archive'
+import type { WriterReport } from '@timberline/engine'
 import { nodeFileSystem } from '@timberline/wal'
 import type { FileSystem } from '@timberline/wal'
 import { hotbackupError } from './errors.ts'
@@ -82,6 +83,11 @@ export interface BackupResult {
   readonly tries: number
   /** Folders that could not be removed afterwards; the next backup removes them. */
   readonly leftBehind: readonly string[]
+  /**
+   * What the commits of the database waited while the backup was made, from its beginning until it was about to appear; absent when
+   * nobody had the home open, or nobody answered.
+   */
+  readonly writers?: WriterReport
   /** What this call added to its series of volumes. */
   readonly volumes?: VolumesReport
 }

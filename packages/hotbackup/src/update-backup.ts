@@ -1,5 +1,5 @@
 /**
- * An update adds the log written since to a finished backup, without copying data again and without asking the owner. The
+ * An update adds the log written since to a finished backup, without copying data again. The
  * old set is never changed: a new folder beside it takes over its files by hard links, gets the new log, and replaces it
  * as a full backup would. So the old backup lives until the new one stands.
  */
@@ -132,6 +132,7 @@ async function updatedSet(run: BackupRun, base: Base, sink: FolderSink): Promise
   const { options, layout, watch } = run
   const { fileSystem } = options
   const { checkpoint } = base
+  const sealed = await run.owner?.seal()
   options.onEvent({ type: 'log.begun' })
   const listed = await listLiveSegments(layout.logDirectory, fileSystem)
   const plan = planUpdate(base, listed)
@@ -160,7 +161,7 @@ async function updatedSet(run: BackupRun, base: Base, sink: FolderSink): Promise
     const last = plan.copied.at(-1) ?? base.last
     const lastSegmentNumber = last.header.segmentNumber
     const forwarded = await bringForward(run, { sink, checkpoint, files, endLsn, lastSegmentNumber })
-    return { ...forwarded, log, tries: 1 }
+    return { ...forwarded, log, sealed, tries: 1 }
   }
   const copy = {
     checkpoint,
@@ -168,7 +169,7 @@ async function updatedSet(run: BackupRun, base: Base, sink: FolderSink): Promise
     logDirectory: join(sink.folder, 'log'),
     scratch: join(sink.folder, 'scratch'),
   }
-  return { checkpoint, files, log, digest: await digestOf(run, copy, endLsn), tries: 1 }
+  return { checkpoint, files, log, sealed, digest: await digestOf(run, copy, endLsn), tries: 1 }
 }
 
 /** Gives the base's files a name in the new set: a link where the file system has links, else a verified copy. */

@@ -259,9 +259,11 @@ describe('while it runs', () => {
     expect(steps).toEqual([
       'backup.begun',
       'pinned',
+      'log.sealed',
       'log.begun',
       'log.ended',
       'digest.computed',
+      'writers.metered',
       'backup.ended',
     ])
     const copied = events.filter((event) => event.type === 'file.copied')
@@ -315,9 +317,11 @@ describe('while it runs', () => {
       'pinned',
       'progressed',
       'file.copied',
+      'log.sealed',
       'log.begun',
       'log.ended',
       'digest.computed',
+      'writers.metered',
     ]
     for (const step of steps) {
       const abort = new AbortController()

@@ -6,7 +6,17 @@ import { liveHolds } from '@timberline/wal'
 import { afterEach, beforeEach, describe, expect, it } from 'vitest'
 import { hotbackup, verifyBackup } from '../src/index.ts'
 import type { BackupResult } from '../src/index.ts'
-import { SMALL, contents, copyOf, makeFolder, openHome, openUsedHome, restored, write } from './fixture.ts'
+import {
+  SMALL,
+  contents,
+  copyOf,
+  interrupted,
+  makeFolder,
+  openHome,
+  openUsedHome,
+  restored,
+  write,
+} from './fixture.ts'
 import { Model, difference } from './history.ts'
 
 const N = 60
@@ -123,6 +133,9 @@ describe('an update', () => {
   })
 
   it('heals damage in the last log of the backup, which it copies anew', async () => {
+    // Committed after the owner sealed its file for the backup: the last log of it is one that goes on.
+    const fileSystem = interrupted(/log\.\d+$/, 'open', () => write(db, N + 2))
+    await hotbackup({ home, target, fileSystem })
     await damage((await readdir(join(target, 'log'))).toSorted().at(-1) ?? '')
     expect(await verifyBackup(target)).toHaveLength(1)
     await write(db, N + 5)

@@ -53,6 +53,7 @@ export const manifestSchema: v.GenericSchema<unknown, BackupManifest> = v.object
   kind: backupKindSchema,
   base: v.optional(backupLabelSchema),
   asOf: v.optional(v.picklist(['start', 'end'])),
+  sealed: v.optional(v.object({ segmentNumber: positive, lsn: lsnSchema })),
   checkpoint: checkpointSchema,
   beginLsn: lsnSchema,
   endLsn: lsnSchema,
@@ -114,6 +115,8 @@ export interface BackupManifest {
   readonly base?: string | undefined
   /** Whether the set ends where the backup began, or where its copy of the data ended; absent in older ones, which are of the end. */
   readonly asOf?: 'start' | 'end' | undefined
+  /** The log file that was sealed for the backup, and its last record; absent when none was. */
+  readonly sealed?: { readonly segmentNumber: number; readonly lsn: number } | undefined
   readonly checkpoint: CheckpointRef
   /** The log in the set begins at this LSN or before it. */
   readonly beginLsn: number

@@ -10,6 +10,7 @@ import {
   type HotbackupEvent,
   offlineBackup,
 } from '@timberline/hotbackup'
+import { segmentName } from '@timberline/wal'
 import { type Arguments, folderList } from '../arguments.ts'
 import type { Command } from '../command.ts'
 import { cliError } from '../errors.ts'
@@ -121,6 +122,7 @@ function documentOf({ manifest, ...rest }: BackupResult): unknown {
     beginLsn,
     endLsn,
     endCommittedAt: formatInstant(endCommittedAtUs),
+    sealed: manifest.sealed,
     digest,
     fileCount: files.length,
   }
@@ -174,8 +176,28 @@ function linesOf(
     ...volumeRows(result),
     ['copied', `${formatBytes(copiedBytes)} in ${formatMs(ms)}${rate}`],
     ...(reusedBytes === 0 && !isIncremental ? [] : [['reused', reusedText(result)]]),
+    ['log sealed', sealedText(result)],
+    ['writers', writersText(result)],
     ['digest', manifest.digest === undefined ? 'not computed' : `sha256 ${manifest.digest.hex}`],
   ])
+}
+
+function sealedText({ manifest: { sealed } }: BackupResult): string {
+  if (sealed === undefined) return 'no: taken as far as it is durable'
+  return `${segmentName(sealed.segmentNumber)}, through LSN ${String(sealed.lsn)}`
+}
+
+function writersText({ writers }: BackupResult): string {
+  if (writers === undefined) return 'not known: nobody has the home open, or nobody answered'
+  const { commitCount, longestWaitMs, ms } = writers
+  if (commitCount === 0) return 'no commit while the backup was made'
+  const perS = Math.round((commitCount * 1000) / ms)
+  return `${String(commitCount)} commits, ${String(perS)}/s; the longest waited ${waitText(longestWaitMs)}`
+}
+
+/** Most are shorter than a millisecond. */
+function waitText(ms: number): string {
+  return ms < 10 ? `${ms.toFixed(1)} ms` : formatMs(ms)
 }
 
 /** As `backup_online` does, the number of pages is told. */
