@@ -1,14 +1,8 @@
 /** What OpenEdge does, row by row of docs/coming-from.md, through the public API and the command. */
-import { mkdtemp, readFile, rm } from 'node:fs/promises'
+import { mkdtemp, rm } from 'node:fs/promises'
 import { tmpdir } from 'node:os'
 import { join } from 'node:path'
-import {
-  type BackupRef,
-  decodeBackupManifest,
-  directoryStore,
-  openArchive,
-  runShipper,
-} from '@timberline/archive'
+import { type BackupRef, directoryStore, openArchive, runShipper } from '@timberline/archive'
 import { type EngineEvent, homeLayout, readHomeIdentity, TimberLevel } from '@timberline/engine'
 import { hotbackup } from '@timberline/hotbackup'
 import { parseSegmentName, segmentName } from '@timberline/wal'

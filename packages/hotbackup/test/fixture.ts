@@ -43,7 +43,10 @@ export async function withFolder<Result>(run: (folder: string) => Promise<Result
 
 /** Opens a home with small tables, so that a few transactions make several; it ages without checkpoints, however slow the machine. */
 export async function openHome(home: string): Promise<TimberLevel<string, string>> {
-  const db = new TimberLevel<string, string>(home, { writeBufferSize: 64 * 1024, checkpointAgeMs: 0 })
+  const db = new TimberLevel<string, string>(home, {
+    writeBufferSize: 64 * 1024,
+    checkpoint: { checkpointAgeMs: 0 },
+  })
   await db.open()
   return db
 }

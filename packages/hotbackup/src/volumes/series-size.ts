@@ -160,6 +160,8 @@ function indexOf(
     checkpoint,
     files: files.map(({ name, bytes }) => ({ name, bytes, sha256: SHA256 })),
     log,
+    // Whether the owner will answer is known only then; it seals the last file, if it does.
+    sealed: { segmentNumber: log.segments.at(-1)?.header.segmentNumber ?? 1, lsn: log.endLsn },
     digest: run.options.digest ? digest : undefined,
     tries: 1,
   }
