@@ -27,6 +27,7 @@ export function openStandbyControl(layout: HomeLayout, handlers: StandbyHandlers
     },
     checkpoint: refuse,
     switchSegment: refuse,
+    meter: refuse,
     digest: refuse,
     quiesce: refuse,
     resume: refuse,
