@@ -5,6 +5,8 @@ import { measureCheckpoint } from './workloads/checkpoint-workload.ts'
 import { measureCommits } from './workloads/commit-workload.ts'
 import { measureDelta } from './workloads/delta-workload.ts'
 import { measurePart } from './workloads/growth-workload.ts'
+import { measureDigest } from './workloads/digest-workload.ts'
+import { measureIncremental } from './workloads/incremental-workload.ts'
 import { measureRecovery } from './workloads/recovery-workload.ts'
 import { measureReads } from './workloads/read-workload.ts'
 import { measureReplay } from './workloads/replay-workload.ts'
@@ -16,6 +18,8 @@ const workloads: Readonly<Record<string, (work: never) => Promise<unknown>>> = {
   checkpoint: measureCheckpoint,
   commits: measureCommits,
   deltas: measureDelta,
+  digest: measureDigest,
+  incremental: measureIncremental,
   growth: measurePart,
   reads: measureReads,
   recovery: measureRecovery,

@@ -10,8 +10,10 @@ import { benchBulk } from './sections/bulk.ts'
 import { benchCheckpoint } from './sections/checkpoint.ts'
 import { benchCommits } from './sections/commits.ts'
 import { benchDeltas } from './sections/deltas.ts'
+import { benchDigest } from './sections/digest.ts'
 import { benchFlushes, benchSlowFlush } from './sections/flushes.ts'
 import { benchGrowth } from './sections/growth.ts'
+import { benchIncremental } from './sections/incremental.ts'
 import { benchReads } from './sections/reads.ts'
 import { benchRecovery } from './sections/recovery.ts'
 import { benchReplay } from './sections/replay.ts'
@@ -28,6 +30,8 @@ const sections: Readonly<Record<string, (run: BenchRun) => Promise<void>>> = {
   replay: benchReplay,
   recovery: benchRecovery,
   deltas: benchDeltas,
+  digest: benchDigest,
+  incremental: benchIncremental,
   bulk: benchBulk,
   growth: benchGrowth,
 }

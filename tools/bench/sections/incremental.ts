@@ -1,0 +1,53 @@
+/** A backup after one key in a hundred changed, by files and by log, beside a full one of the same home. */
+import type { BenchRun } from '../run.ts'
+import { median, medianRatio } from '../statistics.ts'
+import type { BackupCost, IncrementalResult } from '../workloads/incremental-workload.ts'
+
+export async function benchIncremental(run: BenchRun): Promise<void> {
+  const records = run.quick ? 500_000 : 2_000_000
+  const work = { records, changedEvery: 100 }
+  const [measured] = await run.interleave<IncrementalResult>('incremental', [
+    { title: 'timberline', measure: () => run.child('incremental', work) },
+  ])
+  const samples = measured?.samples ?? []
+  const row = (
+    title: string,
+    of: (sample: IncrementalResult) => BackupCost,
+    against: (sample: IncrementalResult) => BackupCost,
+  ): readonly string[] => {
+    const ratio = (what: 'ms' | 'bytes'): string =>
+      medianRatio(
+        samples.map((sample) => of(sample)[what]),
+        samples.map((sample) => against(sample)[what]),
+      ).toFixed(3)
+    const ms = median(samples.map((sample) => of(sample).ms))
+    const megabytes = median(samples.map((sample) => of(sample).bytes)) / 1e6
+    return [title, ms.toFixed(0), megabytes.toFixed(1), ratio('ms'), ratio('bytes')]
+  }
+  for (const [kind, what] of [
+    ['plain', 'without a digest'],
+    ['proved', 'with the digest of the state'],
+  ] as const) {
+    run.print(
+      `Backups of ${String(records)} records to a folder, 1 % of them written since the last one, ${what}`,
+      ['', 'ms', 'MB read', 'ms / full', 'bytes / full'],
+      [
+        row(
+          'full',
+          ({ full }) => full[kind],
+          ({ full }) => full[kind],
+        ),
+        row(
+          'incremental, by files',
+          ({ byFiles }) => byFiles[kind],
+          ({ full }) => full[kind],
+        ),
+        row(
+          'update, by log',
+          ({ byLog }) => byLog[kind],
+          ({ full }) => full[kind],
+        ),
+      ],
+    )
+  }
+}

@@ -1,0 +1,80 @@
+/** What a backup costs after one key in a hundred changed, beside a full one of the same home. */
+import { join } from 'node:path'
+import { homeLayout, TimberLevel } from '@timberline/engine'
+import { hotbackup, type HotbackupOptions } from '@timberline/hotbackup'
+import { placeHold } from '@timberline/wal'
+import { keyOf, valueOf } from '../peers.ts'
+import { withFolder } from '../run.ts'
+import { timed } from './backup-workload.ts'
+import { batchesOf } from './commit-workload.ts'
+
+export interface IncrementalWork {
+  readonly records: number
+  /** Each so many-th key is written anew before the backup. */
+  readonly changedEvery: number
+}
+
+/** One backup: how long it took, and how many bytes it read from the home. */
+export interface BackupCost {
+  readonly ms: number
+  readonly bytes: number
+}
+
+/** Each without the digest of its state, which reads every record, and with it. */
+export interface IncrementalResult {
+  readonly full: WithAndWithout
+  /** Tables that changed, by `incremental`. */
+  readonly byFiles: WithAndWithout
+  /** The log since, by `update`. */
+  readonly byLog: WithAndWithout
+}
+
+export interface WithAndWithout {
+  readonly plain: BackupCost
+  readonly proved: BackupCost
+}
+
+const buffers = { keyEncoding: 'buffer', valueEncoding: 'buffer' } as const
+
+export async function measureIncremental({
+  records,
+  changedEvery,
+}: IncrementalWork): Promise<IncrementalResult> {
+  return withFolder(async (folder) => {
+    const home = join(folder, 'home')
+    const db = new TimberLevel<Buffer, Buffer>(home, buffers)
+    await db.open()
+    for (const batch of batchesOf(records))
+      await db.batch(batch.map(([key, value]) => ({ type: 'put', key, value })))
+    // Sorted for good: what LevelDB has still to sort would count as changed, whatever is written.
+    await db.compactRange(Buffer.alloc(1), Buffer.alloc(15, 0xff))
+    const back = async (name: string, options: Partial<HotbackupOptions>): Promise<BackupCost> => {
+      let bytes = 0
+      const ms = await timed(async () => {
+        bytes = (await hotbackup({ home, target: join(folder, name), ...options })).copiedBytes
+      })
+      return { ms, bytes }
+    }
+    // The first of each kind warms the compiler; the hold keeps the log that an update needs.
+    await back('warm', { checkpoint: true })
+    const hold = await placeHold(homeLayout(home).logDirectory, { purpose: 'bench' })
+    for (const name of ['base', 'updated', 'updated-proved']) await back(name, { digest: false })
+    for (let number = 0; number < records; number += changedEvery)
+      await db.put(keyOf(number), valueOf(number + 1))
+    const byLog = {
+      plain: await back('updated', { update: true, digest: false }),
+      proved: await back('updated-proved', { update: true }),
+    }
+    await hold.release()
+    // All that follow copy one checkpoint.
+    await back('settled', { checkpoint: true, digest: false })
+    const base = join(folder, 'base')
+    const byFiles = {
+      plain: await back('few', { base, digest: false }),
+      proved: await back('few-proved', { base }),
+    }
+    const full = { plain: await back('whole', { digest: false }), proved: await back('whole-proved', {}) }
+    await db.close()
+    return { full, byFiles, byLog }
+  })
+}
