@@ -1,4 +1,5 @@
 import { ActiveSegment } from './active-segment.ts'
+import { Alarm } from './alarm.ts'
 import { CommitClock } from './commit-clock.ts'
 import { Deferred } from './deferred.ts'
 import { walError, type TimberlineError } from './errors.ts'
@@ -36,16 +37,20 @@ export class Flusher {
   readonly #pace = new FlushPace()
   readonly #returns = new ReturnPace(() => performance.now())
   readonly #groups: GroupQueue
+  readonly #age: Alarm
+  readonly #background: Alarm
   #segment: ActiveSegment
   #failure: TimberlineError | undefined
   #draining = false
+  /** Set from the first record until the drain begins. */
+  #scheduled: NodeJS.Immediate | undefined
+  /** Whether an append is on the stack: nothing may be told before its caller knows the place. */
+  #isAppending = false
   #drained: Deferred<void> | undefined
   #wantSync: Deferred<void> | undefined
   #wantRoll: Deferred<SegmentSummary> | undefined
   #rolling: Deferred<SegmentSummary> | undefined
   #ageDue = false
-  #ageTimer: NodeJS.Timeout | undefined
-  #syncTimer: NodeJS.Timeout | undefined
   #writtenLsn: Lsn
   #durableLsn: Lsn
 
@@ -60,7 +65,17 @@ export class Flusher {
     // A group that alone exceeds the segment's bound would make every segment too long.
     const roomBytes = Math.max(1, start.settings.segmentBytesMax - 4 * HEADER_BYTES)
     this.#groups = new GroupQueue(nextLsn, Math.min(GROUP_BYTES_MAX, roomBytes))
-    if (start.segment.tally.records > 0) this.#armAge()
+    this.#age = new Alarm(start.settings.segmentAgeMsMax, () => {
+      this.#ageDue = true
+      this.#schedule()
+    })
+    this.#background = new Alarm(BACKGROUND_SYNC_MS, () => {
+      this.#wantSync ??= new Deferred()
+      // Nobody waits for this one: a failure reaches callers through the failed log.
+      this.#wantSync.promise.catch(() => undefined)
+      this.#schedule()
+    })
+    if (start.segment.tally.records > 0) this.#age.arm()
   }
 
   get failure(): TimberlineError | undefined {
@@ -89,6 +104,7 @@ export class Flusher {
     if (kind === 'mark') group.marks.push({ name: Buffer.from(payload).toString('utf8'), ...place })
     this.#returns.appended(place.lsn)
     if (!this.#draining) this.#schedule()
+    else if (this.#returns.isLongRound(place.lsn) && group.durable) this.#beginNow()
     return place
   }
 
@@ -129,14 +145,15 @@ export class Flusher {
 
   /** Makes everything durable and closes the file; after a failure it only closes. */
   async close(): Promise<void> {
-    clearTimeout(this.#ageTimer)
+    this.#age.cancel()
     try {
       if (this.#failure === undefined) await this.sync()
-      await this.#idle()
+      this.#drained ??= new Deferred()
+      if (this.#draining) await this.#drained.promise
       if (this.#failure === undefined) await this.#fence()
     } finally {
-      clearTimeout(this.#ageTimer)
-      clearTimeout(this.#syncTimer)
+      this.#age.cancel()
+      this.#background.cancel()
       await this.#segment.close()
     }
   }
@@ -144,11 +161,22 @@ export class Flusher {
   #schedule(): void {
     if (this.#draining) return
     this.#draining = true
+    this.#returns.began()
     // Not now: everything that is about to commit in this turn of the loop shall be in the group.
-    setImmediate(() => void this.#drain())
+    this.#scheduled = setImmediate(() => void this.#drain())
+  }
+
+  /** For a group that waits for the device; in the middle of an append, so the device is left to another thread. */
+  #beginNow(): void {
+    if (this.#scheduled === undefined || !this.#groups.isGrowing) return
+    clearImmediate(this.#scheduled)
+    this.#isAppending = true
+    void this.#drain()
+    this.#isAppending = false
   }
 
   async #drain(): Promise<void> {
+    this.#scheduled = undefined
     while (this.#failure === undefined) {
       while (this.#groups.isGrowing && this.#returns.areComing()) await new Promise(setImmediate)
       if (this.#wantRoll !== undefined || this.#ageDue) await this.#rollOnDemand()
@@ -167,19 +195,13 @@ export class Flusher {
     this.#drained = undefined
   }
 
-  async #idle(): Promise<void> {
-    if (!this.#draining) return
-    this.#drained ??= new Deferred()
-    await this.#drained.promise
-  }
-
   async #flush(group: Group): Promise<void> {
     if (this.#segment.isFullFor(group) && !(await this.#rollNow())) return
     const segment = this.#segment
     const frame = group.encode(segment.header.checksum, this.#durableLsn)
     // Copying a small frame into the kernel costs less than handing it to another thread, whatever the device does.
     const writesHere = isSmall(frame.length) && segment.isClear(frame.length)
-    const inline = writesHere && this.#pace.inline()
+    const inline = writesHere && !this.#isAppending && this.#pace.inline()
     const begin = performance.now()
     try {
       if (writesHere) segment.writeNow(frame)
@@ -188,7 +210,6 @@ export class Flusher {
       await this.#failWrite(cause)
       return
     }
-    const first = segment.tally.records === 0
     segment.pass(frame, group)
     this.#writtenLsn = group.nextLsn - 1
     if (group.durable) {
@@ -203,11 +224,11 @@ export class Flusher {
         return
       }
       this.#durableLsn = this.#writtenLsn
-      const flushMs = performance.now() - begin
-      this.#pace.measured(flushMs, inline)
-      this.#returns.released({ records: group.records, flushMs: inline ? 0 : flushMs }, this.nextLsn)
+      const ms = performance.now() - begin
+      this.#pace.measured(ms, inline)
+      this.#returns.released({ records: group.records, flushMs: inline ? 0 : ms }, this.nextLsn)
     }
-    if (first) this.#armAge()
+    this.#age.arm()
     this.#finish(group)
   }
 
@@ -215,7 +236,7 @@ export class Flusher {
     this.#tell()
     this.#groups.release(group)
     if (this.#durableLsn === this.#writtenLsn) this.#syncDone()
-    else this.#armSync()
+    else this.#background.arm()
   }
 
   #tell(): void {
@@ -226,8 +247,7 @@ export class Flusher {
   }
 
   #syncDone(): void {
-    clearTimeout(this.#syncTimer)
-    this.#syncTimer = undefined
+    this.#background.cancel()
     this.#wantSync?.resolve()
     this.#wantSync = undefined
   }
@@ -263,8 +283,7 @@ export class Flusher {
   /** Seals the active segment and goes on in a new one; `undefined` after a failure. */
   async #rollNow(): Promise<SegmentSummary | undefined> {
     const begin = performance.now()
-    clearTimeout(this.#ageTimer)
-    this.#ageTimer = undefined
+    this.#age.cancel()
     if (this.#durableLsn < this.#writtenLsn) await this.#syncAlone()
     // A seal states that everything before it is durable, so it comes only after that sync.
     if (this.#failure !== undefined) return undefined
@@ -307,8 +326,8 @@ export class Flusher {
 
   #fail(error: TimberlineError): void {
     this.#failure = error
-    clearTimeout(this.#ageTimer)
-    clearTimeout(this.#syncTimer)
+    this.#age.cancel()
+    this.#background.cancel()
     const { onFailed } = this.#settings
     if (onFailed !== undefined) callSafely(() => onFailed(error))
     this.#groups.fail(error)
@@ -331,25 +350,5 @@ export class Flusher {
       this.#failSync(cause)
       throw this.#failure
     }
-  }
-
-  #armAge(): void {
-    const { segmentAgeMsMax } = this.#settings
-    if (segmentAgeMsMax === 0 || this.#ageTimer !== undefined) return
-    this.#ageTimer = setTimeout(() => {
-      this.#ageTimer = undefined
-      this.#ageDue = true
-      this.#schedule()
-    }, segmentAgeMsMax).unref()
-  }
-
-  #armSync(): void {
-    this.#syncTimer ??= setTimeout(() => {
-      this.#syncTimer = undefined
-      this.#wantSync ??= new Deferred()
-      // Nobody waits for this one: a failure reaches callers through the failed log.
-      this.#wantSync.promise.catch(() => undefined)
-      this.#schedule()
-    }, BACKGROUND_SYNC_MS).unref()
   }
 }
