@@ -24,6 +24,8 @@ export interface BackupRun {
   readonly meter: CopyMeter
   readonly startedAtMs: number
   readonly watch: Stopwatch
+  /** How often it was begun anew. */
+  readonly restarts: number
   /** Absent when it is not asked: of a home that nobody may open, and while a backup is only sized. */
   readonly owner?: Owner
 }
@@ -81,6 +83,7 @@ export async function beginRun(options: CompletedOptions, style: BackupStyle): P
     identity,
     meter: copyMeter(options),
     startedAtMs,
+    restarts: 0,
     watch: stopwatch(),
   }
   const { target } = options
@@ -132,6 +135,7 @@ export async function completeRun(run: BackupRun, sink: BackupSink, set: CopiedS
     ms,
     phasesMs,
     tries: set.tries,
+    restarts: run.restarts,
     leftBehind,
     ...(writers === undefined ? {} : { writers }),
     ...(sink.volumes === undefined ? {} : { volumes: sink.volumes }),

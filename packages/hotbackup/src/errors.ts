@@ -88,7 +88,7 @@ export const hotbackupError: ErrorMaker<HotbackupCode> = errorsFrom<HotbackupCod
   // Data was loaded beside the log after the state that the backup begins with, so its log does not lead to the end.
   HOTBACKUP_BULK_LOAD: {
     kind: 'gap',
-    hint: 'make a full backup, or run this one again when the load has ended; an older backup cannot be continued past it',
+    hint: 'make a full backup when no load runs, with the database open; an older backup cannot be continued past it',
   },
   // The copy does not read back as what was copied.
   HOTBACKUP_COPY_DAMAGED: {

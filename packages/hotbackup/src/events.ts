@@ -12,6 +12,8 @@ export type HotbackupEvent =
   | { readonly type: 'leftover.removed'; readonly path: string }
   | { readonly type: 'checkpoint.taken' }
   | { readonly type: 'checkpoint.skipped'; readonly reason: string }
+  /** Data was loaded beside the log meanwhile: what was copied is of before, and all of it is copied anew. */
+  | { readonly type: 'backup.restarted'; readonly loadLsn: number }
   | {
       readonly type: 'pinned'
       readonly lsn: number

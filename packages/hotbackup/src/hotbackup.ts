@@ -1,3 +1,4 @@
+import { despiteLoads } from './begin-anew.ts'
 import { beginRun } from './backup-run.ts'
 import type { BackupRun } from './backup-run.ts'
 import { askForCheckpoint } from './checkpoint-request.ts'
@@ -47,7 +48,7 @@ async function runFull(options: CompletedOptions, style: BackupStyle): Promise<B
   if (style === 'offline') return fullBackup(run)
   return besideOwner(run, async (met) => {
     if (options.checkpoint) await askForCheckpoint(options)
-    return fullBackup(met)
+    return despiteLoads(met, fullBackup)
   })
 }
 

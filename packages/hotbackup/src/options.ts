@@ -81,6 +81,8 @@ export interface BackupResult {
   }
   /** How often the checkpoint was replaced by a newer one while it was pinned, plus one. */
   readonly tries: number
+  /** How often it was begun anew because data was loaded beside the log (`bulkLoad`) meanwhile; 3 at most. */
+  readonly restarts: number
   /** Folders that could not be removed afterwards; the next backup removes them. */
   readonly leftBehind: readonly string[]
   /**

@@ -175,11 +175,16 @@ function linesOf(
     ['size', `${formatBytes(bytes)} in ${String(manifest.files.length)} files`],
     ...volumeRows(result),
     ['copied', `${formatBytes(copiedBytes)} in ${formatMs(ms)}${rate}`],
+    ...(result.restarts === 0 ? [] : [['begun anew', restartsText(result)]]),
     ...(reusedBytes === 0 && !isIncremental ? [] : [['reused', reusedText(result)]]),
     ['log sealed', sealedText(result)],
     ['writers', writersText(result)],
     ['digest', manifest.digest === undefined ? 'not computed' : `sha256 ${manifest.digest.hex}`],
   ])
+}
+
+function restartsText({ restarts }: BackupResult): string {
+  return `${restarts === 1 ? 'once' : `${String(restarts)} times`}, because data was loaded beside the log`
 }
 
 function sealedText({ manifest: { sealed } }: BackupResult): string {
