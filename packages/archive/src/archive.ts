@@ -23,7 +23,14 @@ import { nativeGzip } from './objects/native-gzip.ts'
 import type { ObjectSource } from './objects/object-codec.ts'
 import type { Envelope } from './objects/object-envelope.ts'
 import { ObjectShelf, type PutObjectOptions, type PutObjectResult } from './objects/object-shelf.ts'
-import { addBackup, type Fork, forkEvent, readBackup, readBase } from './catalogue/archive-entries.ts'
+import {
+  addBackup,
+  type BackupEntry,
+  type Fork,
+  forkEvent,
+  readBackup,
+  readBase,
+} from './catalogue/archive-entries.ts'
 import { continuousPieces, isWithin, rangeOf } from './shipping/segment-content.ts'
 import { environmentIdSchema, timeSchema } from './catalogue/schemas.ts'
 
@@ -244,9 +251,13 @@ export class Archive {
     return this.#keyring.addProtectedIdentity(passphrase)
   }
 
-  /** Enters a backup whose files are stored; it is one from the moment that this resolves, and nothing before. */
-  addBackup(manifest: BackupManifest): Promise<void> {
-    return addBackup(this, manifest)
+  /**
+   * Enters a backup whose files are stored; it is one from the moment that this resolves, and nothing before.
+   *
+   * @throws ARCHIVE_RECIPIENTS_CHANGED, ARCHIVE_BACKUP_EXISTS, ARCHIVE_CONFLICT when what it refers to was let go
+   */
+  addBackup(manifest: BackupManifest, entry: BackupEntry = {}): Promise<void> {
+    return addBackup(this, manifest, entry)
   }
 
   /** The manifest of a backup. @throws ARCHIVE_BACKUP_UNKNOWN, ARCHIVE_MANIFEST_DAMAGED */

@@ -20,6 +20,7 @@ export type ArchiveErrorCode =
   | 'ARCHIVE_TIMELINE_TAKEN'
   | 'ARCHIVE_TIMELINE_ENDED'
   | 'ARCHIVE_BACKUP_EXISTS'
+  | 'ARCHIVE_RECIPIENTS_CHANGED'
   | 'ARCHIVE_BACKUP_UNKNOWN'
   | 'ARCHIVE_UPLOAD_DAMAGED'
   | 'ARCHIVE_PROMISE_MISSING'
@@ -117,6 +118,8 @@ export const archiveError: ErrorMaker = errorsFrom<ArchiveErrorCode>({
   },
   // There is a backup with this label already.
   ARCHIVE_BACKUP_EXISTS: { kind: 'conflict', hint: 'Take another label.' },
+  // The recipients were changed while the files of a backup were put: some of them are for the readers of before.
+  ARCHIVE_RECIPIENTS_CHANGED: { kind: 'conflict', hint: 'Make the backup again.' },
   // No backup has this label.
   ARCHIVE_BACKUP_UNKNOWN: { kind: 'invalid', hint: 'List the backups of the archive.' },
   // What the store gave back after an upload is not what was uploaded; the object was not entered in the catalogue.

@@ -23,6 +23,8 @@ const CLAIM = 'claim.json'
 interface Stored {
   readonly archive: Archive
   readonly label: string
+  /** How many sets of recipients there had been before anything was put. */
+  readonly recipientSetCount: number
   readonly created: Set<string>
   /** Set when nobody can tell whether the catalogue names the backup: then nothing of it is deleted. */
   isUncertain: boolean
@@ -43,12 +45,15 @@ export async function beginArchiveSink(run: BackupRun, archive: Archive): Promis
       },
     })
   }
+  // What is put or named from here on is for these recipients or for later ones, which the entry will find.
+  const recipientSetCount = (await archive.journal.refresh()).recipientSets.length
   const found = run.options.incremental ? await archive.backupBase() : undefined
   const kind = found === undefined ? 'full' : 'incremental'
   const label = await claimLabel(archive, run.startedAtMs, kind)
   const stored: Stored = {
     archive,
     label,
+    recipientSetCount,
     created: new Set([backupFileName(label, CLAIM)]),
     isUncertain: false,
   }
@@ -126,10 +131,10 @@ async function put(
 }
 
 async function completeArchive(stored: Stored, manifest: BackupManifest): Promise<readonly string[]> {
-  const { archive, label, created } = stored
+  const { archive, label, created, recipientSetCount } = stored
   created.add(backupManifestName(label))
   try {
-    await archive.addBackup(manifest)
+    await archive.addBackup(manifest, { recipientSetCount })
   } catch (error) {
     if (!(await isListed(stored))) throw withBase(manifest, error)
   }
@@ -150,7 +155,7 @@ function withBase({ base }: BackupManifest, error: unknown): unknown {
   const isRefused = error instanceof TimberlineError && error.code === 'ARCHIVE_CONFLICT'
   if (base === undefined || !isRefused) return error
   const details = { base }
-  const message = 'the base was let go, or the recipients were changed, while its tables were being named'
+  const message = 'the base was let go while its tables were being named'
   return hotbackupError('HOTBACKUP_BASE', message, { details, cause: error })
 }
 

@@ -6,7 +6,7 @@ import type { CheckpointManifest, HomeIdentity, HomeLayout, StateDigest } from '
 import { copyMeter } from './copy-meter.ts'
 import type { CopyMeter } from './copy-meter.ts'
 import { hotbackupError } from './errors.ts'
-import type { BackupStyle } from './events.ts'
+import type { BackupStyle, RestartReason } from './events.ts'
 import type { FileRange } from './file-source.ts'
 import type { DurableLog } from './log-copy.ts'
 import { nameOf } from './options.ts'
@@ -24,8 +24,8 @@ export interface BackupRun {
   readonly meter: CopyMeter
   readonly startedAtMs: number
   readonly watch: Stopwatch
-  /** How often it was begun anew. */
-  readonly restarts: number
+  /** Why it was begun anew, each time. */
+  readonly restarts: readonly RestartReason[]
   /** Absent when it is not asked: of a home that nobody may open, and while a backup is only sized. */
   readonly owner?: Owner
 }
@@ -83,7 +83,7 @@ export async function beginRun(options: CompletedOptions, style: BackupStyle): P
     identity,
     meter: copyMeter(options),
     startedAtMs,
-    restarts: 0,
+    restarts: [],
     watch: stopwatch(),
   }
   const { target } = options

@@ -12,8 +12,8 @@ export type HotbackupEvent =
   | { readonly type: 'leftover.removed'; readonly path: string }
   | { readonly type: 'checkpoint.taken' }
   | { readonly type: 'checkpoint.skipped'; readonly reason: string }
-  /** Data was loaded beside the log meanwhile: what was copied is of before, and all of it is copied anew. */
-  | { readonly type: 'backup.restarted'; readonly loadLsn: number }
+  /** What was copied cannot become a backup any more; all of it is copied anew. */
+  | { readonly type: 'backup.restarted'; readonly reason: RestartReason }
   | {
       readonly type: 'pinned'
       readonly lsn: number
@@ -55,6 +55,12 @@ export type HotbackupEvent =
 
 /** How a backup is made: from a live home, from a home nobody has open, or by adding new log to an old backup. */
 export type BackupStyle = 'hot' | 'offline' | 'update'
+
+/**
+ * Why a backup began anew: data was loaded beside the log behind what it had copied, or the recipients of the archive were changed, so
+ * that some of its files were for the readers of before.
+ */
+export type RestartReason = 'bulkload' | 'recipients'
 
 /** How far the copy is; the totals may grow while the log does. */
 export interface CopyProgress {

@@ -1,4 +1,4 @@
-import { despiteLoads } from './begin-anew.ts'
+import { untilUndisturbed } from './begin-anew.ts'
 import { beginRun } from './backup-run.ts'
 import type { BackupRun } from './backup-run.ts'
 import { askForCheckpoint } from './checkpoint-request.ts'
@@ -45,10 +45,10 @@ export async function runBackup(options: CompletedOptions, style: BackupStyle): 
 async function runFull(options: CompletedOptions, style: BackupStyle): Promise<BackupResult> {
   const run = await beginRun(options, style)
   // An offline backup has the home for itself.
-  if (style === 'offline') return fullBackup(run)
+  if (style === 'offline') return untilUndisturbed(run, fullBackup)
   return besideOwner(run, async (met) => {
     if (options.checkpoint) await askForCheckpoint(options)
-    return despiteLoads(met, fullBackup)
+    return untilUndisturbed(met, fullBackup)
   })
 }
 

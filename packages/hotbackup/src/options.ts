@@ -4,7 +4,7 @@ import { nodeFileSystem } from '@timberline/wal'
 import type { FileSystem } from '@timberline/wal'
 import { hotbackupError } from './errors.ts'
 import { guardedListener } from './events.ts'
-import type { HotbackupListener } from './events.ts'
+import type { HotbackupListener, RestartReason } from './events.ts'
 import { checkVolumesTarget } from './volumes/volumes-target.ts'
 import type { VolumesReport, VolumesTarget } from './volumes/volumes-target.ts'
 
@@ -81,8 +81,8 @@ export interface BackupResult {
   }
   /** How often the checkpoint was replaced by a newer one while it was pinned, plus one. */
   readonly tries: number
-  /** How often it was begun anew because data was loaded beside the log (`bulkLoad`) meanwhile; 3 at most. */
-  readonly restarts: number
+  /** Why it began anew, each time, 3 at most; empty unless something overtook it. */
+  readonly restarts: readonly RestartReason[]
   /** Folders that could not be removed afterwards; the next backup removes them. */
   readonly leftBehind: readonly string[]
   /**

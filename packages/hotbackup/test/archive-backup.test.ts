@@ -1,11 +1,18 @@
 import { createHash } from 'node:crypto'
 import { rm } from 'node:fs/promises'
 import { join } from 'node:path'
-import { createArchive, decideRetention, finishRetention, memoryStore } from '@timberline/archive'
+import {
+  createArchive,
+  decideRetention,
+  finishRetention,
+  memoryStore,
+  openArchive,
+} from '@timberline/archive'
 import type { Archive, ArchiveStore } from '@timberline/archive'
 import { readHomeIdentity } from '@timberline/engine'
 import type { TimberLevel } from '@timberline/engine'
-import { liveHolds } from '@timberline/wal'
+import { liveHolds, nodeFileSystem } from '@timberline/wal'
+import type { FileSystem } from '@timberline/wal'
 import { afterEach, beforeEach, describe, expect, it } from 'vitest'
 import { hotbackup } from '../src/index.ts'
 import { makeFolder, openUsedHome, refusing, write } from './fixture.ts'
@@ -52,6 +59,43 @@ describe('a backup into an archive', () => {
     expect((await objects()).toSorted()).toEqual(
       [...named, `backup/${manifest.label}/manifest.json`].toSorted(),
     )
+  })
+
+  describe('whose recipients are changed meanwhile', () => {
+    const RECIPIENT = 'age1xmjecr8mw2y5fmh69fcfprx37zznmlyrhsr42v2n4tn9fsllvcmsf7jv2s'
+
+    /** Another process encrypts the archive, each time that the data files are copied, so often. */
+    const encrypting = (times: number): FileSystem => {
+      let changes = 0
+      return {
+        ...nodeFileSystem,
+        open: async (path, mode) => {
+          const begins = /log\.\d{10}$/.test(path) && changes < times
+          if (begins && (await objects()).some((name) => name.includes('/tables/'))) {
+            changes += 1
+            await (await openArchive(store)).setRecipients([RECIPIENT])
+          }
+          return nodeFileSystem.open(path, mode)
+        },
+      }
+    }
+
+    it('begins anew, and leaves nothing for the readers of before', async () => {
+      const options = { home, target: { archive }, digest: false, fileSystem: encrypting(1) }
+      const { manifest, restarts } = await hotbackup(options)
+      expect(restarts).toEqual(['recipients'])
+      const names = await objects()
+      expect(names).toHaveLength(manifest.files.length + 1)
+      for (const name of names)
+        expect((await store.get(name)).toString('latin1'), name).toMatch(/^age-encryption/)
+    })
+
+    it('is refused by name when they are changed each time, and leaves nothing', async () => {
+      const options = { home, target: { archive }, digest: false, fileSystem: encrypting(99) }
+      await expect(hotbackup(options)).rejects.toMatchObject({ code: 'ARCHIVE_RECIPIENTS_CHANGED' })
+      expect(await objects()).toEqual([])
+      expect((await archive.catalogue()).backups).toEqual([])
+    })
   })
 
   it('has the digest that a backup to a folder has', async () => {

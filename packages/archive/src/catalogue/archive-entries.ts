@@ -35,8 +35,18 @@ export function forkEvent(
   return { type: 'timeline.begun', timeline: number, ...(parent === undefined ? {} : { parent, forkLsn }) }
 }
 
+/** What a backup that is entered stands on. */
+export interface BackupEntry {
+  /** How many sets of recipients there had been when the first of its files was put; without it, nothing is compared. */
+  readonly recipientSetCount?: number
+}
+
 /** Stores a manifest, then tells of the backup; the same manifest twice is fine. */
-export async function addBackup(archive: Archive, manifest: BackupManifest): Promise<void> {
+export async function addBackup(
+  archive: Archive,
+  manifest: BackupManifest,
+  { recipientSetCount }: BackupEntry,
+): Promise<void> {
   const { label, environmentId } = manifest
   if (environmentId !== archive.identity.environmentId) {
     throw archiveError('ARCHIVE_FOREIGN_ENVIRONMENT', 'the backup is of another environment', {
@@ -69,7 +79,16 @@ export async function addBackup(archive: Archive, manifest: BackupManifest): Pro
   }
   if (isThere(await archive.journal.refresh())) return
   await archive.putBare(backup.name, content)
-  await archive.journal.append((fold) => (isThere(fold) ? undefined : { type: 'backup.added', backup }))
+  await archive.journal.append((fold) => {
+    if (isThere(fold)) return undefined
+    // In one with the event: of a change that comes later, every file is from before.
+    if (recipientSetCount !== undefined && fold.recipientSets.length !== recipientSetCount) {
+      throw archiveError('ARCHIVE_RECIPIENTS_CHANGED', 'the recipients were changed while a backup was put', {
+        details: { label },
+      })
+    }
+    return { type: 'backup.added', backup }
+  })
 }
 
 /** Labels of other backups whose objects a manifest names, each once, ascending. */

@@ -8,6 +8,7 @@ import {
   estimateBackup,
   hotbackup,
   type HotbackupEvent,
+  type RestartReason,
   offlineBackup,
 } from '@timberline/hotbackup'
 import { segmentName } from '@timberline/wal'
@@ -175,7 +176,7 @@ function linesOf(
     ['size', `${formatBytes(bytes)} in ${String(manifest.files.length)} files`],
     ...volumeRows(result),
     ['copied', `${formatBytes(copiedBytes)} in ${formatMs(ms)}${rate}`],
-    ...(result.restarts === 0 ? [] : [['begun anew', restartsText(result)]]),
+    ...(result.restarts.length === 0 ? [] : [['begun anew', restartsText(result)]]),
     ...(reusedBytes === 0 && !isIncremental ? [] : [['reused', reusedText(result)]]),
     ['log sealed', sealedText(result)],
     ['writers', writersText(result)],
@@ -183,8 +184,14 @@ function linesOf(
   ])
 }
 
+const RESTARTED: Readonly<Record<RestartReason, string>> = {
+  bulkload: 'data was loaded beside the log',
+  recipients: 'the recipients of the archive were changed',
+}
+
 function restartsText({ restarts }: BackupResult): string {
-  return `${restarts === 1 ? 'once' : `${String(restarts)} times`}, because data was loaded beside the log`
+  const times = restarts.length === 1 ? 'once' : `${String(restarts.length)} times`
+  return `${times}, because ${[...new Set(restarts)].map((reason) => RESTARTED[reason]).join(' and ')}`
 }
 
 function sealedText({ manifest: { sealed } }: BackupResult): string {
