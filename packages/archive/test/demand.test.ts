@@ -1,11 +1,17 @@
 import { openWanted, readConfirmations } from '@timberline/wal'
 import { describe, expect, it } from 'vitest'
-import { type ArchiveStore, memoryStore, type ShipperEvent } from '../src/index.ts'
+import { FaultFileSystem } from '@timberline/wal/testing'
+import { type ArchiveStore, directoryStore, memoryStore, type ShipperEvent } from '../src/index.ts'
+import { Demand } from '../src/shipping/demand.ts'
+import { completeShipperOptions } from '../src/shipping/shipper-options.ts'
+import { Backlog } from '../src/shipping/backlog.ts'
 import {
   appendRecords,
+  ARCHIVE,
   archivedRecords,
   archiveOn,
   CrashFileSystem,
+  IDENTITY,
   LOG,
   openTestLog,
   ship,
@@ -107,6 +113,62 @@ describe('a shipper', () => {
     expect(counts.most).toBe(1)
     await wanted.close()
     await stop()
+    await log.close()
+  })
+
+  it('asks a folder for the same few operations for each piece, however many there were', async () => {
+    const disk = new CrashFileSystem()
+    const counted = new FaultFileSystem(disk)
+    const log = await openTestLog(disk)
+    const archive = await archiveOn(directoryStore(ARCHIVE, counted))
+    const { shipper, stop } = ship(disk, archive, { intervalMs: HOUR_MS })
+    await appendRecords(log, 1)
+    await shipper.flush()
+    const wanted = await openWanted(LOG, disk)
+    for (let lsn = 2; lsn <= 40; lsn++) {
+      const before = counted.operations.length
+      await appendRecords(log, 1)
+      await wanted.write(lsn)
+      await until(async () => (await confirmedLsn(disk)) === lsn)
+      // The journal's next place, the object whole and by its name, read back, and the next place again.
+      const kinds = counted.operations.slice(before).map(({ kind }) => kind)
+      const put = ['open', 'write', 'sync', 'close', 'link', 'syncDirectory', 'remove']
+      expect(kinds).toEqual(['status', ...put, 'open', 'status', 'read', 'close', 'status'])
+    }
+    await wanted.close()
+    await stop()
+    await log.close()
+  })
+})
+
+describe('a look at the log', () => {
+  it('waits for the end of a round of pieces while somebody may wait for commits, and asks then what is wanted', async () => {
+    const disk = new CrashFileSystem()
+    const log = await openTestLog(disk)
+    const wanted = await openWanted(LOG, disk)
+    const archive = await archiveOn(memoryStore())
+    const options = { logDirectory: LOG, archive, name: 'test', identity: IDENTITY, fileSystem: disk }
+    const demand = new Demand({ ...completeShipperOptions(options), gatherMs: HOUR_MS })
+    const place = { nextSegment: 1, nextLsnBefore: 0, archivedSegment: 0, pieced: undefined, lost: undefined }
+    const backlog = new Backlog({ ...place, pieces: new Map() })
+    const step = { segmentNumber: 1, position: 0, endPosition: 300, firstLsn: 1, lastLsn: 1, marks: [] }
+    backlog.note({ type: 'bytes', ...step, lastCommittedAtUs: 1 })
+    await demand.gather(false, backlog)
+    expect(demand.isUrgent(backlog)).toBe(false)
+    let end = (): void => undefined
+    const round = demand.round(() => new Promise<void>((resolve) => (end = resolve)))
+    let isTime = false
+    const gathered = demand.gather(true, backlog).then(() => (isTime = true))
+    await wanted.write(1)
+    // Far more than commits gather when no round is under way.
+    await new Promise((resolve) => setTimeout(resolve, 20))
+    expect(isTime).toBe(false)
+    end()
+    await round
+    await gathered
+    expect(demand.isUrgent(backlog)).toBe(true)
+    await demand.close()
+    await wanted.close()
     await log.close()
   })
 })

@@ -21,12 +21,16 @@ export class Doorbell {
     signal?.addEventListener('abort', this.#ring)
   }
 
-  /** Resolves true after a ring and its gathering pause, false when the poll interval passed in silence. */
-  async wait(pollMs: number, gatherMs: number): Promise<boolean> {
+  /**
+   * Resolves true after a ring and its gathering pause, false when the poll interval passed in silence. A caller that paces
+   * itself is asked in both cases, and told whether the bell rang.
+   */
+  async wait(pollMs: number, gather: number | ((rang: boolean) => Promise<void>)): Promise<boolean> {
     if (!this.#rang && !this.#isAborted()) await this.#pause(pollMs)
     const rang = this.#rang
-    if (rang && !this.#isAborted() && gatherMs > 0)
-      await new Promise((resolve) => setTimeout(resolve, gatherMs))
+    if (typeof gather === 'function') await gather(rang)
+    else if (rang && !this.#isAborted() && gather > 0)
+      await new Promise((resolve) => setTimeout(resolve, gather))
     // Cleared before the caller looks: what happens from now on rings again.
     this.#rang = false
     if (this.#stop === undefined) this.#listen()

@@ -19,6 +19,8 @@ import { SegmentTally } from './segment-tally.ts'
 
 /** How much is read from the file at once, in bytes; a larger frame gets a window of its own size. */
 export const WINDOW_BYTES: number = 256 * 1024
+/** How much is read first when a file that grows is looked at again: the space behind its frames is zeros, and mostly not worth it. */
+const LOOK_BYTES = 16 * 1024
 
 /**
  * One step over a segment. `end`: nothing more (yet), by length or by zeros; `bad`: bytes that are no frame, which the caller
@@ -41,6 +43,7 @@ export class FrameReader {
   position: number = HEADER_BYTES
   #window: Buffer = Buffer.alloc(0)
   #windowAt = 0
+  #isFreshLook = false
 
   constructor(source: ByteSource, header: SegmentHeader) {
     this.source = source
@@ -66,10 +69,11 @@ export class FrameReader {
   forget(): void {
     this.#windowAt = this.position
     this.#window = this.#window.subarray(0, 0)
+    this.#isFreshLook = true
   }
 
   async next(): Promise<FrameStep> {
-    if (!this.#holds(FRAME_HEADER_BYTES)) await this.#load(WINDOW_BYTES)
+    if (!this.#holds(FRAME_HEADER_BYTES)) await this.#load(this.#isFreshLook ? LOOK_BYTES : WINDOW_BYTES)
     const left = this.#windowAt + this.#window.length - this.position
     if (left === 0) return { type: 'end' }
     if (left < FRAME_HEADER_BYTES) return this.#remainder()
@@ -133,6 +137,7 @@ export class FrameReader {
   }
 
   async #load(bytes: number): Promise<void> {
+    this.#isFreshLook = false
     const wanted = Math.min(bytes, Math.max(0, this.source.bytes - this.position))
     // The allocation behind a window is kept; one that grew for a large frame is given back afterwards.
     let target = Buffer.from(this.#window.buffer, 0, this.#window.buffer.byteLength)

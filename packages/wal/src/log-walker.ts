@@ -24,6 +24,8 @@ export type WalkStep =
   | { readonly type: 'sealed'; readonly summary: SegmentSummary }
   | { readonly type: 'end' }
 
+type WholeStep = FrameStep & { type: 'group' | 'seal' | 'fence' }
+
 export interface WalkOptions {
   readonly directory: string
   readonly fileSystem: FileSystem
@@ -193,11 +195,15 @@ export class LogWalker {
   }
 
   /** Reads the place of the ending afresh; `undefined` when there is still no frame. */
-  async #lookAgain(): Promise<(FrameStep & { type: 'group' | 'seal' | 'fence' }) | undefined> {
+  async #lookAgain(): Promise<WholeStep | undefined> {
     const reader = this.#reader
     const source = this.#source
     /* v8 ignore if -- called only with a segment open */
     if (reader === undefined || source === undefined) return undefined
+    // A follower of a busy writer mostly finds a frame in the space written ahead: that takes this one read.
+    reader.forget()
+    const first = await reader.next()
+    if (isFrame(first)) return first
     const next = reader.header.segmentNumber + 1
     const { directory, fileSystem } = this.#options
     // In this order: a segment is sealed before the next one appears, so what is missing now is missing for good.
@@ -205,7 +211,7 @@ export class LogWalker {
     await source.refresh()
     reader.forget()
     const step = await reader.next()
-    if (step.type === 'group' || step.type === 'seal' || step.type === 'fence') return step
+    if (isFrame(step)) return step
     this.#ending = step
     if (followed || step.type === 'broken') await refuseUnlessTorn(reader, asEnding(step), !followed)
     return undefined
@@ -235,6 +241,10 @@ export class LogWalker {
     }
     return found ?? 'before'
   }
+}
+
+function isFrame(step: FrameStep): step is WholeStep {
+  return step.type === 'group' || step.type === 'seal' || step.type === 'fence'
 }
 
 function asEnding(step: FrameStep): SegmentEnding {

@@ -20,8 +20,11 @@ export interface FollowSegmentsOptions {
   readonly signal?: AbortSignal | undefined
   /** Milliseconds after which the folder is looked at though nothing rang; default 250. */
   readonly pollMs?: number | undefined
-  /** Milliseconds to wait after a ring, so that a burst is seen as one; a function is asked each time. Default 5. */
-  readonly gatherMs?: number | (() => number) | undefined
+  /**
+   * Milliseconds to wait after a ring, so that a burst is seen as one; default 5. A function is asked before each look, with
+   * whether anything rang, and the look waits for its promise; an error of it ends the follower.
+   */
+  readonly gather?: number | ((rang: boolean) => Promise<void>) | undefined
 }
 
 /**
@@ -52,8 +55,7 @@ const STEP_BYTES_MAX = 4 * 1024 * 1024
  * @throws WAL_GAP, WAL_CORRUPT, WAL_FOREIGN, WAL_FORMAT; WAL_INVALID when `fromPosition` is not the end of a frame
  */
 export async function* followSegments(options: FollowSegmentsOptions): AsyncGenerator<SegmentStep> {
-  const { directory, fromSegment, fileSystem = nodeFileSystem, signal, gatherMs = 5 } = options
-  const gather = typeof gatherMs === 'number' ? () => gatherMs : gatherMs
+  const { directory, fromSegment, fileSystem = nodeFileSystem, signal, gather = 5 } = options
   const doorbell = new Doorbell(fileSystem, directory, signal)
   const walker = new LogWalker({ directory, fileSystem, durable: true })
   let shipped = options.fromPosition ?? 0
@@ -68,7 +70,7 @@ export async function* followSegments(options: FollowSegmentsOptions): AsyncGene
         // Each look may flush the device, so that commits gather before the next one.
         if (step.type === 'sealed' || step.endPosition - step.position >= STEP_BYTES_MAX) continue
       }
-      const rang = await doorbell.wait(options.pollMs ?? 250, gather())
+      const rang = await doorbell.wait(options.pollMs ?? 250, gather)
       if (!rang && begun && step === undefined) await walker.judge()
     }
   } finally {

@@ -2,16 +2,18 @@
 // mostly in another process, hurries until it is there. It is a hint and nothing more: never synced, and whoever cannot read it
 // ships at its usual pace. That the file is there says that somebody may wait at any moment.
 import { join } from 'node:path'
-import { readFileWhole, removeIfPresent } from './atomic-file.ts'
-import { Doorbell } from './doorbell.ts'
-import { systemCode, TimberlineError } from './errors.ts'
+import { removeIfPresent } from './atomic-file.ts'
+import { readFully } from './byte-source.ts'
+import { systemCode } from './errors.ts'
 import type { FileHandle, FileSystem } from './file-system.ts'
 import { nodeFileSystem } from './node-file-system.ts'
 import type { Lsn } from './record.ts'
 
 const NAME = 'wanted.json'
-const WANTED_BYTES_MAX = 1024
+const WANTED_BYTES = 25
 const LSN_DIGITS = 16
+/** For so long a reader trusts that the file it opened is the one that has the name, in milliseconds. */
+const HANDLE_MS_MAX = 1000
 
 /** The writer's side; one for a log folder. */
 export interface WantedFile {
@@ -19,18 +21,6 @@ export interface WantedFile {
   write(lsn: Lsn): Promise<void>
   /** Nobody waits any more: removes the file. */
   close(): Promise<void>
-}
-
-/** How to follow what is wanted. */
-export interface FollowWantedOptions {
-  readonly directory: string
-  /** Milliseconds to wait after a ring, asked anew each time. */
-  readonly gatherMs: () => number
-  readonly fileSystem?: FileSystem | undefined
-  /** Ends the follower, quietly. */
-  readonly signal?: AbortSignal | undefined
-  /** Milliseconds after which the file is looked at though nothing rang; default 1,000. */
-  readonly pollMs?: number | undefined
 }
 
 /** Puts the file into a log folder, or takes over the one that a dead process left. Nothing is wanted at first. */
@@ -58,39 +48,63 @@ export async function openWanted(
   }
 }
 
-/** The last record that somebody waits for, 0 when none is named or legible; `undefined` when nobody can wait. */
+/** The reader's side: a shipper asks before each look at the log, so that a question is one read of an open file. */
+export class WantedReader {
+  readonly #path: string
+  readonly #fileSystem: FileSystem
+  readonly #nowMs: () => number
+  #handle: FileHandle | undefined
+  #openedMs = 0
+
+  /** @param nowMs - the clock by which an open file becomes old; any that only goes forward. */
+  constructor(
+    directory: string,
+    fileSystem: FileSystem = nodeFileSystem,
+    nowMs: () => number = () => performance.now(),
+  ) {
+    this.#path = join(directory, NAME)
+    this.#fileSystem = fileSystem
+    this.#nowMs = nowMs
+  }
+
+  /** The last record that somebody waits for, 0 when none is named or legible; `undefined` when nobody can wait. */
+  async read(): Promise<Lsn | undefined> {
+    // The next writer may have made another file of this name: the old one would say for ever that nobody waits.
+    if (this.#nowMs() - this.#openedMs >= HANDLE_MS_MAX) await this.close()
+    this.#handle ??= await this.#open()
+    if (this.#handle === undefined) return undefined
+    const content = Buffer.alloc(WANTED_BYTES)
+    const read = await readFully(this.#handle, content, 0)
+    return lsnOf(content.toString('latin1', 0, read))
+  }
+
+  async close(): Promise<void> {
+    const handle = this.#handle
+    this.#handle = undefined
+    await handle?.close()
+  }
+
+  async #open(): Promise<FileHandle | undefined> {
+    this.#openedMs = this.#nowMs()
+    try {
+      return await this.#fileSystem.open(this.#path, 'read')
+    } catch (error) {
+      if (systemCode(error) === 'ENOENT') return undefined
+      throw error
+    }
+  }
+}
+
+/** What a {@link WantedReader} reads first. */
 export async function readWanted(
   directory: string,
   fileSystem: FileSystem = nodeFileSystem,
 ): Promise<Lsn | undefined> {
+  const reader = new WantedReader(directory, fileSystem)
   try {
-    const text = (await readFileWhole(join(directory, NAME), fileSystem, WANTED_BYTES_MAX)).toString()
-    return lsnOf(JSON.parse(text))
-  } catch (error) {
-    if (systemCode(error) === 'ENOENT') return undefined
-    // Caught while it was written, cut short by a power loss, or not ours: a hint that is lost must not end the shipping.
-    /* v8 ignore else -- a disk that refuses to be read is met by whoever reads the log as well */
-    if (error instanceof SyntaxError || isTooLarge(error)) return 0
-    throw error
-  }
-}
-
-/** What is wanted now and whenever it changes, as {@link readWanted} tells it. */
-export async function* followWanted(options: FollowWantedOptions): AsyncGenerator<Lsn | undefined> {
-  const { directory, gatherMs, fileSystem = nodeFileSystem, signal, pollMs = 1000 } = options
-  const doorbell = new Doorbell(fileSystem, directory, signal)
-  let told: Lsn | undefined
-  let isFirst = true
-  try {
-    while (signal?.aborted !== true) {
-      const wanted = await readWanted(directory, fileSystem)
-      if (isFirst || wanted !== told) yield wanted
-      isFirst = false
-      told = wanted
-      await doorbell.wait(pollMs, gatherMs())
-    }
+    return await reader.read()
   } finally {
-    doorbell.close()
+    await reader.close()
   }
 }
 
@@ -103,11 +117,8 @@ async function openOrCreate(path: string, fileSystem: FileSystem): Promise<FileH
   }
 }
 
-function isTooLarge(error: unknown): boolean {
-  return error instanceof TimberlineError && error.code === 'WAL_INVALID'
-}
-
-function lsnOf(value: unknown): Lsn {
-  const lsn: unknown = typeof value === 'object' && value !== null && 'lsn' in value ? value.lsn : 0
-  return typeof lsn === 'number' && Number.isSafeInteger(lsn) && lsn > 0 ? lsn : 0
+/** Caught while it was written, cut short by a power loss, or not ours: a hint that is lost must not end the shipping. */
+function lsnOf(text: string): Lsn {
+  const lsn = Number(/^\{"lsn": *(\d{1,16})\}\n$/.exec(text)?.[1] ?? 0)
+  return Number.isSafeInteger(lsn) ? lsn : 0
 }

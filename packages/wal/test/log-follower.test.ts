@@ -62,7 +62,7 @@ function followFiles(
   const abort = new AbortController()
   const steps: SegmentStep[] = []
   const done = (async (): Promise<void> => {
-    const options = { directory, ...from, fileSystem, signal: abort.signal, pollMs: 20, gatherMs: 1 }
+    const options = { directory, ...from, fileSystem, signal: abort.signal, pollMs: 20, gather: 1 }
     for await (const step of followSegments(options)) steps.push(step)
   })()
   // Looked at in `stop`; until then a failure shall not count as unhandled.

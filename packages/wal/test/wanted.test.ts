@@ -2,7 +2,7 @@ import { mkdtemp, rm } from 'node:fs/promises'
 import { tmpdir } from 'node:os'
 import { join } from 'node:path'
 import { describe, expect, it } from 'vitest'
-import { followWanted, openWanted, readConfirmationOf, readWanted } from '../src/index.ts'
+import { openWanted, readConfirmationOf, readWanted, WantedReader } from '../src/index.ts'
 import { CrashFileSystem, failAt, FaultFileSystem } from '../src/testing/index.ts'
 import { DIRECTORY } from './log-scenario.ts'
 
@@ -45,16 +45,14 @@ describe('what is wanted', () => {
     }
   })
 
-  it('is read and followed in a real folder without being told which file system', async () => {
+  it('is read in a real folder without being told which file system', async () => {
     const path = await mkdtemp(join(tmpdir(), 'timberline-wanted-'))
     try {
       const wanted = await openWanted(path)
       await wanted.write(3)
-      const stop = new AbortController()
-      for await (const lsn of followWanted({ directory: path, gatherMs: () => 0, signal: stop.signal })) {
-        expect(lsn).toBe(3)
-        stop.abort()
-      }
+      const reader = new WantedReader(path)
+      expect(await reader.read()).toBe(3)
+      await reader.close()
       await wanted.close()
       expect(await readWanted(path)).toBeUndefined()
       expect(await readConfirmationOf(path, 'none')).toBeUndefined()
@@ -88,19 +86,24 @@ describe('what is wanted', () => {
     expect(await readWanted(DIRECTORY, disk)).toBe(0)
   })
 
-  it('is followed: told at the start, at each change without a poll, and at the end', async () => {
+  it('is read again and again from one open file, and soon from another that took the name', async () => {
     const disk = await folder()
-    const stop = new AbortController()
-    const told: (number | undefined)[] = []
-    const options = { directory: DIRECTORY, fileSystem: disk, pollMs: 600_000, gatherMs: () => 0 }
+    const counted = new FaultFileSystem(disk)
+    let nowMs = 0
+    const reader = new WantedReader(DIRECTORY, counted, () => nowMs)
+    expect(await reader.read()).toBeUndefined()
     const wanted = await openWanted(DIRECTORY, disk)
-    const steps = [() => wanted.write(5), () => wanted.write(6), () => wanted.close()]
-    for await (const lsn of followWanted({ ...options, signal: stop.signal })) {
-      told.push(lsn)
-      const step = steps.shift()
-      if (step === undefined) stop.abort()
-      await step?.()
+    for (const lsn of [5, 6]) {
+      await wanted.write(lsn)
+      expect(await reader.read()).toBe(lsn)
     }
-    expect(told).toEqual([0, 5, 6, undefined])
+    expect(counted.operations.map(({ kind }) => kind)).toEqual(['open', 'open', 'read', 'read'])
+    await wanted.close()
+    const next = await openWanted(DIRECTORY, disk)
+    await next.write(7)
+    nowMs = 1000
+    expect(await reader.read()).toBe(7)
+    await reader.close()
+    await next.close()
   })
 })

@@ -29,6 +29,9 @@ const CONTENT_BYTES_MAX = 64 * 1024 * 1024
 /** Fingerprints of encrypted bytes remembered, by which a put of unknown outcome is told from somebody else's. */
 const SENT_COUNT_MAX = 10_000
 
+/** Content up to this length that is given whole goes to the store whole, in bytes. */
+const HELD_BYTES_MAX = 1024 * 1024
+
 type Read = () => AsyncIterable<Uint8Array>
 
 /** Objects in their envelopes, encrypted where the archive is, over a store. */
@@ -59,7 +62,9 @@ export class ObjectShelf {
       const read = await this.#sealed(`${name} ${sha256}`, sent, () =>
         encodeObject(name, { envelope, source }, this.#gzip),
       )
-      const outcome = await this.#store.put(name, { read })
+      // One piece for the store: each part of a stream is a request or a call of the system of its own.
+      const isHeld = content instanceof Uint8Array && content.length <= HELD_BYTES_MAX
+      const outcome = await this.#store.put(name, isHeld ? await collected(read()) : { read })
       if (verify) await this.#verify(name, sent, outcome)
       return { outcome, bytes, sha256, storedBytes: sent.bytes }
     } catch (error) {

@@ -1,40 +1,81 @@
 // Why a shipper hurries: commits that resolve only once an archive holds them. Their writer says in the log folder up to where
-// somebody waits. Rounds then follow each other without a pause, one piece in flight at a time, and each takes all there is:
-// the requests of a busy writer are bounded by how fast the store answers, not by its commits.
-import { followWanted, type Lsn } from '@timberline/wal'
+// somebody waits. Rounds of pieces then follow each other, one piece in flight at a time, and each takes all there is: what a
+// busy writer costs is bounded by how often a round may begin, not by its commits.
+//
+// A look at the log costs about as much as the reading back of a piece. So nobody looks while a round is under way: what comes
+// meanwhile is found by one look after it. Somebody who waited through that round can wait for the next one to be worth it;
+// who comes while the shipper rests is served at once.
+import { setTimeout as pause } from 'node:timers/promises'
+import { WantedReader, type Lsn } from '@timberline/wal'
 import type { Backlog } from './backlog.ts'
 import type { ShipperSettings } from './shipper-options.ts'
 
-/** The most that commits gather while somebody may wait for them, in milliseconds: they gather during each put anyway. */
+/** The most that commits gather when one of them may be waited for and the shipper rests, in milliseconds. */
 const WANTED_GATHER_MS = 2
+/** From the begin of a round to the next one that follows it without a rest, in milliseconds. */
+const ROUND_MS_MIN = 10
 
-/** What the writer of a log waits for, as last heard. */
+/** What the writer of a log waits for, and when to look for it. */
 export class Demand {
   readonly #settings: ShipperSettings
+  readonly #reader: WantedReader
   #wanted: Lsn | undefined
+  #round: { readonly ended: Promise<void>; readonly begunMs: number } | undefined
 
   constructor(settings: ShipperSettings) {
     this.#settings = settings
-  }
-
-  /** How long commits gather before the log is looked at, in milliseconds. */
-  get gatherMs(): number {
-    const { gatherMs } = this.#settings
-    return this.#wanted === undefined ? gatherMs : Math.min(WANTED_GATHER_MS, gatherMs)
+    this.#reader = new WantedReader(settings.logDirectory, settings.fileSystem)
   }
 
   /** Whether somebody waits for records that could go as a piece now. */
   isUrgent(backlog: Backlog): boolean {
-    return (this.#wanted ?? 0) > backlog.shippedLsn && backlog.tails().length > 0
+    return this.#isAwaited(backlog) && backlog.tails().length > 0
   }
 
-  /** Listens until the signal. */
-  async follow(signal: AbortSignal, onHeard: () => void): Promise<void> {
-    const { logDirectory: directory, fileSystem } = this.#settings
-    const gatherMs = (): number => this.gatherMs
-    for await (const wanted of followWanted({ directory, fileSystem, signal, gatherMs })) {
-      this.#wanted = wanted
-      onHeard()
-    }
+  /** A round of pieces, which looks at the log keep clear of. */
+  async round<T>(work: () => Promise<T>): Promise<T> {
+    const result = work()
+    const ended = result.then(noop, noop)
+    this.#round = { ended, begunMs: performance.now() }
+    void ended.then(() => (this.#round = undefined))
+    return result
   }
+
+  /** Resolves when it is time to look at the log, and knows by then what is wanted. */
+  async gather(rang: boolean, backlog: Backlog): Promise<void> {
+    const { gatherMs } = this.#settings
+    const round = this.#wanted === undefined ? undefined : this.#round
+    if (round === undefined) {
+      const restMs = this.#wanted === undefined ? gatherMs : Math.min(WANTED_GATHER_MS, gatherMs)
+      if (rang) await pause(restMs)
+      this.#wanted = await this.#reader.read()
+      return
+    }
+    // A store that does not answer must not hide how far the log is ahead of it.
+    await endOrPause(round.ended, gatherMs)
+    this.#wanted = await this.#reader.read()
+    const leftMs = round.begunMs + ROUND_MS_MIN - performance.now()
+    if (this.#isAwaited(backlog) && leftMs > 0) await pause(Math.min(leftMs, gatherMs))
+  }
+
+  /** Nothing is looked for any more. */
+  close(): Promise<void> {
+    return this.#reader.close()
+  }
+
+  #isAwaited(backlog: Backlog): boolean {
+    return (this.#wanted ?? 0) > backlog.shippedLsn
+  }
+}
+
+async function endOrPause(ended: Promise<void>, ms: number): Promise<void> {
+  let timer: NodeJS.Timeout | undefined
+  const passed = new Promise<void>((resolve) => (timer = setTimeout(resolve, ms)))
+  await Promise.race([ended, passed])
+  // Left alone it would wake the process for nothing.
+  clearTimeout(timer)
+}
+
+function noop(): void {
+  // How a round ends is its caller's to handle.
 }

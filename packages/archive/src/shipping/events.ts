@@ -1,7 +1,7 @@
 import type { TimberlineError } from '@timberline/wal'
 
 /** The parts of a shipper's work that are tried again each on its own. */
-export type ShipperWork = 'open' | 'begin' | 'follow' | 'piece' | 'merge' | 'segment' | 'heartbeat' | 'demand'
+export type ShipperWork = 'open' | 'begin' | 'follow' | 'piece' | 'merge' | 'segment' | 'heartbeat'
 
 /** What a shipper did, told after it was durable in the archive. */
 export type ShipperEvent =

@@ -1,8 +1,10 @@
 import { createHash, type Hash } from 'node:crypto'
 import type { FileSystem } from '@timberline/wal'
 import { archiveError } from '../errors.ts'
+import type { ObjectSource } from '../objects/object-codec.ts'
 
 const CHUNK_BYTES = 256 * 1024
+const HELD_BYTES_MAX = 1024 * 1024
 
 /** A part of a file that no longer changes. */
 export interface FileRange {
@@ -35,6 +37,24 @@ export async function* readRange(
   } finally {
     await handle.close()
   }
+}
+
+/**
+ * A range as content to store: read once and held where it is short, as pieces mostly are; a long one, after an outage say, is
+ * read as it goes, twice.
+ *
+ * @throws ARCHIVE_SOURCE_CHANGED when the file ends before it
+ */
+export async function rangeContent(
+  fileSystem: FileSystem,
+  range: FileRange,
+  signal: AbortSignal,
+): Promise<Buffer | ObjectSource> {
+  const read = (): AsyncIterable<Buffer> => readRange(fileSystem, range, signal)
+  if (range.endPosition - range.position > HELD_BYTES_MAX) return { read }
+  const chunks: Buffer[] = []
+  for await (const chunk of read()) chunks.push(chunk)
+  return Buffer.concat(chunks)
 }
 
 /** A stream that hashes what passes. */

@@ -1,12 +1,34 @@
 import { followSegments } from '@timberline/wal'
+import type { Demand } from './demand.ts'
 import type { Voyage } from './ship-begin.ts'
 
+/** Told while a log is followed. */
+export interface FollowListener {
+  /** The backlog has taken something in. */
+  readonly onNoted: () => void
+  /** What is wanted was read anew: what was noted before may be wanted only now. */
+  readonly onAsked: () => void
+}
+
 /** Keeps the backlog up with the log until the signal; memory is one step's facts. */
-export async function followBacklog({ shipment, backlog }: Voyage, onNoted: () => void): Promise<void> {
-  const { logDirectory: directory, fileSystem, signal, gatherMs } = shipment
+export async function followBacklog(
+  { shipment, backlog }: Voyage,
+  demand: Demand,
+  listener: FollowListener,
+): Promise<void> {
+  const { logDirectory: directory, fileSystem, signal } = shipment
   const fromSegment = backlog.followSegment
-  for await (const step of followSegments({ directory, fromSegment, fileSystem, signal, gatherMs })) {
-    backlog.note(step)
-    onNoted()
+  const gather = async (rang: boolean): Promise<void> => {
+    if (signal.aborted) return
+    await demand.gather(rang, backlog)
+    listener.onAsked()
+  }
+  try {
+    for await (const step of followSegments({ directory, fromSegment, fileSystem, signal, gather })) {
+      backlog.note(step)
+      listener.onNoted()
+    }
+  } finally {
+    await demand.close()
   }
 }

@@ -5,7 +5,7 @@ import { segmentName } from '@timberline/wal'
 import type { PieceRef } from '../catalogue/catalogue.ts'
 import type { CatalogueFold } from '../catalogue/catalogue-fold.ts'
 import { parsePieceName, pieceName } from '../catalogue/layout.ts'
-import { readRange } from './file-range.ts'
+import { rangeContent } from './file-range.ts'
 import { coveredPieces, mergeableRuns, type PieceRun } from './piece-levels.ts'
 import type { Voyage } from './ship-begin.ts'
 import { removePieces } from './ship-segment.ts'
@@ -41,8 +41,8 @@ export async function mergePieces(voyage: Voyage, run: PieceRun): Promise<Merged
   if (!own.some((piece) => piece.name === name)) own.push({ name })
   pieces.set(segmentNumber, own)
   const range = { path: join(logDirectory, segmentName(segmentNumber)), position, endPosition }
-  const read = (): AsyncIterable<Buffer> => readRange(fileSystem, range, signal)
-  const { storedBytes } = await archive.putObject(name, { read })
+  const content = await rangeContent(fileSystem, range, signal)
+  const { storedBytes } = await archive.putObject(name, content)
   // It stood before any later claim, so every later survey finds it: only now may the shorter ones go.
   await reign.check()
   const merged = { ...place, epoch: reign.epoch, name, storedBytes }

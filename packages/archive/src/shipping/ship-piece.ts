@@ -1,7 +1,7 @@
 import { join } from 'node:path'
 import { segmentName } from '@timberline/wal'
 import type { Tail } from './backlog.ts'
-import { readRange } from './file-range.ts'
+import { rangeContent } from './file-range.ts'
 import { pieceName } from '../catalogue/layout.ts'
 import type { Reign } from './reign.ts'
 import type { Shipment } from './ship-survey.ts'
@@ -32,8 +32,8 @@ export async function shipPiece(shipment: Shipment, reign: Reign, tail: Tail): P
   }
   const { segmentNumber, position, endPosition } = tail
   const range = { path: join(logDirectory, segmentName(segmentNumber)), position, endPosition }
-  const read = (): AsyncIterable<Buffer> => readRange(fileSystem, range, signal)
-  const { storedBytes } = await archive.putObject(nameOfTail(shipment, reign, tail), { read })
+  const content = await rangeContent(fileSystem, range, signal)
+  const { storedBytes } = await archive.putObject(nameOfTail(shipment, reign, tail), content)
   await reign.check()
   return storedBytes
 }

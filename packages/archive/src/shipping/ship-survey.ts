@@ -22,8 +22,6 @@ export interface Shipment {
   readonly identity: LogIdentity
   readonly fileSystem: FileSystem
   readonly signal: AbortSignal
-  /** How long the follower lets commits gather before it looks, in milliseconds; each look may cost a device flush. */
-  readonly gatherMs: () => number
 }
 
 /** The last record that stands whole in a log now. */

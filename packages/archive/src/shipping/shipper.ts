@@ -5,7 +5,7 @@
  *   pieces   every interval: what is durable and unsealed goes as pieces, one put after the other
  *   segments one after the other: sealed segments whole, verified, entered in the catalogue; their pieces go
  *   merges   in the lane of segments: pieces of past slots of time become one
- *   demand   who waits for the archive: rounds of pieces then follow each other without a pause
+ *            who waits for the archive is heard with it: rounds of pieces then follow each other, however long the interval
  *   heartbeat while idle, a look whether the archive is still ours
  *
  * Pieces and segments are two lanes, because a large segment under way must not delay the recovery point.
@@ -166,11 +166,9 @@ export class Shipper {
   /** The lanes; all end when the shipper is told to stop, or with the first error. */
   #lanes(voyage: Voyage): Observable<unknown> {
     const whole = new Subject<Errand>()
-    const follow = this.#work('follow', () => followBacklog(voyage, () => this.#noted(voyage)))
-    const demand = this.#work('demand', () =>
-      this.#demand.follow(this.#stop.signal, () => this.#heard(voyage)),
-    )
-    const pieces = this.#work('piece', () => this.#shipPieces(voyage, whole)).pipe(
+    const listener = { onNoted: () => this.#noted(voyage), onAsked: () => this.#hurryIfUrgent(voyage) }
+    const follow = this.#work('follow', () => followBacklog(voyage, this.#demand, listener))
+    const pieces = this.#work('piece', () => this.#demand.round(() => this.#shipPieces(voyage, whole))).pipe(
       repeat({ delay: () => this.#nextRound(voyage) }),
       tap({ complete: () => whole.complete() }),
     )
@@ -181,7 +179,7 @@ export class Shipper {
         ),
       ),
     )
-    return merge(segments, follow, demand, pieces, this.#heartbeat(voyage))
+    return merge(segments, follow, pieces, this.#heartbeat(voyage))
   }
 
   /** Without it an idle shipper would not notice that it lost its right, or that the store is gone. */
@@ -242,8 +240,7 @@ export class Shipper {
 
   async #begin(): Promise<Voyage> {
     const { archive, logDirectory, identity, fileSystem, name } = this.#settings
-    const gatherMs = (): number => this.#demand.gatherMs
-    const shipment = { archive, logDirectory, identity, fileSystem, gatherMs, signal: this.#stop.signal }
+    const shipment = { archive, logDirectory, identity, fileSystem, signal: this.#stop.signal }
     this.#claimant ??= newClaimant(name)
     const voyage = await beginVoyage(shipment, this.#claimant, identity)
     this.#voyage = voyage
@@ -265,14 +262,13 @@ export class Shipper {
     return voyage
   }
 
-  #noted({ backlog }: Voyage): void {
+  #noted(voyage: Voyage): void {
     this.#gauge.succeeded('follow')
     this.#moved.next()
-    if (this.#demand.isUrgent(backlog)) this.#hurry.next()
+    this.#hurryIfUrgent(voyage)
   }
 
-  #heard({ backlog }: Voyage): void {
-    this.#gauge.succeeded('demand')
+  #hurryIfUrgent({ backlog }: Voyage): void {
     if (this.#demand.isUrgent(backlog)) this.#hurry.next()
   }
 

@@ -53,10 +53,13 @@ export function directoryStore(path: string, fileSystem: FileSystem = nodeFileSy
     async *getStream(name) {
       const handle = await wrapped(() => fileSystem.open(folder.pathOf(name), 'read'), site(name))
       try {
-        for (let position = 0; ; position += CHUNK_BYTES) {
-          const chunk = await wrapped(() => readPart(handle, { position, bytes: CHUNK_BYTES }), site(name))
+        // An object never grows. Most are small: no memory is taken for more than there is, and no read asks for more.
+        const { bytes: length } = await wrapped(() => handle.status(), site(name))
+        for (let position = 0; position < length; position += CHUNK_BYTES) {
+          const part = { position, bytes: Math.min(CHUNK_BYTES, length - position) }
+          const chunk = await wrapped(() => readPart(handle, part), site(name))
           if (chunk.length > 0) yield chunk
-          if (chunk.length < CHUNK_BYTES) return
+          if (chunk.length < part.bytes) return
         }
       } finally {
         await handle.close()
