@@ -67,9 +67,9 @@ export const archiveBugs: readonly PlantedBug[] = [
     file: 'packages/archive/src/shipping/ship-merge.ts',
     edits: [
       {
-        find: 'const { storedBytes } = await archive.putObject(name, { read })',
+        find: 'const { storedBytes } = await archive.putObject(name, content)',
         replace: `await removePieces(shipment, run)
-  const { storedBytes } = await archive.putObject(name, { read })`,
+  const { storedBytes } = await archive.putObject(name, content)`,
       },
     ],
     caughtBy: {
