@@ -1,4 +1,5 @@
 // A log and an archive on one simulated disk, and few verbs to move them.
+import { createHash } from 'node:crypto'
 import { decodeSegment, type FileSystem, type Log, type LogRecord, openLog } from '@timberline/wal'
 import { CrashFileSystem } from '@timberline/wal/testing'
 import {
@@ -110,6 +111,15 @@ export async function appendRecords(log: Log, count: number): Promise<void> {
   const writes: Promise<unknown>[] = []
   for (let index = 0; index < count; index++) writes.push(log.commit(payload(log.nextLsn)))
   await Promise.all(writes)
+}
+
+/** Equal for disks on which the same files hold the same bytes. */
+export function fingerprintOf(disk: CrashFileSystem): string {
+  const hash = createHash('sha256')
+  for (const { path, number, content } of disk.entries()) {
+    hash.update(`${path} ${String(number)} ${String(content?.length)}\n`).update(content ?? '')
+  }
+  return hash.digest('hex')
 }
 
 export { CrashFileSystem }
