@@ -41,10 +41,14 @@ export async function withFolder<Result>(run: (folder: string) => Promise<Result
   }
 }
 
-/** Opens a home with small tables, so that a few transactions make several; it ages without checkpoints, however slow the machine. */
+/**
+ * Opens a home with small tables, so that a few transactions make several, and few zeros at the end of its log, which all would
+ * copy; it ages without checkpoints, however slow the machine.
+ */
 export async function openHome(home: string): Promise<TimberLevel<string, string>> {
   const db = new TimberLevel<string, string>(home, {
     writeBufferSize: 64 * 1024,
+    log: { preallocateBytes: 64 * 1024 },
     checkpoint: { checkpointAgeMs: 0 },
   })
   await db.open()
