@@ -53,6 +53,24 @@ describe('dump and load', () => {
     expect((await timberline(['dump', '-h', at('home')])).out).toBe(await readFile(at('out.jsonl'), 'utf8'))
   })
 
+  test('beside the log a text goes in as a whole or not at all, and a full backup is due', async () => {
+    const text = await readFile(at('out.jsonl'), 'utf8')
+    const words = ['load', '-h', at('bulk'), '--create', '--bulk']
+    const cut = text.split('\n').slice(0, 2500).join('\n')
+    expect(await timberline(words, cut)).toMatchObject({
+      code: 3,
+      err: expect.stringContaining('CLI_LOAD_INCOMPLETE'),
+    })
+    // Nothing of it stayed: the same home, still empty, takes the whole text.
+    const loaded = await timberline(words, text)
+    expect(loaded.out).toContain('a full backup is due')
+    await outcome(['dump', '-h', at('bulk'), '-f', at('bulk.jsonl')])
+    expect(await contentOf(at('bulk.jsonl'))).toBe(await contentOf(at('out.jsonl')))
+    expect(await outcome(['stat', '-h', at('bulk')])).toMatchObject({
+      backupDue: { reason: 'bulkload' },
+    })
+  })
+
   test('nothing is overwritten, cut texts are refused', async () => {
     const text = await readFile(at('out.jsonl'), 'utf8')
     expect(await timberline(['dump', '-h', at('home'), '-f', at('out.jsonl')])).toMatchObject({

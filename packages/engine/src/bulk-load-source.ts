@@ -1,4 +1,3 @@
-import type { LoadWriter } from './bulk-load-writer.ts'
 import type { Change } from './native-level.ts'
 
 /** Where a load comes from. */
@@ -8,8 +7,17 @@ export interface BulkSource {
   encode(entry: unknown): Change
 }
 
+/** Where a load goes. */
+export interface BulkSink {
+  /** Whether it wants to be flushed before it takes more. */
+  readonly isFull: boolean
+  add(change: Change): void
+  flush(): Promise<void>
+  end(): Promise<void>
+}
+
 /** Takes all of a source into the state; what the source throws, or the signal says, ends it. */
-export async function takeAll(source: BulkSource, writer: LoadWriter, signal: AbortSignal): Promise<void> {
+export async function takeAll(source: BulkSource, writer: BulkSink, signal: AbortSignal): Promise<void> {
   signal.throwIfAborted()
   const { entries } = source
   if (Symbol.asyncIterator in entries) {

@@ -22,7 +22,6 @@ export type EngineCode =
   | 'ENGINE_LOG_GAP'
   | 'ENGINE_LOG_LOST'
   | 'ENGINE_BULK_LOADED'
-  | 'ENGINE_BULK_LOAD_REFUSED'
   | 'ENGINE_STATE_LOST'
   | 'ENGINE_NOT_RUNNING'
   | 'ENGINE_CONTROL_FAILED'
@@ -145,11 +144,6 @@ export const engineError: ErrorMaker<EngineCode> = errorsFrom<EngineCode>({
   ENGINE_BULK_LOADED: {
     kind: 'gap',
     hint: 'go on from a checkpoint or a backup taken after the bulk load, or read its data from the database',
-  },
-  // A database in memory has no checkpoint, which is what makes a bulk load durable.
-  ENGINE_BULK_LOAD_REFUSED: {
-    kind: 'invalid',
-    hint: 'write batches into a TimberMemoryLevel; bulkLoad is for a TimberLevel in a folder',
   },
   // data/ must be rebuilt, and no checkpoint is whole and the log does not begin at the first transaction.
   ENGINE_STATE_LOST: { kind: 'corruption', hint: 'recover the home from a backup or an archive' },

@@ -9,6 +9,9 @@ import type {
 import { MemoryLevel } from 'memory-level'
 import type { DatabaseOptions } from 'memory-level'
 import type { Observable } from 'rxjs'
+import { bulkSource } from './bulk-load-entries.ts'
+import type { BulkEntry, BulkLoadOptions, BulkLoadReport } from './bulk-load-entries.ts'
+import { loadAsOne } from './bulk-load-memory.ts'
 import { EngineChainedBatch } from './chained-batch.ts'
 import { commitsOf } from './commit-source.ts'
 import type { CommittedTransaction } from './commits.ts'
@@ -94,12 +97,22 @@ export class TimberMemoryLevel<K = string, V = string> extends MemoryLevel<K, V>
   }
 
   /**
-   * Not to be had in memory: a bulk load becomes durable by a checkpoint. It is here to say so, and always rejects.
+   * Puts all entries in at once, or none. In memory that is one transaction, which the log, if there is one, has like any other: no full
+   * backup is due afterwards. @see TimberLevel.bulkLoad
    *
-   * @throws ENGINE_BULK_LOAD_REFUSED
+   * @throws what the source throws, and WAL_RECORD_TOO_LARGE when there is a log and all of it does not fit into one record
    */
-  async bulkLoad(): Promise<never> {
-    throw engineError('ENGINE_BULK_LOAD_REFUSED', 'a database in memory has no checkpoint to load into')
+  async bulkLoad<K2 = K, V2 = V>(
+    entries: Iterable<BulkEntry<K2, V2>> | AsyncIterable<BulkEntry<K2, V2>>,
+    options: BulkLoadOptions = {},
+  ): Promise<BulkLoadReport> {
+    await this.#opening()
+    const begunAtMs = performance.now()
+    const host = { engine: this.#engine, native: this.#native }
+    const source = bulkSource(this, entries, options)
+    const { place, ...loaded } = await this.#engine.run(loadAsOne(host, source, options.signal))
+    const { lsn, committedAtUs } = place
+    return { ...loaded, lsn, committedAtUs, ms: performance.now() - begunAtMs }
   }
 
   /** The digest of the whole state; equal to that of a TimberLevel with the same entries at the same LSN. */

@@ -6,7 +6,6 @@ import { BULK_LOAD_MARK, isBulkLoad } from '../src/bulk-load-mark.ts'
 import { readBackupDue } from '../src/home-backup-due.ts'
 import { homeLayout } from '../src/home-layout.ts'
 import { TimberLevel } from '../src/timber-level.ts'
-import { TimberMemoryLevel } from '../src/timber-memory-level.ts'
 import { scratchFolder } from './support/scratch.ts'
 
 const folder = scratchFolder()
@@ -379,9 +378,6 @@ describe('what is left of a bulk load that fails', () => {
     await expect(db.bulkLoad([['a', '1']], { signal: AbortSignal.abort() })).rejects.toThrow('abort')
     expect(await db.keys().all()).toEqual([])
     await db.close()
-    const memory = new TimberMemoryLevel()
-    await expect(memory.bulkLoad()).rejects.toMatchObject({ code: 'ENGINE_BULK_LOAD_REFUSED' })
-    await memory.close()
   })
 })
 

@@ -4,10 +4,11 @@ import { createInterface } from 'node:readline'
 import { Readable } from 'node:stream'
 import { readHomeIdentity, TimberLevel } from '@timberline/engine'
 import type { Command } from '../command.ts'
-import { decodeLine, type DumpEnd, DumpTally } from '../dump-format.ts'
+import { decodeLine, type DumpEnd, type DumpEntry, DumpTally } from '../dump-format.ts'
 import { cliError } from '../errors.ts'
 
 type Database = TimberLevel<Buffer, Buffer>
+type OnEntries = (count: number) => void
 
 const batchEntriesMax = 1000
 const batchBytesMax = 1024 * 1024
@@ -20,20 +21,23 @@ export const loadCommand: Command = async (args, surroundings) => {
   const path = args.text('file')
   if (path !== undefined) await requireFile(path)
   const input = path === undefined ? Readable.from(surroundings.input) : createReadStream(path)
+  const isBulk = args.flag('bulk')
   const db: Database = new TimberLevel(home, { keyEncoding: 'buffer', valueEncoding: 'buffer' })
   await db.open()
   const progress = surroundings.progress('loading', 'records')
   try {
     if (!args.flag('merge')) await requireEmpty(db, home)
-    const lines = createInterface({ input, crlfDelay: Infinity, signal: surroundings.signal })
-    const { entries, sha256 } = await loadLines(db, lines, {
-      signal: surroundings.signal,
-      onEntries: (count) => progress.update(count, 0),
-    })
-    const { lastLsn: lsn } = await db.homeStatus()
+    const dump = new DumpReading(input, surroundings.signal)
+    const onEntries = (count: number): void => progress.update(count, 0)
+    await (isBulk ? loadBeside(db, dump, onEntries) : loadLogged(db, dump, onEntries))
+    const { entries, sha256 } = dump.end
+    const { lastLsn: lsn, backupDue } = await db.homeStatus()
     return {
-      document: { home, entries, sha256, lsn },
-      lines: [`${home}: ${String(entries)} entries loaded, log at LSN ${String(lsn)}, sha256 ${sha256}`],
+      document: { home, entries, sha256, lsn, backupDue },
+      lines: [
+        `${home}: ${String(entries)} entries loaded, log at LSN ${String(lsn)}, sha256 ${sha256}`,
+        ...(isBulk ? ['a full backup is due: the log does not have these entries'] : []),
+      ],
     }
   } finally {
     progress.end()
@@ -42,42 +46,80 @@ export const loadCommand: Command = async (args, surroundings) => {
   }
 }
 
-async function loadLines(
-  db: Database,
-  lines: AsyncIterable<string>,
-  { signal, onEntries }: { readonly signal: AbortSignal; readonly onEntries: (count: number) => void },
-): Promise<DumpEnd> {
-  const tally = new DumpTally()
-  let batch: { type: 'put'; key: Buffer; value: Buffer }[] = []
+/** A dump, entry by entry; reading ends in an error unless its closing line says that it was whole. */
+class DumpReading {
+  readonly #input: Readable
+  readonly #signal: AbortSignal
+  readonly #tally = new DumpTally()
+  #end: DumpEnd = { end: true, entries: 0, sha256: '' }
+
+  constructor(input: Readable, signal: AbortSignal) {
+    this.#input = input
+    this.#signal = signal
+  }
+
+  /** How many entries were read so far. */
+  get count(): number {
+    return this.#tally.entries
+  }
+
+  /** What was read, once all of it is. */
+  get end(): DumpEnd {
+    return this.#end
+  }
+
+  async *entries(): AsyncGenerator<DumpEntry> {
+    let lineNumber = 0
+    let said: DumpEnd | undefined
+    // Made here: lines that come before somebody iterates are lost, and a load may have to wait for its turn.
+    const lines = createInterface({ input: this.#input, crlfDelay: Infinity, signal: this.#signal })
+    for await (const text of lines) {
+      lineNumber++
+      if (text === '') continue
+      if (said !== undefined)
+        throw cliError('CLI_LOAD_FORMAT', `line ${String(lineNumber)} comes after the closing line`)
+      const line = decodeLine(text, lineNumber)
+      if ((line.type === 'head') !== (lineNumber === 1)) {
+        throw cliError(
+          'CLI_LOAD_FORMAT',
+          `line ${String(lineNumber)}: a dump has one head, as its first line`,
+        )
+      }
+      if (line.type === 'end') said = line.end
+      if (line.type !== 'entry') continue
+      this.#tally.add(line.entry)
+      yield line.entry
+    }
+    // An interrupted input ends as a whole one does.
+    this.#signal.throwIfAborted()
+    this.#end = checkedEnd(this.#tally, said)
+  }
+}
+
+async function loadLogged(db: Database, dump: DumpReading, onEntries: OnEntries): Promise<void> {
+  let batch: ({ type: 'put' } & DumpEntry)[] = []
   let batchBytes = 0
-  let lineNumber = 0
-  let said: DumpEnd | undefined
-  const flush = async (): Promise<void> => {
+  for await (const entry of dump.entries()) {
+    batch.push({ type: 'put', ...entry })
+    batchBytes += entry.key.length + entry.value.length
+    if (batch.length < batchEntriesMax && batchBytes < batchBytesMax) continue
     await db.batch(batch)
     batch = []
     batchBytes = 0
-    onEntries(tally.entries)
+    onEntries(dump.count)
   }
-  for await (const text of lines) {
-    lineNumber++
-    if (text === '') continue
-    if (said !== undefined)
-      throw cliError('CLI_LOAD_FORMAT', `line ${String(lineNumber)} comes after the closing line`)
-    const line = decodeLine(text, lineNumber)
-    if ((line.type === 'head') !== (lineNumber === 1)) {
-      throw cliError('CLI_LOAD_FORMAT', `line ${String(lineNumber)}: a dump has one head, as its first line`)
+  if (batch.length > 0) await db.batch(batch)
+}
+
+/** A dump that is cut or damaged ends the load, and nothing of it stays. */
+async function loadBeside(db: Database, dump: DumpReading, onEntries: OnEntries): Promise<void> {
+  const told = async function* (): AsyncGenerator<DumpEntry> {
+    for await (const entry of dump.entries()) {
+      yield entry
+      if (dump.count % batchEntriesMax === 0) onEntries(dump.count)
     }
-    if (line.type === 'end') said = line.end
-    if (line.type !== 'entry') continue
-    tally.add(line.entry)
-    batch.push({ type: 'put', ...line.entry })
-    batchBytes += line.entry.key.length + line.entry.value.length
-    if (batch.length >= batchEntriesMax || batchBytes >= batchBytesMax) await flush()
   }
-  // An interrupted input ends as a whole one does.
-  signal.throwIfAborted()
-  if (batch.length > 0) await flush()
-  return checkedEnd(tally, said)
+  await db.bulkLoad(told())
 }
 
 function checkedEnd(tally: DumpTally, said: DumpEnd | undefined): DumpEnd {

@@ -170,6 +170,10 @@ export const homeRows: readonly CommandRow[] = [
       { letter: 'f', name: 'file', value: 'FILE', help: 'read this file (standard input)' },
       { name: 'create', help: 'create the home when there is none' },
       { name: 'merge', help: 'load into a home that holds entries, overwriting key by key' },
+      {
+        name: 'bulk',
+        help: 'load beside the log: faster, all or nothing, and a full backup is due afterwards',
+      },
     ],
     example: 'timberline load -h ./new-home --create -f entries.jsonl',
     load: async () => (await import('../commands/load.ts')).loadCommand,
