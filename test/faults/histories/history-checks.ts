@@ -1,10 +1,12 @@
 /** Holds a state that a power loss could leave against what had been promised when the power failed. */
 import assert from 'node:assert/strict'
+import { isBulkLoadMark } from '@timberline/engine'
 import type { Target } from '@timberline/recovery'
 import { changed, digestOf, type Content } from '../power-loss/content.ts'
 import type { Findings, FoundRecord, Look } from './history-findings.ts'
-import type { MadeBackup, Promised, Shipped } from './history-life.ts'
+import type { MadeBackup, Promised, Shipped } from './history-promises.ts'
 import type { Line } from './history-line.ts'
+import { assertFollowed, assertRefused } from './history-standby.ts'
 
 /** How far the archive reaches on each line. */
 type Reach = ReadonlyMap<Line, number>
@@ -45,6 +47,26 @@ export async function checkRestoring({ look, findings, promised }: Scene): Promi
   } else assert.deepEqual(found, line.contents[line.firstLsn - 1])
 }
 
+/** A standby shows a prefix of what it follows; while it is promoted, that goes on to its end from wherever the power failed. */
+export async function checkStandby({ look, findings, promised }: Scene): Promise<void> {
+  const { standby, backups, shipped, isPromoting, isShipping } = promised
+  if (standby === undefined) return
+  const refusing = {
+    lines: shipped.map(({ line }) => line),
+    hasBackup: backups.some(({ folder }) => folder === undefined),
+  }
+  if (!isPromoting) {
+    const found = await findings.standby(look, standby)
+    if (typeof found === 'string') assertRefused(found, refusing)
+    else assertFollowed(found, refusing.lines, !isShipping)
+    return
+  }
+  const found = await findings.promotion(look, standby)
+  if (typeof found === 'string') return assertRefused(found, refusing)
+  const { content, parent, forkLsn } = found
+  assertFollowed({ timeline: parent, lsn: forkLsn, content }, refusing.lines, true)
+}
+
 /** What was shipped is in the archive, and its records give exactly the content at each LSN; so do its marks. */
 export async function checkArchive({ look, findings, promised }: Scene): Promise<Reach> {
   const reach = new Map<Line, number>()
@@ -53,7 +75,10 @@ export async function checkArchive({ look, findings, promised }: Scene): Promise
     const found = await findings.line(look, line.timeline)
     const reached = found === undefined ? 0 : reachOf(found.records, shipped)
     assert.ok(reached >= lsn, `record ${String(lsn)} was shipped, the archive ends at ${String(reached)}`)
-    for (const [name, at] of found?.marks ?? []) assert.equal(line.marks.get(name), at, name)
+    for (const [name, at] of found?.marks ?? []) {
+      if (!isBulkLoadMark({ name })) assert.equal(line.marks.get(name), at, name)
+      else assert.ok(line.loads.has(at), `no load was at ${String(at)}`)
+    }
     reach.set(line, reached)
   }
   return reach
@@ -96,6 +121,12 @@ export async function recoverAll(
       const { label, folder, line } = backup
       const work = { label, folder, timeline: line.timeline, target }
       const found = await scene.findings.recovery(scene.look, work)
+      if (typeof found === 'string') {
+        assert.equal(found, 'RECOVERY_BULK_LOAD', JSON.stringify(target))
+        assert.ok(!line.isReplayable(backup.baseLsn, lsn), `no load is between ${label} and ${String(lsn)}`)
+        continue
+      }
+      assert.ok(line.isReplayable(backup.baseLsn, lsn), `a recovery leads past a load to ${String(lsn)}`)
       assert.equal(found.lsn, lsn)
       const expected = digestOf(line.contents[lsn] ?? new Map())
       assert.equal(found.digest, expected, `recovered to ${JSON.stringify(target)}`)
@@ -135,7 +166,8 @@ function reachOf(records: readonly FoundRecord[], { line, fromLsn, isRetaining }
     if (record.lsn > lsn + 1) break
     lsn += 1
     assert.equal(record.lsn, lsn, 'nothing is in the archive twice')
-    content = changed(content, record.changes)
+    // What was loaded, the archive does not know.
+    content = line.loads.has(lsn) ? (line.contents[lsn] ?? content) : changed(content, record.changes)
     assert.deepEqual(content, line.contents[lsn], `the archive at ${String(lsn)}`)
   }
   return lsn

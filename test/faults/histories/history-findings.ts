@@ -14,6 +14,7 @@ import { decodeSegment, readConfirmations, readLog, TimberlineError, type LogRec
 import { digestOf, type Change, type Content } from '../power-loss/content.ts'
 import type { FoundDisk, Outcome } from './history-disk.ts'
 import { changesOf } from './history-line.ts'
+import { follow, promoteIt, type FollowedState, type Promoted, type Refusal } from './history-standby.ts'
 
 /** More than the states of one history; what is older comes back only by accident. */
 const KEPT_MAX = 4000
@@ -44,6 +45,11 @@ export interface FoundRecord {
 export interface FoundRecovery {
   readonly lsn: number
   readonly digest: string | undefined
+}
+
+/** A standby that was promoted, for real, with what its home holds. */
+export interface FoundPromotion extends Promoted {
+  readonly content: Content
 }
 
 export interface RecoveryWork {
@@ -144,7 +150,30 @@ export class Findings {
     })
   }
 
-  recovery(look: Look, work: RecoveryWork): Promise<FoundRecovery> {
+  /** What a standby shows, once it has all that the archive holds; or the code with which it is refused. */
+  standby(look: Look, name: string): Promise<FollowedState | Refusal> {
+    const fingerprints = `${look.fingerprintOf(name)} ${look.fingerprintOf('archive')}`
+    return this.#find(`standby ${name} ${fingerprints}`, () => {
+      this.counts.states += 1
+      return look.at(['archive', name], (found) => follow(found, name))
+    })
+  }
+
+  /** What becomes of a standby that is promoted now, whatever was begun before. */
+  promotion(look: Look, name: string): Promise<FoundPromotion | Refusal> {
+    const fingerprints = `${look.fingerprintOf(name)} ${look.fingerprintOf('archive')}`
+    return this.#find(`promotion ${name} ${fingerprints}`, () => {
+      this.counts.states += 1
+      return look.at(['archive', name], async (found) => {
+        const promoted = await promoteIt(found, name)
+        if (typeof promoted === 'string') return promoted
+        return { ...promoted, content: (await openHome(found, name)).content }
+      })
+    })
+  }
+
+  /** Resolves with the code, where it was refused. */
+  recovery(look: Look, work: RecoveryWork): Promise<FoundRecovery | Refusal> {
     const copies = work.folder === undefined ? ['archive'] : ['archive', work.folder]
     const fingerprints = copies.map((name) => look.fingerprintOf(name)).join(' ')
     return this.#find(`recovery ${fingerprints} ${JSON.stringify(work)}`, () => {
@@ -250,7 +279,7 @@ async function readLine(archive: Archive, timeline: number): Promise<FoundLine> 
   return { records, marks: named.map(({ name, lsn }) => [name, lsn] as const) }
 }
 
-async function recoverFrom(found: FoundDisk, work: RecoveryWork): Promise<FoundRecovery> {
+async function recoverFrom(found: FoundDisk, work: RecoveryWork): Promise<FoundRecovery | Refusal> {
   const { label, folder, timeline, target } = work
   const archive = await archiveIn(found)
   const from: RecoveryFrom = {
@@ -259,8 +288,12 @@ async function recoverFrom(found: FoundDisk, work: RecoveryWork): Promise<FoundR
   }
   const home = `${found.root}/recovered`
   const { fileSystem } = found
-  const report = await recover({ from, home, target, timeline, base: label, scratch: true, fileSystem })
-  return { lsn: report.lsn, digest: report.digest?.hex }
+  try {
+    const report = await recover({ from, home, target, timeline, base: label, scratch: true, fileSystem })
+    return { lsn: report.lsn, digest: report.digest?.hex }
+  } catch (error) {
+    return codeOf(error)
+  }
 }
 
 async function archiveIn(found: FoundDisk): Promise<Archive | undefined> {

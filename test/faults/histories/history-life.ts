@@ -3,43 +3,14 @@ import assert from 'node:assert/strict'
 import { createArchive, directoryStore, runShipper, type Archive } from '@timberline/archive'
 import { homeLayout, readHomeIdentity, TimberLevel } from '@timberline/engine'
 import { hotbackup } from '@timberline/hotbackup'
-import { recover, type RecoveryFrom } from '@timberline/recovery'
+import { recover, type RecoveryFrom, type RecoveryReport } from '@timberline/recovery'
 import { listSegments, TimberlineError } from '@timberline/wal'
 import { changed, digestOf, type Change } from '../power-loss/content.ts'
 import type { Database, HistoryDisk } from './history-disk.ts'
 import { Line } from './history-line.ts'
+import type { MadeBackup, Promised } from './history-promises.ts'
 import { lessen, planOf } from './history-retention.ts'
-
-/** A hot backup that was made, and the prefix that its manifest names. */
-export interface MadeBackup {
-  readonly line: Line
-  readonly endLsn: number
-  readonly baseLsn: number
-  /** Its name in the archive, or its folder. */
-  readonly label: string
-  readonly folder: string | undefined
-}
-
-/** What the archive must hold of a line. */
-export interface Shipped {
-  readonly line: Line
-  /** Where the archive begins on it. */
-  readonly fromLsn: number
-  readonly lsn: number
-  /** What lies before is being let go, and may still be there. */
-  readonly isRetaining: boolean
-}
-
-/** What the disk must hold, should the power fail now. */
-export interface Promised {
-  readonly home: string
-  readonly line: Line
-  readonly acknowledgedLsn: number
-  readonly shipped: readonly Shipped[]
-  readonly backups: readonly MadeBackup[]
-  /** A folder into which a restore is under way, and the line that it leads to, once that is known. */
-  readonly restoring: { readonly home: string; readonly line: () => Line } | undefined
-}
+import { assertFollowed, assertRefused, follow, promoteIt } from './history-standby.ts'
 
 const KEYS = ['a', 'b', 'c'] as const
 /** So long that the log begins a new segment for it, where no one can ask the log for that. */
@@ -55,6 +26,9 @@ export class Life {
   #homeName: string
   #restoring: string | undefined
   #isRetaining = false
+  #isShipping = false
+  #isPromoting = false
+  #standby: string | undefined
   #count = 0
 
   constructor(disk: HistoryDisk, homeName = 'home') {
@@ -71,6 +45,7 @@ export class Life {
     fork.lines.splice(0, 1, ...lines.values())
     fork.backups = this.backups.map((backup) => ({ ...backup, line: lines.get(backup.line) ?? backup.line }))
     fork.#count = this.#count
+    fork.#standby = this.#standby
     return fork
   }
 
@@ -106,6 +81,9 @@ export class Life {
         isRetaining: this.#isRetaining,
       })),
       backups: this.backups,
+      standby: this.#standby,
+      isPromoting: this.#isPromoting,
+      isShipping: this.#isShipping,
       restoring: restoring === undefined ? undefined : { home: restoring, line: () => this.line },
     }
   }
@@ -178,6 +156,7 @@ export class Life {
     const [oldest] = await listSegments(logDirectory, fileSystem)
     this.line.archivedFromLsn ??= oldest?.firstLsn ?? this.line.firstLsn
     const stop = new AbortController()
+    this.#isShipping = true
     const shipper = runShipper({
       logDirectory,
       archive,
@@ -203,6 +182,7 @@ export class Life {
     } finally {
       stop.abort()
       await shipper.done
+      this.#isShipping = false
     }
   }
 
@@ -277,15 +257,75 @@ export class Life {
     await this.#db.close()
     await this.#settle()
     this.#restoring = name
-    const report = await recover({ from, home, fileSystem })
+    const report = await unlessLoaded(recover({ from, home, fileSystem }))
+    if (report === undefined) {
+      // The newest backup is from before a load, so there is no newest state to be had.
+      assert.ok(!newest.line.isReplayable(newest.baseLsn, newest.line.lastLsn), 'no load is in the way')
+      this.#restoring = undefined
+      this.#db = this.#disk.openDatabase(this.home)
+      return this.open()
+    }
     const source = this.lines.findLast((line) => line.timeline === report.parent.timeline)
     assert.ok(source)
     const least = Math.max(source === newest.line ? newest.endLsn : 0, archive ? source.shippedLsn : 0)
     assert.ok(report.lsn >= least, 'a restore reaches what was shipped and backed up')
     assert.equal(report.digest?.hex, digestOf(source.contents[report.lsn] ?? new Map()))
-    this.lines.push(source.fork(report.timeline, report.lsn))
-    this.#homeName = name
     this.#restoring = undefined
+    await this.#goOn(name, source.fork(report.timeline, report.lsn))
+  }
+
+  /** Entries beside the log, all of them or none. */
+  async load(): Promise<void> {
+    assert.ok(this.#db instanceof TimberLevel)
+    const [first, second] = [this.#key(0), this.#key(1)]
+    const changes = [[first, this.#value()] as const, [second, this.#value()] as const]
+    const report = await this.#db.bulkLoad(changes)
+    assert.equal(report.entries, changes.length)
+    this.line.loaded(changes, report)
+    await this.#settle()
+  }
+
+  /** Brings a standby as far as the archive goes, and reads it. */
+  async follow(): Promise<void> {
+    if (!(await this.#hasArchive())) return
+    this.#count += 1
+    const name = this.#standby ?? `standby-${String(this.#count)}`
+    this.#standby = name
+    const found = await follow(this.#disk, name)
+    if (typeof found === 'string') assertRefused(found, this.#refusing())
+    else assertFollowed(found, this.lines, true)
+  }
+
+  /** The old primary is gone; the standby goes on, with all that was archived, and with nothing else. */
+  async promote(): Promise<void> {
+    const name = this.#standby
+    if (name === undefined) return
+    this.#count += 1
+    await this.#db.close()
+    await this.#settle()
+    this.#isPromoting = true
+    const found = await promoteIt(this.#disk, name)
+    this.#isPromoting = false
+    this.#standby = undefined
+    if (typeof found === 'string') {
+      assertRefused(found, this.#refusing())
+      this.#db = this.#disk.openDatabase(this.home)
+      return this.open()
+    }
+    const source = this.lines.findLast((line) => line.timeline === found.parent)
+    assert.ok(source)
+    assert.ok(found.forkLsn >= source.shippedLsn, 'a promotion loses nothing that was archived')
+    await this.#goOn(name, source.fork(found.timeline, found.forkLsn))
+  }
+
+  #refusing(): { readonly lines: readonly Line[]; readonly hasBackup: boolean } {
+    return { lines: this.lines, hasBackup: this.backups.some(({ folder }) => folder === undefined) }
+  }
+
+  /** In another home, on a line of its own. */
+  async #goOn(home: string, line: Line): Promise<void> {
+    this.lines.push(line)
+    this.#homeName = home
     this.#db = this.#disk.openDatabase(this.home)
     await this.open()
     assert.deepEqual(new Map(await this.#db.iterator().all()), this.line.content)
@@ -352,5 +392,15 @@ export class Life {
   #value(): string {
     this.#count += 1
     return `value ${String(this.#count)}`
+  }
+}
+
+/** What was recovered; `undefined` when a load lies in the way. */
+async function unlessLoaded(recovering: Promise<RecoveryReport>): Promise<RecoveryReport | undefined> {
+  try {
+    return await recovering
+  } catch (error) {
+    if (error instanceof TimberlineError && error.code === 'RECOVERY_BULK_LOAD') return undefined
+    throw error
   }
 }

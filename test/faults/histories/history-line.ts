@@ -1,6 +1,6 @@
 /** What one timeline must contain: the content after each record, told by the steps and by the order of the log alone. */
 import assert from 'node:assert/strict'
-import { decodeTransaction } from '@timberline/engine'
+import { decodeTransaction, isBulkLoad } from '@timberline/engine'
 import { readLog, type FileSystem, type LogRecord } from '@timberline/wal'
 import { changed, type Change, type Content } from '../power-loss/content.ts'
 
@@ -15,6 +15,8 @@ export class Line {
   /** The line that this one left. */
   readonly parent: Line | undefined
   readonly marks = new Map<string, number>()
+  /** Records that say that data was loaded beside the log: no replay leads past them. */
+  readonly loads = new Set<number>()
   /** Every record through this one is durable, its step resolved. */
   acknowledgedLsn: number
   /** Every record through this one is in the archive, its shipper said so. */
@@ -34,6 +36,7 @@ export class Line {
     this.firstLsn = lsn + 1
     this.acknowledgedLsn = lsn
     for (const [name, at] of parent?.marks ?? []) if (at <= lsn) this.marks.set(name, at)
+    for (const at of parent?.loads ?? []) if (at <= lsn) this.loads.add(at)
   }
 
   static first(): Line {
@@ -51,10 +54,16 @@ export class Line {
     copy.contents.push(...this.contents.slice(this.firstLsn))
     copy.times.push(...this.times.slice(this.firstLsn))
     for (const [name, lsn] of this.marks) copy.marks.set(name, lsn)
+    for (const lsn of this.loads) copy.loads.add(lsn)
     copy.acknowledgedLsn = this.acknowledgedLsn
     copy.shippedLsn = this.shippedLsn
     copy.archivedFromLsn = this.archivedFromLsn
     return copy
+  }
+
+  /** Whether a replay leads from the state at one record to that at another. */
+  isReplayable(fromLsn: number, lsn: number): boolean {
+    return ![...this.loads].some((load) => load > fromLsn && load <= lsn)
   }
 
   get lastLsn(): number {
@@ -68,6 +77,20 @@ export class Line {
   /** The entry that is about to be committed; at most one at a time. */
   begin(changes: readonly Change[]): void {
     this.#pending = changes
+  }
+
+  /**
+   * Data was loaded beside the log, and a record says so. The checkpoints around it may have let go of that record by now, and of the
+   * notes before it, so that they are not looked for.
+   */
+  loaded(changes: readonly Change[], { lsn, committedAtUs }: Pick<LogRecord, 'lsn' | 'committedAtUs'>): void {
+    while (this.lastLsn < lsn - 1) {
+      this.times.push(this.times.at(-1) ?? 0)
+      this.contents.push(this.content)
+    }
+    this.times.push(committedAtUs)
+    this.contents.push(changed(this.content, changes))
+    this.loads.add(lsn)
   }
 
   /** Takes in what the log has gained, and holds it against what was begun: each record whole, none invented. */
@@ -90,6 +113,7 @@ export class Line {
   #take({ lsn, kind, payload, committedAtUs }: LogRecord): void {
     assert.equal(lsn, this.contents.length, 'records follow each other')
     this.times.push(committedAtUs)
+    assert.ok(!isBulkLoad({ kind, payload }), `record ${String(lsn)} tells of a load that nobody made`)
     if (kind === 'mark') this.marks.set(payload.toString(), lsn)
     if (kind !== 'entry') {
       this.contents.push(this.content)

@@ -5,7 +5,7 @@
 import assert from 'node:assert/strict'
 import type { Archive, PieceRef, SegmentRef } from '@timberline/archive'
 import { expire, type ExpireReport, type RetentionPlan } from '@timberline/recovery'
-import type { MadeBackup } from './history-life.ts'
+import type { MadeBackup } from './history-promises.ts'
 import type { Line } from './history-line.ts'
 
 /** Behind every commit, however the clock of the machine goes. */

@@ -4,6 +4,8 @@ import type { Life } from './history-life.ts'
 interface Step {
   /** `real`: LevelDB has a part in it; `any`: it has none. */
   readonly ground: 'any' | 'real'
+  /** Without this one before it, it does nothing. */
+  readonly needs?: string
   readonly run: (life: Life) => Promise<void>
 }
 
@@ -22,6 +24,9 @@ const STEPS = {
   checkpoint: { ground: 'real', run: (life) => life.checkpoint() },
   backup: { ground: 'real', run: (life) => life.backup() },
   restore: { ground: 'real', run: (life) => life.restore() },
+  load: { ground: 'real', run: (life) => life.load() },
+  follow: { ground: 'real', needs: 'ship', run: (life) => life.follow() },
+  promote: { ground: 'real', needs: 'follow', run: (life) => life.promote() },
 } as const satisfies Record<string, Step>
 
 export type StepName = keyof typeof STEPS
@@ -35,6 +40,14 @@ export function runStep(life: Life, name: StepName): Promise<void> {
 
 export function needsReal(history: History): boolean {
   return history.some((name) => STEPS[name].ground === 'real')
+}
+
+/** Whether a step does nothing, because what it needs was not done before. */
+export function isVain(history: History): boolean {
+  return history.some((name, index) => {
+    const { needs }: Step = STEPS[name]
+    return needs !== undefined && !history.slice(0, index).some((before) => before === needs)
+  })
 }
 
 export function historyCount(length: number): number {

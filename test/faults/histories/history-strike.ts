@@ -11,11 +11,13 @@ import {
   checkConfirmations,
   checkHome,
   checkRestoring,
+  checkStandby,
   recoverAll,
 } from './history-checks.ts'
 import type { Outcome } from './history-disk.ts'
 import { Look, type FindingCounts, type Findings } from './history-findings.ts'
-import type { Life, Promised } from './history-life.ts'
+import type { Life } from './history-life.ts'
+import type { Promised } from './history-promises.ts'
 
 export interface RunOptions {
   readonly scratch: ScratchDisk
@@ -114,6 +116,7 @@ export async function checkAll(every: readonly Struck[], strike: Strike): Promis
       if (outcome.isReal) {
         await checkBackups(scene)
         await checkRestoring(scene)
+        await checkStandby(scene)
         if (index === all.length - 1) await recoverAll(scene, (lsns) => chooseLsns(lsns, options, seed))
       }
       await checkHome(scene)
