@@ -5,6 +5,9 @@ import { planHistory, type RecoveryGap, type RecoveryPlan } from '../src/plan.ts
 import type { Target } from '../src/target.ts'
 import { base, basesOnPath, span, time, walk, type World, worlds } from './history-worlds.ts'
 
+/** `pnpm mutation` asks for fewer, because it tries them against each of hundreds of mutants. */
+const HISTORIES = Number(process.env['PLAN_HISTORIES'] ?? 2000)
+
 function history(part: Partial<History>): History {
   const spans = part.spans ?? []
   return {
@@ -485,7 +488,7 @@ describe('against a model that knows every record', () => {
         if (plan.possible) checkReached(world, plan, { records, lsn })
         else checkRefused(world, plan, { records, lsn, hasBase: usable.length > 0 })
       }),
-      { numRuns: 2000 },
+      { numRuns: HISTORIES },
     )
   })
 
@@ -514,7 +517,7 @@ describe('against a model that knows every record', () => {
           else checkTimeRefused(plan, { proved, hasBase: newest >= 0 })
         },
       ),
-      { numRuns: 2000 },
+      { numRuns: HISTORIES },
     )
   })
 })
