@@ -1,27 +1,29 @@
 import { defineConfig } from 'vitest/config'
 import { LongestFirst } from './tools/longest-first.ts'
-import { plantBug } from './tools/planted-bugs/plugin.ts'
+import { keptProcesses } from './tools/planted-bugs/kept-process.ts'
+import { plantBugs } from './tools/planted-bugs/plugin.ts'
 
 const soak = process.env['SOAK'] === '1'
 /** A soak test ends by itself after its share and the round that it is in. */
 const soakTimeout = 7_200_000 + 60_000 * Number(process.env['SOAK_MINUTES'] ?? '0')
-/** Set by `pnpm planted-bugs`: one bug is put into the sources while they are loaded, and states are counted. */
-const bug = process.env['PLANTED_BUG']
+/** Set by `pnpm planted-bugs`: the bug that it names is put into the sources while they are loaded, and states are counted. */
+const plantsBugs = process.env['PLANTED_BUG'] !== undefined
 
 /**
  * Loading all packages anew for each file took a third of the time of the tests; what a test changes in its process it changes back.
- * Coverage is counted file by file.
+ * Coverage is counted file by file, and a bug is planted into modules that are loaded anew.
  */
-const isolate = process.argv.includes('--coverage')
+const isolate = plantsBugs || process.argv.includes('--coverage')
 
 export default defineConfig({
-  plugins: bug === undefined ? [] : [plantBug(bug, import.meta.dirname)],
+  plugins: plantsBugs ? [plantBugs(import.meta.dirname)] : [],
   test: {
     // One more than there are processors here and on CI's machines: tests wait for disks and for processes of their own.
     maxWorkers: 3,
     sequence: { sequencer: LongestFirst },
     reporters: ['default'],
-    setupFiles: bug === undefined ? [] : ['tools/planted-bugs/count-states.ts'],
+    ...(plantsBugs ? { pool: keptProcesses() } : {}),
+    setupFiles: plantsBugs ? ['tools/planted-bugs/count-states.ts'] : [],
     projects: [
       {
         extends: true,

@@ -1,8 +1,11 @@
 /* Runs in a process of its own: tests, as its parent asks, one request after the other. */
 import { resolve } from 'node:path'
-import { runTests, type RunOutcome, type RunRequest } from './test-run.ts'
+import { openTestRuns, type RunOutcome, type RunRequest } from './test-run.ts'
 
-const root = resolve(import.meta.dirname, '../..')
+const runs = openTestRuns(resolve(import.meta.dirname, '../..'))
+
+// An ordinary end, so that the processes of its tests end with it.
+process.once('SIGTERM', () => process.exit())
 
 process.on('message', (request: RunRequest) => {
   void run(request).then((outcome) => process.send?.(outcome))
@@ -10,7 +13,7 @@ process.on('message', (request: RunRequest) => {
 
 async function run(request: RunRequest): Promise<RunOutcome> {
   try {
-    return await runTests(root, request)
+    return await (await runs).run(request)
   } catch (error) {
     return { tests: [], broken: [String(error)] }
   }

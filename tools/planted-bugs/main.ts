@@ -2,31 +2,38 @@
  * pnpm planted-bugs [NAME...]: plants each bug of the table in turn and runs the test that must notice it. Prints by which test
  * and after how many states each was caught; a bug that escapes makes the command fail.
  */
-import { mkdtemp, rm } from 'node:fs/promises'
-import { tmpdir } from 'node:os'
-import { join } from 'node:path'
 import { bugs } from './bugs.ts'
-import { runInLanes } from './lanes.ts'
+import { type Batch, runInLanes } from './lanes.ts'
 import type { PlantedBug } from './planted-bug.ts'
-import type { RunRequest } from './test-run.ts'
+import type { RunOutcome } from './test-run.ts'
 import { judge, judgeClean, type Verdict } from './verdict.ts'
 
 /** Runs at the same time: more would only make tests wait for each other, and some have time limits. */
 const LANES = 2
+const NOTHING: RunOutcome = { tests: [], broken: [] }
 
 const chosen = chooseBugs(process.argv.slice(2))
 const begunAt = performance.now()
-const cacheFolder = await mkdtemp(join(tmpdir(), 'planted-bugs-'))
 const verdicts: Verdict[] = []
-let complaints: readonly string[] = []
+const complaints: string[] = []
 console.log('bug | package | caught by | after how many states')
-// The run without a bug goes first, because it is the longest.
-await runInLanes([withoutBug(chosen), ...chosen.map(withBug)], LANES, (index, outcome) => {
-  const bug = chosen[index - 1]
-  if (bug === undefined) complaints = judgeClean(chosen, outcome)
-  else verdicts.push(printed(judge(bug, outcome)))
+const groups = groupedByTest(chosen)
+const complaintsOf = (group: BugGroup, outcomes: readonly RunOutcome[]): readonly string[] =>
+  judgeClean(group.bugs, outcomes.at(-1) ?? NOTHING)
+await runInLanes(groups.map(batchOf), {
+  lanesCount: LANES,
+  isDoubtful(index, outcomes) {
+    const group = groups[index]
+    const isBroken = outcomes.some(({ broken }) => broken.length > 0)
+    return isBroken || (group !== undefined && complaintsOf(group, outcomes).length > 0)
+  },
+  onOutcomes(index, outcomes) {
+    const group = groups[index]
+    if (group === undefined) return
+    complaints.push(...complaintsOf(group, outcomes))
+    for (const [at, bug] of group.bugs.entries()) verdicts.push(printed(judge(bug, outcomes[at] ?? NOTHING)))
+  },
 })
-await rm(cacheFolder, { recursive: true })
 const escaped = verdicts.filter(({ caught }) => !caught)
 for (const { bug, told } of escaped) console.log(`ESCAPED ${bug.name}: ${bug.what}; ${told}`)
 for (const complaint of complaints) console.log(`WITHOUT A BUG ${complaint}`)
@@ -42,17 +49,32 @@ function chooseBugs(names: readonly string[]): readonly PlantedBug[] {
   return names.length === 0 ? bugs : bugs.filter(({ name }) => names.includes(name))
 }
 
-/** All tests that the bugs name, without a bug: one that fails anyway catches nothing. */
-function withoutBug(of: readonly PlantedBug[]): RunRequest {
-  return {
-    testFiles: [...new Set(of.map(({ caughtBy }) => caughtBy.testFile))],
-    titles: [...new Set(of.map(({ caughtBy }) => caughtBy.title))],
-    cacheFolder,
-  }
+/** Bugs that one and the same test must notice. */
+interface BugGroup {
+  readonly testFile: string
+  readonly title: string
+  readonly bugs: readonly PlantedBug[]
 }
 
-function withBug({ name, caughtBy }: PlantedBug): RunRequest {
-  return { testFiles: [caughtBy.testFile], titles: [caughtBy.title], bug: name, cacheFolder }
+function groupedByTest(all: readonly PlantedBug[]): readonly BugGroup[] {
+  const groups = new Map<string, { testFile: string; title: string; bugs: PlantedBug[] }>()
+  for (const bug of all) {
+    const { testFile, title } = bug.caughtBy
+    const key = `${testFile}: ${title}`
+    const group = groups.get(key) ?? { testFile, title, bugs: [] }
+    group.bugs.push(bug)
+    groups.set(key, group)
+  }
+  return [...groups.values()]
+}
+
+/**
+ * The test with each bug, and then without one: a test that fails anyway catches nothing. It comes last, so that it meets whatever the bugs
+ * have left in the process.
+ */
+function batchOf({ testFile, title, bugs: planted }: BugGroup): Batch {
+  const clean = { testFiles: [testFile], titles: [title] }
+  return [...planted.map(({ name, file }) => ({ ...clean, bug: { name, file } })), clean]
 }
 
 function printed(verdict: Verdict): Verdict {

@@ -26,7 +26,10 @@ export interface PlantedBug {
  *
  * @throws Error when a text to be replaced does not stand there exactly once: the source has changed under the table
  */
-export function plant(bug: PlantedBug, source: string): string {
+export function plant(
+  bug: Pick<PlantedBug, 'name' | 'edits'> & { readonly file: string },
+  source: string,
+): string {
   let planted = source
   for (const { find, replace } of bug.edits) {
     const count = source.split(find).length - 1

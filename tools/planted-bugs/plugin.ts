@@ -22,35 +22,30 @@ export const counters: Readonly<Record<string, Edit>> = {
 interface PlantingPlugin {
   readonly name: string
   readonly enforce: 'pre'
-  configureVitest(context: {
-    experimental_defineCacheKeyGenerator(key: (module: { readonly id: string }) => false | undefined): void
-  }): void
   transform(code: string, id: string): string | undefined
 }
 
 /**
- * The vite plugin for one bug.
+ * The vite plugin that plants the bug which the environment names at the moment; none when the name is empty.
  *
  * @param root - the folder of the repository
- * @throws Error when no bug has the name
  */
-export function plantBug(name: string, root: string): PlantingPlugin {
-  const bug = bugs.find((candidate) => candidate.name === name)
-  if (bug === undefined) throw new Error(`no planted bug is called ${name}`)
+export function plantBugs(root: string): PlantingPlugin {
   const pathOf = (id: string): string => relative(root, id.split('?')[0] ?? id).replaceAll(sep, '/')
   return {
     name: 'planted-bug',
     // Before types are taken off, so that the table shows the source as it stands.
     enforce: 'pre',
-    // The module with the bug is the one that no other run may take for its own.
-    configureVitest: (context) => {
-      context.experimental_defineCacheKeyGenerator(({ id }) => (pathOf(id) === bug.file ? false : undefined))
-    },
     transform(code, id) {
       const path = pathOf(id)
       const counter = counters[path]
-      if (counter !== undefined) return plant({ ...bug, edits: [counter] }, code)
-      return path === bug.file ? plant(bug, code) : undefined
+      const name = process.env['PLANTED_BUG'] ?? ''
+      const bug = bugs.find((candidate) => candidate.name === name)
+      if (bug === undefined && name !== '') throw new Error(`no planted bug is called ${name}`)
+      const planted = bug?.file === path ? plant(bug, code) : code
+      return counter === undefined
+        ? planted
+        : plant({ name: 'counter', file: path, edits: [counter] }, planted)
     },
   }
 }

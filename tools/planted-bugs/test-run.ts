@@ -1,4 +1,6 @@
-import { createVitest, type TestCase, type TestModule } from 'vitest/node'
+// One vitest for many runs: what it has transformed it keeps, but for the source that has the bug.
+import { join } from 'node:path'
+import { createVitest, type TestCase, type TestModule, type TestProject, type Vitest } from 'vitest/node'
 import type { StateCounts } from './count-states.ts'
 
 /** What to run. */
@@ -6,10 +8,8 @@ export interface RunRequest {
   readonly testFiles: readonly string[]
   /** Parts of the full titles of the tests. */
   readonly titles: readonly string[]
-  /** The name of the bug to plant; none by default. */
-  readonly bug?: string
-  /** Where transformed modules are kept for the runs that come later. */
-  readonly cacheFolder: string
+  /** The bug to plant, and the source that has it; none by default. */
+  readonly bug?: { readonly name: string; readonly file: string }
 }
 
 /** One test that ran. */
@@ -34,33 +34,61 @@ export interface RunOutcome {
   readonly broken: readonly string[]
 }
 
-/**
- * Runs tests inside this process's vitest, so that many runs cost its start once. One at a time: the bug is named by the
- * environment, which the configuration reads.
- */
-export async function runTests(root: string, request: RunRequest): Promise<RunOutcome> {
-  const { testFiles, titles, bug, cacheFolder } = request
-  if (bug === undefined) delete process.env['PLANTED_BUG']
-  else process.env['PLANTED_BUG'] = bug
+/** A vitest that waits for runs. */
+export interface TestRuns {
+  /** One at a time: the bug is named by the environment, where the plugin that plants it looks. */
+  run(request: RunRequest): Promise<RunOutcome>
+}
+
+/** Starts a vitest in this process. */
+export async function openTestRuns(root: string): Promise<TestRuns> {
+  // That the variable is there is what puts the plugin into the configuration.
+  process.env['PLANTED_BUG'] = ''
   const vitest = await createVitest('test', {
     root,
     project: ['packages', 'system'],
-    testNamePattern: titles.map((title) => title.replaceAll(/[\\^$.*+?()[\]{}|]/g, '\\$&')).join('|'),
     maxWorkers: 1,
     reporters: [{}],
-    // Each run has a server of its own; what they all load need be transformed only once.
-    experimental: { fsModuleCache: true, fsModuleCachePath: cacheFolder },
     watch: false,
   })
-  try {
-    const { testModules, unhandledErrors } = await vitest.start([...testFiles])
-    const broken = [...testModules.flatMap((module) => module.errors()), ...unhandledErrors]
-    return { tests: testModules.flatMap(outcomesOf), broken: broken.map(messageOf) }
-  } finally {
-    await vitest.close()
-    // What failed on purpose is no failure of the process that ran it.
-    process.exitCode = 0
+  await vitest.standalone()
+  let planted: string | undefined
+  // The process of each project keeps modules of its own.
+  const stale = new Map(vitest.projects.map((project) => [project, new Set<string>()]))
+  const renew = (file: string): void => {
+    vitest.invalidateFile(join(root, file))
+    for (const files of stale.values()) files.add(join(root, file))
   }
+  return {
+    async run({ testFiles, titles, bug }) {
+      process.env['PLANTED_BUG'] = bug?.name ?? ''
+      for (const file of [planted, bug?.file]) if (file !== undefined) renew(file)
+      planted = bug?.file
+      const paths = testFiles.map((file) => join(root, file))
+      const words = titles.map((title) => title.replaceAll(/[\\^$.*+?()[\]{}|]/g, '\\$&'))
+      const testNamePattern = new RegExp(words.join('|'))
+      const specifications = paths.map((path) =>
+        projectOf(vitest, path).createSpecification(path, { testNamePattern }),
+      )
+      for (const { project } of specifications) {
+        for (const file of stale.get(project) ?? []) vitest.watcher.invalidates.add(file)
+        stale.get(project)?.clear()
+      }
+      const { testModules, unhandledErrors } = await vitest.runTestSpecifications(specifications)
+      // What failed on purpose is no failure of the process that ran it.
+      process.exitCode = 0
+      // The modules of earlier runs are told too.
+      const asked = testModules.filter(({ moduleId }) => paths.includes(moduleId))
+      const broken = [...asked.flatMap((module) => module.errors()), ...unhandledErrors]
+      return { tests: asked.flatMap(outcomesOf), broken: broken.map(messageOf) }
+    },
+  }
+}
+
+function projectOf(vitest: Vitest, path: string): TestProject {
+  const project = vitest.projects.find((each) => each.matchesTestGlob(path))
+  if (project === undefined) throw new Error(`no project has the test file ${path}`)
+  return project
 }
 
 function outcomesOf(module: TestModule): readonly TestOutcome[] {
