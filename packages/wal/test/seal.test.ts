@@ -91,6 +91,16 @@ describe('the payload of a seal', () => {
       expect(typeof decodeSeal(forgeSealPayload(ONE, { [field]: BEYOND - 1n }))).toBe('object')
     },
   )
+
+  it.each(['lsn', 'time'] as const)(
+    'with a mark whose %s is above the safe integers is refused too',
+    (field) => {
+      const withMark = (value: bigint): unknown =>
+        decodeSeal(forgeSealPayload(ONE, { marks: [{ name: 'm', [field]: value }] }))
+      expect(withMark(BEYOND)).toBe('the seal has a number out of range')
+      expect(withMark(BEYOND - 1n)).toMatchObject({ marks: [{ name: 'm' }] })
+    },
+  )
 })
 
 describe('the last eight bytes of a file', () => {
