@@ -40,6 +40,21 @@ export const walBugs: readonly PlantedBug[] = [
     caughtBy: { testFile: crash, title: 'before any operation loses nothing acknowledged (posix)' },
   },
   {
+    name: 'segment-named-before-the-seal-of-the-last',
+    what: 'a new segment gets its name while the seal of the one before it is still on its way to the device',
+    file: 'packages/wal/src/segment-maker.ts',
+    edits: [
+      {
+        find: 'await Promise.allSettled([makeUnnamed(segment), segment.sealed])',
+        replace: 'await Promise.allSettled([makeUnnamed(segment), undefined])',
+      },
+    ],
+    caughtBy: {
+      testFile: 'packages/wal/test/flusher.test.ts',
+      title: 'makes the next segment beside the seal, and names it when that is durable',
+    },
+  },
+  {
     name: 'seal-before-its-records-are-durable',
     what: 'a segment is sealed while records in it, which nobody waits for, are only written',
     file: 'packages/wal/src/flusher.ts',
@@ -115,8 +130,8 @@ export const walBugs: readonly PlantedBug[] = [
     file: 'packages/wal/src/flusher.ts',
     edits: [
       {
-        find: 'previous: link, nextLsn: summary.lastLsn + 1 }',
-        replace: 'previous: link, nextLsn: summary.lastLsn + 2 }',
+        find: 'previous: link, nextLsn: summary.lastLsn + 1, sealed }',
+        replace: 'previous: link, nextLsn: summary.lastLsn + 2, sealed }',
       },
     ],
     caughtBy: {

@@ -136,8 +136,11 @@ export class ActiveSegment {
     await this.sync()
   }
 
-  /** Ends the segment: everything in it must be durable before. Durable when it resolves; the file then has its exact length. */
-  async seal(): Promise<{ summary: SegmentSummary; link: PreviousSegment }> {
+  /**
+   * Ends the segment: everything in it must be durable before. What the next one is made with is known at once; the seal is
+   * durable when `sealed` resolves, and the file then has its exact length.
+   */
+  seal(): { summary: SegmentSummary; link: PreviousSegment; sealed: Promise<void> } {
     const { tally } = this
     const { frame, checksum } = encodeSeal(
       {
@@ -149,11 +152,7 @@ export class ActiveSegment {
       },
       { position: this.#position, nextLsn: tally.nextLsn, seed: this.header.checksum },
     )
-    await this.#zeros.stop()
-    await this.#handle.truncate(this.#position)
-    await this.#handle.write(frame, this.#position)
-    // The seal and the exact length are durable; only now may the next segment link to them.
-    await this.sync()
+    const end = this.#position
     this.#position += frame.length
     const summary: SegmentSummary = { ...this.summary(), sealed: true, sealChecksum: checksum }
     const link: PreviousSegment = {
@@ -162,7 +161,15 @@ export class ActiveSegment {
       sealChecksum: checksum,
       lastCommittedAtUs: tally.timeFloorUs,
     }
-    return { summary, link }
+    return { summary, link, sealed: this.#writeSeal(frame, end) }
+  }
+
+  async #writeSeal(frame: Buffer, position: number): Promise<void> {
+    await this.#zeros.stop()
+    await this.#handle.truncate(position)
+    await this.#handle.write(frame, position)
+    // The seal and the exact length are durable; only now may the next segment, which links to them, have its name.
+    await this.sync()
   }
 
   summary(): SegmentSummary {

@@ -289,8 +289,8 @@ export class Flusher {
     if (this.#failure !== undefined) return undefined
     try {
       const old = this.#segment
-      const { summary, link } = await old.seal()
-      const place = await createNext(this.#settings, { previous: link, nextLsn: summary.lastLsn + 1 })
+      const { summary, link, sealed } = old.seal()
+      const place = await createNext(this.#settings, { previous: link, nextLsn: summary.lastLsn + 1, sealed })
       this.#segment = await ActiveSegment.open(place, this.#settings)
       await old.close()
       this.#ageDue = false

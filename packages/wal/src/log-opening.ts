@@ -24,6 +24,9 @@ import { SegmentTally } from './segment-tally.ts'
 import { judgeTail } from './tail-verdict.ts'
 import type { SegmentPlace } from './active-segment.ts'
 
+/** Commits wait while a segment is made, so it begins with few zeros; the others follow in the background. */
+const FIRST_ZEROS_BYTES = 256 * 1024
+
 /** What opening a log found and did. */
 export interface OpenedLog {
   /** Whether the folder had no segment and the first was made. */
@@ -93,14 +96,15 @@ export async function openSegments(
 /** Makes the segment after `link`, or the first one. */
 export async function createNext(
   settings: LogSettings,
-  link: { previous: PreviousSegment; nextLsn: Lsn } | undefined,
+  link: { previous: PreviousSegment; nextLsn: Lsn; sealed?: Promise<void> } | undefined,
 ): Promise<SegmentPlace> {
   const { directory, fileSystem, identity } = settings
   const segmentNumber = link === undefined ? settings.nextSegmentNumber : link.previous.segmentNumber + 1
   const { header, filled } = await makeSegment({
     directory,
     fileSystem,
-    preallocateBytes: Math.min(settings.preallocateBytes, settings.segmentBytesMax),
+    preallocateBytes: Math.min(settings.preallocateBytes, settings.segmentBytesMax, FIRST_ZEROS_BYTES),
+    sealed: link?.sealed,
     header: {
       ...identity,
       segmentNumber,

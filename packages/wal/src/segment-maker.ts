@@ -11,13 +11,32 @@ export interface NewSegment {
   readonly header: Omit<SegmentHeader, 'checksum' | 'formatVersion'>
   /** Zeros to write behind the header. */
   readonly preallocateBytes: number
+  /** Ends when the seal of the segment before is durable; absent for the first. */
+  readonly sealed?: Promise<void> | undefined
 }
 
 /**
  * Makes a segment whole under another name, then gives it its own: a segment that has its name has a good header, which is why
- * a bad one is corruption and never a torn write. Durable when it resolves.
+ * a bad one is corruption and never a torn write. Durable when it resolves. It is made while the one before is being sealed,
+ * because commits wait for both.
  */
 export async function makeSegment(segment: NewSegment): Promise<{ header: SegmentHeader; filled: number }> {
+  const { directory, fileSystem } = segment
+  // Both have ended also when one fails: whoever is told of that may count on nobody writing in the folder any more.
+  const [made, sealed] = await Promise.allSettled([makeUnnamed(segment), segment.sealed])
+  if (sealed.status === 'rejected') throw sealed.reason
+  if (made.status === 'rejected') throw made.reason
+  const number = segment.header.segmentNumber
+  await fileSystem.rename(
+    join(directory, unfinishedSegmentName(number)),
+    join(directory, segmentName(number)),
+  )
+  // From here on the segment is part of the log, also after power loss; the first commit in it may be acknowledged.
+  await fileSystem.syncDirectory(directory)
+  return made.value
+}
+
+async function makeUnnamed(segment: NewSegment): Promise<{ header: SegmentHeader; filled: number }> {
   const { directory, fileSystem } = segment
   const bytes = encodeHeader(segment.header)
   const decoded = decodeHeader(bytes)
@@ -39,8 +58,5 @@ export async function makeSegment(segment: NewSegment): Promise<{ header: Segmen
   } finally {
     await handle.close()
   }
-  await fileSystem.rename(unfinished, join(directory, segmentName(segment.header.segmentNumber)))
-  // From here on the segment is part of the log, also after power loss; the first commit in it may be acknowledged.
-  await fileSystem.syncDirectory(directory)
   return { header: decoded.header, filled }
 }

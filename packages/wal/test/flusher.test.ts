@@ -1,8 +1,9 @@
 // Who waits for what: promises of the log at the moments between appending, writing, syncing and rolling, on the simulated disk.
 import { describe, expect, it } from 'vitest'
+import { Deferred } from '../src/deferred.ts'
 import { invariant, TimberlineError, systemCode } from '../src/index.ts'
 import { CrashFileSystem, failOn, FaultFileSystem } from '../src/testing/index.ts'
-import { openMemoryLog } from './log-scenario.ts'
+import { DIRECTORY, openMemoryLog } from './log-scenario.ts'
 
 /** Above what is written on the calling thread, so that its flush is under way while the test goes on. */
 const LARGE_BYTES = 300 * 1024
@@ -73,6 +74,28 @@ describe('rolling', () => {
     expect(await first).toMatchObject({ sealed: true, header: { segmentNumber: 1 } })
     expect(await second).toMatchObject({ sealed: false, header: { segmentNumber: 2 }, lastLsn: 1 })
     expect(log.activeSegment).toBe(2)
+    await log.close()
+  })
+
+  it('makes the next segment beside the seal, and names it when that is durable', async () => {
+    const disk = new CrashFileSystem()
+    const seal: { held?: Deferred<void> } = {}
+    const open = disk.open.bind(disk)
+    disk.open = async (path, mode) => {
+      const handle = await open(path, mode)
+      const sync = handle.sync.bind(handle)
+      if (path.endsWith('log.0000000001')) handle.sync = async () => seal.held?.promise.then(sync) ?? sync()
+      return handle
+    }
+    const log = await openMemoryLog(disk, { preallocateBytes: 4096 })
+    await log.commit(Buffer.from('a'))
+    seal.held = new Deferred()
+    const rolled = log.roll()
+    for (let turn = 0; turn < 50; turn += 1) await nextTurn()
+    expect(await disk.list(DIRECTORY)).toEqual(['log.0000000001', 'log.0000000002.new'])
+    seal.held.resolve()
+    await rolled
+    expect(await disk.list(DIRECTORY)).toEqual(['log.0000000001', 'log.0000000002'])
     await log.close()
   })
 
