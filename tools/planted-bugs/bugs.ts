@@ -5,6 +5,8 @@ import { cliBugs } from './cli-bugs.ts'
 import { engineBugs } from './engine-bugs.ts'
 import { hotbackupBugs } from './hotbackup-bugs.ts'
 import { pauseBugs } from './pause-bugs.ts'
+import { overtakenBackupBugs } from './overtaken-backup-bugs.ts'
+import { plainCopyBugs } from './plain-copy-bugs.ts'
 import type { PlantedBug } from './planted-bug.ts'
 import { promotionBugs } from './promotion-bugs.ts'
 import { recoveryBugs } from './recovery-bugs.ts'
@@ -23,6 +25,8 @@ export const bugs: readonly PlantedBug[] = [
   ...pauseBugs,
   ...archiveBugs,
   ...hotbackupBugs,
+  ...overtakenBackupBugs,
+  ...plainCopyBugs,
   ...recoveryBugs,
   ...promotionBugs,
   ...standbyBugs,

@@ -1,0 +1,94 @@
+import type { PlantedBug } from './planted-bug.ts'
+
+const archiveBackup = 'packages/hotbackup/test/archive-backup.test.ts'
+const owner = 'packages/hotbackup/test/owner.test.ts'
+
+/** Mistakes about what happens beside a backup: its owner’s part, what overtakes it, who else had its label or its line. */
+export const overtakenBackupBugs: readonly PlantedBug[] = [
+  {
+    name: 'log-not-sealed-for-a-backup',
+    what: 'the owner is not asked to go on in a new log file',
+    file: 'packages/hotbackup/src/full-backup.ts',
+    edits: [{ find: 'sealed = await run.owner?.seal()', replace: 'sealed = undefined' }],
+    caughtBy: {
+      testFile: owner,
+      title: 'the owner of a home seals the log file that it writes, and the backup says which',
+    },
+  },
+  {
+    name: 'silent-owner-asked-again',
+    what: 'an owner that did not answer is waited for at each further question',
+    file: 'packages/hotbackup/src/owner.ts',
+    edits: [
+      {
+        find: 'if (this.#reason !== undefined) throw new Error(this.#reason)\n      const sealed',
+        replace: 'const sealed',
+      },
+    ],
+    caughtBy: {
+      testFile: owner,
+      title: 'the owner of a home that does not answer is asked once, and not waited for again',
+    },
+  },
+  {
+    name: 'stall-under-way-not-told',
+    what: 'a commit that still waits when a backup asks is left out of the longest wait',
+    file: 'packages/engine/src/commit-meter.ts',
+    edits: [{ find: 'Math.max(longestWaitMs, stillMs)', replace: 'longestWaitMs' }],
+    caughtBy: {
+      testFile: 'packages/engine/test/commit-meter.test.ts',
+      title: 'a meter of commits counts what a commit waited that waits still, as of the oldest one',
+    },
+  },
+  {
+    name: 'bytes-of-an-overtaken-attempt-counted',
+    what: 'what was copied before a backup began anew is counted among its bytes',
+    file: 'packages/hotbackup/src/begin-anew.ts',
+    edits: [{ find: 'restarts.length === 0 ? run.meter : copyMeter(options)', replace: 'run.meter' }],
+    caughtBy: {
+      testFile: 'packages/hotbackup/test/hotbackup.test.ts',
+      title: 'that meets a load beside the log begins anew, and holds what was loaded',
+    },
+  },
+  {
+    name: 'recipients-not-compared',
+    what: 'a backup is entered though some of its files are for the readers of before',
+    file: 'packages/archive/src/catalogue/archive-entries.ts',
+    edits: [
+      {
+        find: 'fold.recipientSets.length !== recipientSetCount',
+        replace: 'fold.recipientSets.length < recipientSetCount',
+      },
+    ],
+    caughtBy: {
+      testFile: archiveBackup,
+      title:
+        'whose recipients are changed meanwhile begins anew, and leaves nothing for the readers of before',
+    },
+  },
+  {
+    name: 'label-of-a-retired-backup-claimed',
+    what: 'a backup takes the label of one that retention let go, because no object has it any more',
+    file: 'packages/hotbackup/src/archive-sink.ts',
+    edits: [
+      {
+        find: 'retired.hasBackup(label) || (await isTaken(archive, label))',
+        replace: 'await isTaken(archive, label)',
+      },
+    ],
+    caughtBy: {
+      testFile: archiveBackup,
+      title: 'never gets the label of one that retention let go, though no object has it any more',
+    },
+  },
+  {
+    name: 'digest-of-another-line-compared',
+    what: 'the digest that a backup recorded behind a fork is held against a restore of the other line',
+    file: 'packages/recovery/src/replay-through.ts',
+    edits: [{ find: 'isOnPath(plan, recorded.lsn)', replace: 'recorded.lsn >= plan.base.lsn' }],
+    caughtBy: {
+      testFile: 'packages/recovery/test/recover.test.ts',
+      title: 'what a backup recorded behind the fork, of another history, is not held against a restore',
+    },
+  },
+]
