@@ -99,9 +99,8 @@ export const recoveryBugs: readonly PlantedBug[] = [
     file: 'packages/recovery/src/transfer.ts',
     edits: [
       {
-        find: `if (position !== expected.bytes || hash.digest('hex') !== expected.sha256) refuse(expected, position)
-    // From`,
-        replace: 'if (position !== expected.bytes) refuse(expected, position)\n    // From',
+        find: "hash !== undefined && hash.digest('hex') !== expected.sha256",
+        replace: 'false',
       },
     ],
     caughtBy: {

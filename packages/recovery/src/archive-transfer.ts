@@ -13,7 +13,14 @@ import type {
 import { parseSegmentName } from '@timberline/wal'
 import { recoveryError } from './errors.ts'
 import type { LocalSegment } from './source.ts'
-import { throwIfAborted, transferAll, type TransferOptions, writeVerified } from './transfer.ts'
+import {
+  refuse,
+  throwIfAborted,
+  transferAll,
+  type TransferOptions,
+  type VerifiedContent,
+  writeVerified,
+} from './transfer.ts'
 
 /** Where to and how. */
 export interface Transfer {
@@ -32,10 +39,8 @@ export async function restoreArchivedTables(
 ): Promise<void> {
   const tables = manifest.files.filter(({ name }) => name.startsWith(tablesPrefix))
   await transferAll(tables, async (file) => {
-    const { name, bytes, sha256 } = file
-    const expected = { name, bytes, sha256, code: 'RECOVERY_SOURCE_DAMAGED' as const }
-    const content = { chunks: archive.readObject(objectOf(file)), expected }
-    await writeVerified(join(directory, name.slice(tablesPrefix.length)), content, options)
+    const path = join(directory, file.name.slice(tablesPrefix.length))
+    await writeVerified(path, contentOf(archive, file), options)
   })
 }
 
@@ -105,15 +110,23 @@ export async function fetchBackupLog(
   const pathOf = (name: string): string =>
     join(directory, `backup-${backup.label}-${name.slice(logPrefix.length)}`)
   await transferAll(files, async (file) => {
-    const { name, bytes, sha256 } = file
-    const expected = { name, bytes, sha256, code: 'RECOVERY_SOURCE_DAMAGED' as const }
-    await writeVerified(pathOf(name), { chunks: archive.readObject(objectOf(file)), expected }, options)
+    await writeVerified(pathOf(file.name), contentOf(archive, file), options)
   })
   return files.map(({ name }, index) => ({
     path: pathOf(name),
     last: index === files.length - 1,
     isCopy: true,
   }))
+}
+
+/** The archive hashes content against the object's header; that the header is of this file is held here, so one hash proves both. */
+function contentOf(archive: Archive, file: BackupFile): VerifiedContent {
+  const { name, bytes, sha256 } = file
+  const expected = { name, bytes, sha256, code: 'RECOVERY_SOURCE_DAMAGED' as const }
+  const chunks = archive.readObject(objectOf(file), (header) => {
+    if (header.sha256 !== sha256) refuse(expected, header.bytes)
+  })
+  return { chunks, expected, isHashed: true }
 }
 
 function objectOf({ name, object }: BackupFile): string {

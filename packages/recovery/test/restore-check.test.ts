@@ -1,10 +1,11 @@
 // Fault model: one bit of a table in a backup has changed and its length has not. LevelDB serves such a table as if it were
 // right, and its MANIFEST knows lengths alone, so that nothing but the checksum in the backup's manifest can tell.
-import { readdir, readFile, writeFile } from 'node:fs/promises'
+import { readdir, readFile, rm, writeFile } from 'node:fs/promises'
 import { join } from 'node:path'
+import { createArchive, directoryStore } from '@timberline/archive'
 import { expect, test } from 'vitest'
 import { recover } from '../src/index.ts'
-import { backupTo, Environment, exists, scratchFolder } from './environment.ts'
+import { backupInto, backupTo, Environment, exists, scratchFolder } from './environment.ts'
 
 test.each([
   ['when it is copied into a new home', false],
@@ -33,4 +34,23 @@ test.each([
   }
   console.log(`one bit changed at ${String(positions)} positions of a table, each refused`)
   expect(positions).toBe(8)
+})
+
+test('a sound object that holds another table of the same length is refused, without a digest to compare', async () => {
+  const folder = await scratchFolder()
+  const env = await Environment.create(join(folder, 'home'))
+  const place = join(folder, 'archive')
+  const { environmentId } = env.identity
+  const archive = await createArchive(directoryStore(place), { environmentId })
+  await env.writeMany(30)
+  const { files } = await backupInto(env, archive, { label: 'b1', digest: false })
+  const object = files.find(({ name }) => name.startsWith('checkpoint/tables/'))?.object ?? ''
+  const chunks: Buffer[] = []
+  for await (const chunk of archive.readObject(object)) chunks.push(chunk)
+  const content = Buffer.concat(chunks)
+  content.writeUInt8(content.readUInt8(0) ^ 1, 0)
+  await rm(join(place, object))
+  await archive.putObject(object, content)
+  const attempt = recover({ from: { archive }, home: join(folder, 'restored'), digest: false })
+  await expect(attempt).rejects.toMatchObject({ code: 'RECOVERY_SOURCE_DAMAGED' })
 })

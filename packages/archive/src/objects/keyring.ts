@@ -60,12 +60,12 @@ export class Keyring {
     const iterator = stored[Symbol.asyncIterator]()
     try {
       const { head, rest } = await takeHead(iterator, AGE_MAGIC.length)
-      const begun = Buffer.concat([head, rest])
       if (!head.equals(AGE_MAGIC)) {
-        yield* following(begun, iterator)
+        yield* following([head, rest], iterator)
         return
       }
-      yield* await this.#decrypted(name, following(await throughHeader(name, begun, iterator), iterator))
+      const begun = Buffer.concat([head, rest])
+      yield* await this.#decrypted(name, following([await throughHeader(name, begun, iterator)], iterator))
     } catch (error) {
       throw isStoreError(error) ? error : objectDamaged(name, 'it cannot be decrypted', error)
     } finally {
@@ -174,7 +174,7 @@ export function checkedRecipients(recipients: readonly string[]): readonly strin
 /** The text of a protected identity; `undefined` when the passphrase is another one. */
 async function openProtected(name: string, file: Buffer, passphrase: string): Promise<string | undefined> {
   try {
-    const content = await openAge(following(file, ended()), { passphrase })
+    const content = await openAge(following([file], ended()), { passphrase })
     if (content === undefined) return undefined
     const chunks: Uint8Array[] = []
     for await (const chunk of content) chunks.push(chunk)

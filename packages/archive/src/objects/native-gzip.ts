@@ -35,8 +35,7 @@ export function nativeGzip(level: number = LEVEL_DEFAULT): GzipCodec {
       try {
         const { head, rest } = await takeHead(iterator, AT_ONCE_STORED_BYTES_MAX + 1)
         const content = head.length > AT_ONCE_STORED_BYTES_MAX ? undefined : decompressedAtOnce(head)
-        if (content === undefined)
-          yield* decompressedInParts(following(Buffer.concat([head, rest]), iterator))
+        if (content === undefined) yield* decompressedInParts(following([head, rest], iterator))
         else yield content
       } finally {
         await iterator.return?.()

@@ -68,7 +68,7 @@ export async function* decodeObject(
     const { head, rest } = await takeHead(iterator, ENVELOPE_BYTES)
     const envelope = decodeEnvelope(name, head)
     options.onEnvelope?.(envelope)
-    const body = following(rest, iterator)
+    const body = following([rest], iterator)
     const raw = envelope.codec === 'gzip' ? inflated(name, options.gzip.decompress(body)) : body
     for await (const chunk of expecting(raw, envelope, (reason) => objectDamaged(name, reason))) {
       yield Buffer.from(chunk.buffer, chunk.byteOffset, chunk.byteLength)

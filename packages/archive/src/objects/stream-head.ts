@@ -5,24 +5,29 @@ export async function takeHead(
   iterator: AsyncIterator<Uint8Array>,
   bytes: number,
 ): Promise<{ head: Buffer; rest: Buffer }> {
-  let taken = Buffer.alloc(0)
+  let taken: Buffer = Buffer.alloc(0)
   while (taken.length < bytes) {
     const next = await iterator.next()
     if (next.done === true) break
-    taken = Buffer.concat([taken, next.value])
+    // Nearly always the first chunk holds all of the head: copying it would cost as much again as reading it.
+    taken = taken.length === 0 ? bufferOf(next.value) : Buffer.concat([taken, next.value])
   }
   return { head: taken.subarray(0, bytes), rest: taken.subarray(bytes) }
 }
 
 /** What was taken already, then the rest of the stream. */
 export async function* following(
-  first: Buffer,
+  first: readonly Buffer[],
   iterator: AsyncIterator<Uint8Array>,
 ): AsyncGenerator<Uint8Array> {
-  if (first.length > 0) yield first
+  for (const part of first) if (part.length > 0) yield part
   for (;;) {
     const next = await iterator.next()
     if (next.done === true) return
     yield next.value
   }
+}
+
+function bufferOf({ buffer, byteOffset, byteLength }: Uint8Array): Buffer {
+  return Buffer.from(buffer, byteOffset, byteLength)
 }
