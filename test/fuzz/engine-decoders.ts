@@ -13,6 +13,7 @@ import {
   homeLayout,
   homeOwner,
   readBackupDue,
+  readHomeEnd,
   type Note,
   type Transaction,
 } from '@timberline/engine'
@@ -197,6 +198,25 @@ export const engineDecoders: readonly Decoder[] = [
     decode: async (input) => readBackupDue('/home', await filesInMemory({ '/home/backup-due.json': input })),
   },
   {
+    name: 'home-end',
+    covers: ['engine/home-end.ts#readHomeEnd'],
+    codes: ['ENGINE_HOME_DAMAGED'],
+    shape: 'json',
+    seeds: () => [
+      json({
+        format: 1,
+        timeline: 1,
+        lsn: 9,
+        successor: 2,
+        ownerId: 'a'.repeat(32),
+        endedAtUs: 1,
+        home: '/b',
+      }),
+    ],
+    inputs: 300,
+    decode: async (input) => readHomeEnd('/home', await filesInMemory({ '/home/ended.json': input })),
+  },
+  {
     name: 'home-owner',
     covers: ['engine/lock.ts#readOwner'],
     codes: ['WAL_INVALID'],
@@ -223,6 +243,7 @@ export const engineDecoders: readonly Decoder[] = [
       json({ type: 'prepare', barrier: '2b1c3d4e', name: 'month-end', members: ['a', 'b'], maxMs: 5000 }),
       json({ type: 'held', barrier: '2b1c3d4e' }),
       json({ type: 'commit', barrier: '2b1c3d4e', name: 'month-end' }),
+      json({ type: 'leave' }),
       json({ type: 'resume', id: '2b1c3d4e-0000-4000-8000-00ff00ff00ff' }),
     ],
     decode: (input) => decodeRequest(input.toString()),

@@ -1,10 +1,10 @@
 /** What Berkeley DB leaves to procedures of the user's own: catastrophic recovery, and a second machine that takes over. */
 import { rm } from 'node:fs/promises'
 import { homeLayout, TimberLevel } from '@timberline/engine'
-import { afterAll, beforeAll, describe, expect, test } from 'vitest'
-import { transaction } from '../../packages/hotbackup/test/history.ts'
+import { afterAll, beforeAll, describe, expect, test, vi } from 'vitest'
+import { Model, transaction } from '../../packages/hotbackup/test/history.ts'
 import { begin, outcome } from '../../packages/cli/test/terminal.ts'
-import { contentOf } from '../support/running-application.ts'
+import { contentOf, RunningApplication, shape as applicationShape } from '../support/running-application.ts'
 import { ends0, isRefused, openHome, Scenes, shape, stateAfter, write } from './home-scenes.ts'
 
 const scenes = new Scenes()
@@ -61,6 +61,31 @@ describe('B3: catastrophic recovery from backup and logs, and hot failover', () 
       timeline: 2,
       lsn: shippedLsn,
     })
+  })
+})
+
+describe('B3: hot failover with no archive', () => {
+  test('B3: a standby of the home itself takes over in one command, while it runs, with every commit of a primary that was killed', async () => {
+    const [home, standby] = [scenes.path('home'), scenes.path('standby')]
+    const primary = await RunningApplication.begin(home)
+    await primary.goOn(20)
+    const following = begin(['standby', '-h', standby, '--of', home])
+    let told = ''
+    following.stdout?.on('data', (chunk: Buffer) => (told += chunk.toString()))
+    await vi.waitFor(() => expect(told).toContain(' new, lag '), 30_000)
+    await isRefused(['promote', '-h', standby], /RECOVERY_PRIMARY_RUNS/)
+    await primary.goOn(20)
+    await primary.kill()
+    expect(await outcome(['promote', '-h', standby])).toMatchObject({ timeline: 2, parent: { timeline: 1 } })
+    expect((await following.ended).code).toBe(0)
+    const { n, state } = await contentOf(standby)
+    expect(n).toBeGreaterThanOrEqual(primary.acknowledged)
+    expect(state).toEqual(new Model(applicationShape).at(n))
+    // The old primary, coming back.
+    await isRefused(['checkpoint', '-h', home], /ENGINE_HOME_ENDED/)
+    await ends0(['standby', '-h', home, '--of', standby, '--once', '--rejoin'])
+    expect(await outcome(['promote', '-h', home])).toMatchObject({ timeline: 3 })
+    expect(await contentOf(home)).toEqual({ n, state })
   })
 })
 

@@ -1,6 +1,7 @@
 import type { PlantedBug } from './planted-bug.ts'
 
 const promoting = 'packages/recovery/src/promote.ts'
+const becoming = 'packages/recovery/src/promoted-home.ts'
 const promotion = 'packages/recovery/test/promote.test.ts'
 const crash = 'packages/recovery/test/promotion-crash.test.ts'
 const removal = '  await fileSystem.remove(join(layout.home, STANDBY_LABEL))\n'
@@ -22,7 +23,7 @@ export const promotionBugs: readonly PlantedBug[] = [
   {
     name: 'promotion-label-removed-first',
     what: 'the folder opens as a database before its identity, checkpoint and log are there',
-    file: promoting,
+    file: becoming,
     edits: [
       { find: removal, replace: '' },
       { find: '  await folder.clearLine()\n', replace: `${removal}  await folder.clearLine()\n` },
@@ -50,8 +51,8 @@ export const promotionBugs: readonly PlantedBug[] = [
   {
     name: 'promoted-home-holds-no-log',
     what: 'a promoted home lets log go that no archive has, until its first shipper runs',
-    file: promoting,
-    edits: [{ find: '  await holdLogFor(', replace: '  if (lsn < 0) await holdLogFor(' }],
+    file: becoming,
+    edits: [{ find: 'if (archiveName !== undefined) await', replace: 'if (archiveName === lsn) await' }],
     caughtBy: {
       testFile: promotion,
       title: 'a promoted standby is a home that begins where the archive ends, and archives on',

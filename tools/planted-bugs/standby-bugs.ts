@@ -24,11 +24,52 @@ export const standbyBugs: readonly PlantedBug[] = [
   {
     name: 'anew-for-nothing',
     what: 'a standby that begins anew takes a base that leads no further than what it gives up',
-    file: base,
-    edits: [{ find: '  if (blocked !== undefined) throw', replace: '  if (base.lsn < 0 && blocked) throw' }],
+    file: 'packages/recovery/src/standby-archive.ts',
+    edits: [{ find: 'if (blocked !== undefined) throw', replace: 'if (base.lsn < 0 && blocked) throw' }],
     caughtBy: {
       testFile: anew,
       title: 'a standby that begins anew after log went from the archive goes on with a newer backup',
+    },
+  },
+  {
+    name: 'home-ended-after-the-new-one',
+    what: 'the old home is not ended by the promotion of its standby, so that both can be opened',
+    file: 'packages/recovery/src/promote-home.ts',
+    edits: [{ find: '  await writeHomeEnd(of, ended, fileSystem)\n', replace: '' }],
+    caughtBy: {
+      testFile: 'packages/recovery/test/promote-home.test.ts',
+      title:
+        'a promotion of a standby that follows a home is refused while the home is open; then every commit is in, the old home is refused, and joins again',
+    },
+  },
+  {
+    name: 'confirms-what-is-not-flushed',
+    what: 'a standby lets the home remove log that a restart of the standby still needs',
+    file: 'packages/recovery/src/standby-home-feed.ts',
+    edits: [
+      {
+        find: '    await this.#state.flush()\n    await this.#confirm({ segmentNumber: segmentNumber - 1, lsn })',
+        replace: '    await this.#confirm({ segmentNumber, lsn })',
+      },
+    ],
+    caughtBy: {
+      testFile: 'packages/recovery/test/standby-home.test.ts',
+      title: 'a standby of a home that is killed needs no log that the home let go',
+    },
+  },
+  {
+    name: 'old-record-not-compared',
+    what: 'a standby goes on along a home that was put back, over records that differ from its own',
+    file: 'packages/recovery/src/standby-home-feed.ts',
+    edits: [
+      {
+        find: 'own.committedAtUs !== before.committedAtUs',
+        replace: 'own.committedAtUs > before.committedAtUs + 1e15',
+      },
+    ],
+    caughtBy: {
+      testFile: 'packages/recovery/test/standby-home.test.ts',
+      title: 'a standby of a home is not misled by a home that was put back and went on',
     },
   },
 ]

@@ -222,7 +222,7 @@ export const walBugs: readonly PlantedBug[] = [
   {
     name: 'follower-returns-what-is-not-synced',
     what: 'a follower returns records that are written and could still be lost',
-    file: 'packages/wal/src/log-follower.ts',
+    file: 'packages/wal/src/log-tail.ts',
     edits: [{ find: 'if (lastLsn > durableLsn) await walker.sync()', replace: '' }],
     caughtBy: {
       testFile: 'packages/wal/test/log-follower.test.ts',

@@ -110,7 +110,10 @@ export const archiveError: ErrorMaker = errorsFrom<ArchiveErrorCode>({
     hint: 'Say from which timeline and LSN it forked, or use a new archive.',
   },
   // The number of a new timeline is taken.
-  ARCHIVE_TIMELINE_TAKEN: { kind: 'conflict', hint: 'Take the next number.' },
+  ARCHIVE_TIMELINE_TAKEN: {
+    kind: 'conflict',
+    hint: 'Take the next number; a home that has this one already needs a new archive.',
+  },
   // A standby was promoted: the timeline ended, and its successor goes on elsewhere. What this home wrote after the end is in no archive.
   ARCHIVE_TIMELINE_ENDED: {
     kind: 'conflict',

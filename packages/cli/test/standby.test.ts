@@ -65,7 +65,7 @@ describe('timberline standby', () => {
     for (const stream of [child.stdout, child.stderr])
       stream?.on('data', (chunk: Buffer) => (all += chunk.toString()))
     const seen = (text: string): Promise<void> => vi.waitFor(() => expect(all).toContain(text), 30_000)
-    await seen('restored a backup at LSN')
+    await seen('restored a base at LSN')
     const lsn = await write('b')
     await seen(`LSN ${String(lsn)}, `)
     expect(await outcome(['stat', '-h', at('standby')])).toMatchObject({ status: { lsn, timeline: 1 } })
@@ -130,6 +130,36 @@ describe('timberline standby', () => {
     })
     const { code, err } = await child.ended
     expect({ code, err }).toMatchObject({ code: 0, err: expect.stringContaining('letting go') })
+  })
+
+  test('follows a home without an archive, and takes over from it in one command', async () => {
+    const db = new TimberLevel<string, string>(at('home'))
+    await db.put('a', 'value')
+    const following = ['standby', '-h', at('standby'), '--of', at('home'), '--once']
+    expect(await outcome(following)).toMatchObject({ timeline: 1, lagMs: expect.any(Number) })
+    expect((await timberline(['stat', '-h', at('standby')])).out).toContain(`follows        ${at('home')}`)
+    await db.put('b', 'value')
+    const { err } = await timberline(['promote', '-h', at('standby')])
+    expect(err).toContain('RECOVERY_PRIMARY_RUNS')
+    await db.close()
+    expect(await outcome(['promote', '-h', at('standby')])).toMatchObject({
+      timeline: 2,
+      parent: { timeline: 1 },
+      archive: null,
+    })
+    const next = new TimberLevel<string, string>(at('standby'))
+    expect(await next.keys().all()).toEqual(['a', 'b'])
+    await next.close()
+    expect((await timberline(['checkpoint', '-h', at('home')])).err).toContain('ENGINE_HOME_ENDED')
+    const rejoining = ['standby', '-h', at('home'), '--of', at('standby'), '--once', '--rejoin']
+    expect(await outcome(rejoining)).toMatchObject({ timeline: 2, aside: expect.any(String) })
+    for (const wrong of [
+      ['standby', '-h', at('other')],
+      ['standby', '-h', at('other'), '-a', at('archive'), '--of', at('home')],
+      ['standby', '-h', at('other'), '--of', at('home'), '--timeline', '1'],
+      ['promote', '-h', at('standby'), '-a', at('archive'), '--lost'],
+    ])
+      expect((await timberline(wrong)).code).toBe(2)
   })
 
   test('leaves a folder with something else alone, and a home unless it is to be kept aside', async () => {

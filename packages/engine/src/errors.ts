@@ -10,6 +10,7 @@ export type EngineCode =
   | 'ENGINE_BACKUP_NOT_RECOVERED'
   | 'ENGINE_RECOVERY_UNFINISHED'
   | 'ENGINE_HOME_STANDBY'
+  | 'ENGINE_HOME_ENDED'
   | 'ENGINE_IO_FAILED'
   | 'ENGINE_MANIFEST_DAMAGED'
   | 'ENGINE_CURRENT_DAMAGED'
@@ -87,6 +88,11 @@ export const engineError: ErrorMaker<EngineCode> = errorsFrom<EngineCode>({
   ENGINE_HOME_STANDBY: {
     kind: 'conflict',
     hint: 'make it the database with `timberline promote`, or follow on with `timberline standby`',
+  },
+  // A standby that followed the home was promoted: going on here would begin a second history of the same environment.
+  ENGINE_HOME_ENDED: {
+    kind: 'conflict',
+    hint: 'use the home that goes on; `timberline standby -h HOME --of THAT --rejoin` makes this one its standby',
   },
   // The operating system refused to read, write or flush a file of the home.
   ENGINE_IO_FAILED: { kind: 'unavailable', hint: 'see the cause; mend the disk, then open again' },

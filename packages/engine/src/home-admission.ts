@@ -2,6 +2,7 @@ import { join } from 'node:path'
 import { nodeFileSystem } from '@timberline/wal'
 import type { FileSystem } from '@timberline/wal'
 import { engineError } from './errors.ts'
+import { refuseEnded } from './home-end.ts'
 import { readHomeIdentity } from './home-identity.ts'
 import type { HomeIdentity } from './home-identity.ts'
 import { BACKUP_LABEL, RECOVERY_LABEL, STANDBY_LABEL, homeLayout } from './home-layout.ts'
@@ -13,7 +14,7 @@ export const ADOPT_MARKER = 'adopt.json'
  * Whether a folder may be opened as a home: the identity of an existing one, `undefined` where a new one may be made.
  *
  * @throws ENGINE_BACKUP_NOT_RECOVERED, ENGINE_RECOVERY_UNFINISHED, ENGINE_HOME_STANDBY, ENGINE_ADOPT_UNFINISHED for a folder
- * that another command must finish; ENGINE_HOME_NOT_ADOPTED for a plain LevelDB; ENGINE_HOME_DAMAGED when the identity is gone while
+ * that another command must finish; ENGINE_HOME_ENDED where a promoted standby goes on; ENGINE_HOME_NOT_ADOPTED for a plain LevelDB; ENGINE_HOME_DAMAGED when the identity is gone while
  * data, log or checkpoint are there: that is never a new home
  */
 export async function admitHome(
@@ -35,6 +36,7 @@ export async function admitHome(
   if (await has(join(home, ADOPT_MARKER))) {
     throw engineError('ENGINE_ADOPT_UNFINISHED', 'the adoption of the folder is unfinished', { details })
   }
+  await refuseEnded(home, fileSystem)
   if (await has(layout.identityPath)) return readHomeIdentity(home, fileSystem)
   if (await has(join(home, 'CURRENT'))) {
     throw engineError('ENGINE_HOME_NOT_ADOPTED', 'the folder is a plain LevelDB database', { details })

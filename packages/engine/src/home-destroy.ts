@@ -1,6 +1,7 @@
+import { join } from 'node:path'
 import { nodeFileSystem, removeIfPresent } from '@timberline/wal'
 import { readHomeIdentity } from './home-identity.ts'
-import { homeLayout } from './home-layout.ts'
+import { ENDED_LABEL, homeLayout } from './home-layout.ts'
 import { lockHome } from './lock.ts'
 
 /**
@@ -17,7 +18,8 @@ export async function destroyHome(home: string): Promise<void> {
     for (const folder of [layout.dataDirectory, layout.checkpointDirectory, layout.logDirectory]) {
       await nodeFileSystem.removeTree(folder)
     }
-    for (const path of layout.recordPaths) await removeIfPresent(path, nodeFileSystem)
+    const records = [...layout.recordPaths, join(home, ENDED_LABEL)]
+    for (const path of records) await removeIfPresent(path, nodeFileSystem)
     await nodeFileSystem.remove(layout.identityPath)
     await nodeFileSystem.syncDirectory(home)
   } finally {

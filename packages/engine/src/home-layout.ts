@@ -7,6 +7,9 @@ export const RECOVERY_LABEL = 'recovery.json'
 /** In a folder that follows an archive, and is a home only once it is promoted; an ordinary open refuses such a folder. */
 export const STANDBY_LABEL = 'standby.json'
 
+/** In a home that a standby took over from: its timeline has ended, and an ordinary open refuses it. */
+export const ENDED_LABEL = 'ended.json'
+
 /** The paths of a home. */
 export interface HomeLayout {
   readonly home: string

@@ -79,6 +79,16 @@ const errors = {
     kind: 'conflict',
     hint: 'run it again with --rejoin: the home is kept aside inside the folder, and a new standby takes its place',
   },
+  // The home that a standby follows is not there: its disk is not mounted, or it is lost.
+  RECOVERY_PRIMARY_AWAY: {
+    kind: 'unavailable',
+    hint: 'mount it; where it is lost for good, `timberline promote --lost` goes on with what the standby has',
+  },
+  // The home that a standby follows is open, so that commits made during a promotion would be lost.
+  RECOVERY_PRIMARY_RUNS: {
+    kind: 'conflict',
+    hint: 'stop the application that has the home open, and promote then',
+  },
   // What is to be promoted is no standby.
   RECOVERY_STANDBY_MISSING: {
     kind: 'invalid',

@@ -4,36 +4,30 @@
 import { randomBytes } from 'node:crypto'
 import { hostname } from 'node:os'
 import { join, resolve } from 'node:path'
-import {
-  type Archive,
-  endTimeline,
-  holdLogFor,
-  takeOverTimeline,
-  type TimelineEnd,
-} from '@timberline/archive'
-import {
-  controlCall,
-  type HomeIdentity,
-  readHomeIdentity,
-  STANDBY_LABEL,
-  type StandbyState,
-  writeHomeIdentity,
-} from '@timberline/engine'
-import { type FileSystem, type Lsn, nodeFileSystem, TimberlineError } from '@timberline/wal'
+import { type Archive, endTimeline, takeOverTimeline, type TimelineEnd } from '@timberline/archive'
+import { readHomeIdentity, type StandbyState } from '@timberline/engine'
+import { type FileSystem, type Lsn, nodeFileSystem } from '@timberline/wal'
 import { reachFrom } from './coverage.ts'
 import { atBoundary, recoveryError } from './errors.ts'
-import { writeFirstRecord } from './first-record.ts'
+import { promoteFromHome } from './promote-home.ts'
+import { becomeHome } from './promoted-home.ts'
+import { archiveSource } from './standby-archive.ts'
 import { openStandbyData } from './standby-base.ts'
 import { GAP_LOOKS_MAX, StandbyFeed } from './standby-feed.ts'
 import { readStandbyLabel } from './standby-label.ts'
 import { type Blockage, blockedError, type Outlook } from './standby-outlook.ts'
-import { openStandbyFolder, type StandbyFolder, type StandbyPlaceOptions } from './standby-place.ts'
+import { takeFolder } from './standby-leave.ts'
+import type { StandbyFolder } from './standby-place.ts'
 import { throwIfAborted } from './transfer.ts'
 
 /** What to promote. */
 export interface PromoteOptions {
-  /** The archive that the standby followed. The caller closes it. */
-  readonly archive: Archive
+  /** The archive that the standby followed. The caller closes it. Absent where it followed a home. */
+  readonly archive?: Archive
+  /** The home that the standby followed; default: the one that its label names. */
+  readonly of?: string
+  /** That home is lost with its machine: go on with what the standby has. Default: false. */
+  readonly lost?: boolean
   /** The folder of the standby; a process that runs it is asked to let go. */
   readonly home: string
   /** What the new home calls the archive, as its shipper will: log is kept until that has it. Default: `archive`. */
@@ -59,9 +53,11 @@ export interface PromoteReport {
 
 /**
  * Makes a standby the database, on a new timeline: takes the archive over, applies everything that it holds, ends the timeline that
- * was followed. The old primary is refused by the archive from then on. Dying on the way, the same call goes on.
+ * was followed. The old primary is refused by the archive from then on. Where a home was followed, its lock is taken in place of the
+ * archive, and its own folder refuses. Dying on the way, the same call goes on.
  *
  * @throws RECOVERY_STANDBY_MISSING, ENGINE_HOME_LOCKED while another promotion runs, or a standby that cannot be asked to let go
+ * @throws RECOVERY_PRIMARY_RUNS, RECOVERY_PRIMARY_AWAY, ENGINE_HOME_ENDED of a home that was followed
  * @throws ARCHIVE_TIMELINE_ENDED when another standby was promoted, ARCHIVE_FENCED when another shipper or promotion came in between
  * @throws RECOVERY_LOG_GAP, RECOVERY_STANDBY_BACKUP_AHEAD, RECOVERY_BULK_LOAD, RECOVERY_LOG_DAMAGED when what is archived cannot be applied to its end
  *
@@ -70,11 +66,18 @@ export interface PromoteReport {
  * const db = new TimberLevel('./standby')
  */
 export function promote(options: PromoteOptions): Promise<PromoteReport> {
-  const { archive, signal = new AbortController().signal, fileSystem = nodeFileSystem } = options
+  const { archive, of, lost = false } = options
+  const { signal = new AbortController().signal, fileSystem = nodeFileSystem } = options
   const home = resolve(options.home)
   return atBoundary(signal, async () => {
     const archiveName = checkedName(options.archiveName)
     const beganAt = performance.now()
+    if (archive === undefined) {
+      const place = { of: of === undefined ? undefined : resolve(of), isLost: lost }
+      const done = await promoteFromHome({ home, ...place, signal, fileSystem })
+      return { home, ...done, ms: performance.now() - beganAt }
+    }
+    if (of !== undefined || lost) throw ofArchiveError()
     if ((await readStandbyLabel(home, fileSystem)) === undefined) {
       return { ...(await finishedBefore(home, archive, fileSystem)), ms: performance.now() - beganAt }
     }
@@ -89,31 +92,6 @@ export function promote(options: PromoteOptions): Promise<PromoteReport> {
   })
 }
 
-/** A standby that runs is asked to let go: what it has applied is durable then, and the promotion applies the rest. */
-async function takeFolder(home: string, options: StandbyPlaceOptions): Promise<StandbyFolder> {
-  try {
-    return await openStandbyFolder(home, options)
-  } catch (error) {
-    if (!isLocked(error) || !(await isLeft(home))) throw error
-  }
-  return openStandbyFolder(home, { ...options, busyTimeoutMs: LEAVE_MS_MAX })
-}
-
-function isLocked(error: unknown): boolean {
-  return error instanceof TimberlineError && error.code === 'ENGINE_HOME_LOCKED'
-}
-
-/** Nobody listens where another promotion runs, or where the standby has no socket. */
-function isLeft(home: string): Promise<boolean> {
-  return controlCall(home, { type: 'leave' }, { timeoutMs: LEAVE_MS_MAX }).then(
-    () => true,
-    () => false,
-  )
-}
-
-/** How long a standby may take to end its step and flush. */
-const LEAVE_MS_MAX = 60_000
-
 type Done = Pick<PromoteReport, 'timeline' | 'parent' | 'records'>
 
 async function promoteFolder(
@@ -121,13 +99,21 @@ async function promoteFolder(
   options: Pick<Promotion, 'archive' | 'archiveName' | 'signal'>,
 ): Promise<Done> {
   const { archive, signal } = options
-  const { state } = await openStandbyData(folder, { archive, pinned: undefined, anew: false, signal })
+  const { state } = await openStandbyData(folder, {
+    source: archiveSource(archive),
+    pinned: undefined,
+    anew: false,
+    signal,
+  })
   try {
     const before = await state.applied()
     const promotion = await beginPromotion({ ...options, folder, state })
     const ended = await settle(promotion)
     const parent = { timeline: promotion.timeline, forkLsn: ended.lsn }
-    await becomeHome(promotion, ended)
+    const { timeline, feed } = promotion
+    const segmentNumber = lastSegmentNumber(await feed.outlook(ended.lsn), folder) + 1
+    const { archiveName } = options
+    await becomeHome({ folder, state, timeline, ended, segmentNumber, archiveName })
     return { timeline: ended.successor, parent, records: ended.lsn - before.lsn }
   } finally {
     await state.close()
@@ -212,42 +198,9 @@ function blockageAt({ blocked, coverage }: Outlook, reachLsn: Lsn): Blockage {
   return blocked ?? { afterLsn: reachLsn, by: isAhead ? 'backup' : 'missing' }
 }
 
-/** The folder as a home; it opens as one from the moment that its label is gone. */
-async function becomeHome(promotion: Promotion, ended: TimelineEnd): Promise<void> {
-  const { folder, archive, archiveName, state, timeline, feed } = promotion
-  const { layout, fileSystem, spoolDirectory } = folder
-  const { environmentId } = archive.identity
-  const { lsn, committedAtUs } = await state.applied()
-  const parent = { timeline, forkLsn: lsn }
-  const segmentNumber = lastSegmentNumber(await feed.outlook(lsn), folder) + 1
-  await folder.clearLine()
-  const identity: HomeIdentity = {
-    format: 1,
-    environmentId,
-    timeline: ended.successor,
-    createdAtUs: ended.endedAtUs,
-    parent,
-    // Such a home's first record is not the beginning of its content.
-    ...(lsn === 0 ? { adoptedAtUs: ended.endedAtUs } : {}),
-  }
-  await writeHomeIdentity(layout.home, identity, fileSystem)
-  await state.checkpoint({
-    layout,
-    identity,
-    segmentAfter: () => Promise.resolve(segmentNumber),
-    previous: undefined,
-    fileSystem,
-  })
-  const line = { environmentId, timeline: ended.successor, parent, committedAtUs, segmentNumber }
-  await writeFirstRecord(layout, line, fileSystem)
-  // The application may run for long before a shipper does: without it, log that no archive has would go at the first checkpoint.
-  const { logDirectory } = layout
-  await holdLogFor({ logDirectory, name: archiveName, timeline: ended.successor, fileSystem })
-  await fileSystem.removeTree(spoolDirectory)
-  await fileSystem.syncDirectory(layout.home)
-  // All of the home is durable from here on.
-  await fileSystem.remove(join(layout.home, STANDBY_LABEL))
-  await fileSystem.syncDirectory(layout.home)
+function ofArchiveError(): Error {
+  const message = 'a standby is promoted out of an archive, or of a home, which alone can be lost'
+  return recoveryError('RECOVERY_OPTION_INVALID', message)
 }
 
 /** Checked before anything is done: after the event a promotion must not stop for a word. @throws RECOVERY_OPTION_INVALID */

@@ -176,6 +176,14 @@ function headerOf({ timeline, firstLsn, lastLsn, lastCommittedAtUs }: DeltaRef):
   return { timeline, firstLsn, lastLsn, lastCommittedAtUs }
 }
 
+/** Passes records on, up to data that came in beside the log. */
+export async function* withoutBulkLoads(groups: AsyncIterable<LogRecord[]>): AsyncGenerator<LogRecord[]> {
+  for await (const group of groups) {
+    for (const record of group) refuseBulkLoad(record)
+    yield group
+  }
+}
+
 /** @throws RECOVERY_BULK_LOAD when a record tells of data that came in beside the log */
 export function refuseBulkLoad(record: LogRecord): void {
   if (!isBulkLoad(record)) return

@@ -1,18 +1,12 @@
-// The state that a standby begins with: the newest backup on the line that it is to follow.
-import { join } from 'node:path'
-import type { Archive } from '@timberline/archive'
+// The state that a standby begins with: the newest base on the line that it is to follow.
 import { openStandbyState, type StandbyState } from '@timberline/engine'
 import { TimberlineError } from '@timberline/wal'
-import { recoveryError } from './errors.ts'
-import type { Base } from './history.ts'
-import { openSource } from './open-source.ts'
-import { restoreBase } from './restore-base.ts'
-import { blockedError, lookAhead } from './standby-outlook.ts'
 import type { StandbyFolder } from './standby-place.ts'
+import type { StandbySource } from './standby-source.ts'
 
 /** What is restored from, and which line is asked for. */
 export interface StandbyBaseOptions {
-  readonly archive: Archive
+  readonly source: StandbySource
   readonly pinned: number | undefined
   /** Restore the newest base though there is a state. */
   readonly anew: boolean
@@ -21,7 +15,7 @@ export interface StandbyBaseOptions {
 
 /**
  * Opens the state of a standby's folder; restores a base first where there is none, or where the one that is there is damaged: the
- * archive has everything that was in it.
+ * source has everything that was in it.
  *
  * @throws RECOVERY_NO_BASE, RECOVERY_SOURCE_DAMAGED; RECOVERY_BULK_LOAD, RECOVERY_STANDBY_BEHIND where a new base would lead no further
  */
@@ -49,61 +43,36 @@ function isDamage(error: unknown): boolean {
   return error instanceof TimberlineError && error.kind === 'corruption'
 }
 
-async function restore(folder: StandbyFolder, options: StandbyBaseOptions): Promise<void> {
+async function restore(
+  folder: StandbyFolder,
+  { source, signal, ...options }: StandbyBaseOptions,
+): Promise<void> {
   const { layout, fileSystem, label } = folder
-  const { archive } = options
-  // A promotion that has begun ends on the line that it began on, whatever the archive has come to.
+  const { dataDirectory } = layout
+  // A promotion that has begun ends on the line that it began on, whatever the source has come to.
   const pinned = label.phase === 'promote' ? label.timeline : options.pinned
-  const { base, timeline } = await newestBase(archive, pinned)
+  const base = await source.newestBase({ pinned, leadsOn: false })
   if (label.phase !== 'promote') await folder.relabel({ phase: 'base' })
   await folder.clear()
-  const segmentNumber = await restoreInto(folder, layout.dataDirectory, { ...options, base })
+  const segmentNumber = await base.restore(folder, { dataDirectory, signal })
   await fileSystem.removeTree(folder.spoolDirectory)
   await fileSystem.syncDirectory(layout.home)
   const phase = label.phase === 'promote' ? 'promote' : 'follow'
-  await folder.relabel({ phase, timeline, segmentNumber })
+  await folder.relabel({ phase, timeline: base.timeline, segmentNumber })
 }
 
 /** What is there can be read, and followed from, until the new base is whole. */
-async function restoreBeside(folder: StandbyFolder, options: StandbyBaseOptions): Promise<void> {
+async function restoreBeside(
+  folder: StandbyFolder,
+  { source, pinned, signal }: StandbyBaseOptions,
+): Promise<void> {
   const { fileSystem, freshDirectory, spoolDirectory } = folder
-  const { archive, pinned } = options
-  const { base, timeline } = await newestBase(archive, pinned)
-  const { blocked } = await lookAhead(archive, { appliedLsn: base.lsn, timeline, pinned })
   // Nothing is given up for a base that leads no further.
-  if (blocked !== undefined) throw blockedError(blocked, 'RECOVERY_STANDBY_BEHIND')
+  const base = await source.newestBase({ pinned, leadsOn: true })
   await fileSystem.removeTree(spoolDirectory)
   await fileSystem.makeDirectory(spoolDirectory)
-  const segmentNumber = await restoreInto(folder, freshDirectory, { ...options, base })
+  const segmentNumber = await base.restore(folder, { dataDirectory: freshDirectory, signal })
   await fileSystem.syncDirectory(spoolDirectory)
-  await folder.relabel({ phase: 'anew', timeline, segmentNumber })
+  await folder.relabel({ phase: 'anew', timeline: base.timeline, segmentNumber })
   await folder.takeFresh()
-}
-
-/** @throws RECOVERY_NO_BASE */
-async function newestBase(
-  archive: Archive,
-  pinned: number | undefined,
-): Promise<{ readonly base: Base; readonly timeline: number }> {
-  const { coverage, timeline } = await lookAhead(archive, { appliedLsn: 0, pinned })
-  const base = coverage.bases.at(-1)
-  if (base !== undefined) return { base, timeline }
-  throw recoveryError('RECOVERY_NO_BASE', 'there is no backup on the line to follow', {
-    details: { url: archive.store.url, timeline },
-  })
-}
-
-/** Resolves with the number of the base's segment. */
-async function restoreInto(
-  { spoolDirectory, fileSystem }: StandbyFolder,
-  dataDirectory: string,
-  { archive, base, signal }: StandbyBaseOptions & { readonly base: Base },
-): Promise<number> {
-  const tablesDirectory = join(spoolDirectory, 'tables')
-  await fileSystem.makeDirectory(tablesDirectory)
-  const source = await openSource({ archive }, fileSystem)
-  const manifest = await source.manifest(base)
-  const options = { fileSystem, signal }
-  await restoreBase({ source, base, manifest, tablesDirectory, dataDirectory, options })
-  return Math.max(1, manifest.checkpoint.segmentNumber)
 }

@@ -1,28 +1,21 @@
 // One look at a time: what the archive has more than the state goes in, in order, through the same replay as in any recovery.
 import type { Archive } from '@timberline/archive'
 import { replayInto, type StandbyState } from '@timberline/engine'
-import { invariant, type LogRecord, type Lsn } from '@timberline/wal'
+import { invariant, type Lsn } from '@timberline/wal'
 import { spansThrough } from './coverage.ts'
 import type { Span } from './history.ts'
 import { LogReader } from './log-reader.ts'
 import { PieceSpool } from './piece-spool.ts'
-import { refuseBulkLoad } from './range-replay.ts'
+import { withoutBulkLoads } from './range-replay.ts'
 import { lookAhead, type LookMemory, type Outlook } from './standby-outlook.ts'
 import type { StandbyFolder } from './standby-place.ts'
+import type { Feed, FeedParts, StandbyStep } from './standby-source.ts'
 
 /** A hole may be one of the listing alone, when pieces came or were merged meanwhile: so many looks in a row must find it there. */
 export const GAP_LOOKS_MAX = 3
 
-/** What one look came to. */
-export interface StandbyStep {
-  readonly outlook: Outlook
-  readonly appliedLsn: Lsn
-  /** Records applied by this step. */
-  readonly records: number
-}
-
-/** Brings a state forward. Not to be called again before the call before has ended. */
-export class StandbyFeed {
+/** Brings a state forward out of an archive. */
+export class StandbyFeed implements Feed {
   readonly #archive: Archive
   readonly #folder: StandbyFolder
   readonly #state: StandbyState
@@ -32,12 +25,7 @@ export class StandbyFeed {
   #isClean = false
   #newest: Span | undefined
 
-  constructor(parts: {
-    readonly archive: Archive
-    readonly folder: StandbyFolder
-    readonly state: StandbyState
-    readonly pinned: number | undefined
-  }) {
+  constructor(parts: FeedParts & { readonly archive: Archive }) {
     this.#archive = parts.archive
     this.#folder = parts.folder
     this.#state = parts.state
@@ -53,6 +41,11 @@ export class StandbyFeed {
     // Told before a record of the new line is in, so that after a crash the label's line leads through whatever is.
     if (outlook.timeline !== timeline) await this.#folder.relabel({ timeline: outlook.timeline })
     return this.apply(outlook, { appliedLsn, throughLsn: outlook.reachLsn, signal })
+  }
+
+  /** It holds nothing open. */
+  close(): Promise<void> {
+    return Promise.resolve()
   }
 
   /** What the archive offers after a record. */
@@ -97,12 +90,5 @@ export class StandbyFeed {
     this.#newest = newest
     await this.#spool.tidy(newest, { directory, fileSystem })
     if (isNext) await this.#state.flush()
-  }
-}
-
-async function* withoutBulkLoads(groups: AsyncIterable<LogRecord[]>): AsyncGenerator<LogRecord[]> {
-  for await (const group of groups) {
-    for (const record of group) refuseBulkLoad(record)
-    yield group
   }
 }

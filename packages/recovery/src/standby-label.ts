@@ -1,6 +1,6 @@
 // The label of a standby: from before the first other file of its folder until after the last one of its promotion, so that an
 // ordinary open refuses the folder in between. It says what to do after a crash, and which line the content is of.
-import { join } from 'node:path'
+import { isAbsolute, join } from 'node:path'
 import { STANDBY_LABEL } from '@timberline/engine'
 import { type FileSystem, readFileWhole, writeFileAtomic } from '@timberline/wal'
 import { recoveryError } from './errors.ts'
@@ -23,6 +23,8 @@ export interface StandbyLabel {
   readonly segmentNumber?: number
   /** The folder, in this one, that holds the home which lay here. */
   readonly aside?: string
+  /** The home that is followed, and the name of this standby there; absent where an archive is. */
+  readonly of?: { readonly home: string; readonly name: string }
   /** Who claims the archive for the promotion, also after a crash. */
   readonly ownerId?: string | undefined
 }
@@ -70,16 +72,23 @@ export function decodeStandbyLabel(content: Uint8Array, path: string): StandbyLa
 function isLabel(value: unknown): value is StandbyLabel {
   if (typeof value !== 'object' || value === null) return false
   const label: Readonly<Record<string, unknown>> = { ...value }
-  const { format, phase, environmentId, timeline, segmentNumber, aside, ownerId } = label
+  const { format, phase, environmentId, timeline, segmentNumber, aside, of, ownerId } = label
   if (format !== 1 || typeof phase !== 'string' || !phases.includes(phase)) return false
   if (!matches(environmentId, /^[0-9a-f]{32}$/)) return false
   // A name of ours, never a path that leads elsewhere.
   if (aside !== undefined && !matches(aside, /^aside-[0-9]{8}-[0-9]{6}(-[0-9]+)?$/)) return false
+  if (of !== undefined && !isPlace(of)) return false
   if (ownerId !== undefined && !matches(ownerId, /^[0-9a-f]{32}$/)) return false
   if ((phase === 'aside' && aside === undefined) || (phase === 'promote' && ownerId === undefined))
     return false
   const needsLine = phase === 'follow' || phase === 'anew' || phase === 'promote'
   return isCount(timeline, needsLine) && isCount(segmentNumber, needsLine)
+}
+
+function isPlace(value: unknown): boolean {
+  if (typeof value !== 'object' || value === null) return false
+  const { home, name }: { home?: unknown; name?: unknown } = value
+  return typeof home === 'string' && isAbsolute(home) && matches(name, /^standby-[0-9a-f]{8}$/)
 }
 
 function matches(value: unknown, pattern: RegExp): boolean {

@@ -1,14 +1,20 @@
+import { resolve } from 'node:path'
 import type { Archive } from '@timberline/archive'
 import type { FileSystem, Lsn } from '@timberline/wal'
 import { recoveryError } from './errors.ts'
+import { archiveSource } from './standby-archive.ts'
+import { homeSource } from './standby-home.ts'
+import type { StandbySource } from './standby-source.ts'
 
 /** What a standby follows, and where. */
 export interface StandbyOptions {
-  /** The archive to follow. The caller closes it, after the standby. */
-  readonly archive: Archive
-  /** The folder of the standby: missing, empty, or one that was a standby of this archive before. */
+  /** The archive to follow. The caller closes it, after the standby. Either this or `of` is needed. */
+  readonly archive?: Archive
+  /** The home to follow, in place: its folder must be readable here, and the folder of its log writable. */
+  readonly of?: string
+  /** The folder of the standby: missing, empty, or one that was a standby of this environment before. */
   readonly home: string
-  /** Pause between two looks at the archive, in milliseconds; 10 to 3,600,000; default 1000. */
+  /** Pause between two looks, in milliseconds; a home also rings when it writes; 10 to 3,600,000; default 1000. */
   readonly pollMs?: number
   /** Follow this timeline alone. Default: the one that is shipped, also when that changes. */
   readonly timeline?: number
@@ -71,4 +77,21 @@ export function checkedPollMs(pollMs: number = 1000): number {
   throw recoveryError('RECOVERY_OPTION_INVALID', 'pollMs is out of its bounds', {
     details: { pollMs, min: pollMsBounds[0], max: pollMsBounds[1] },
   })
+}
+
+/** What is to be followed, opened. @throws RECOVERY_OPTION_INVALID, RECOVERY_PRIMARY_AWAY, ENGINE_HOME_ENDED */
+export async function openStandbySource(
+  { archive, of, home, timeline }: Pick<StandbyOptions, 'archive' | 'of' | 'home' | 'timeline'>,
+  fileSystem: FileSystem,
+): Promise<StandbySource> {
+  if ((archive === undefined) === (of === undefined)) {
+    throw recoveryError('RECOVERY_OPTION_INVALID', 'a standby follows either an archive or a home')
+  }
+  if (archive !== undefined) return archiveSource(archive)
+  const followed = resolve(of ?? '')
+  if (timeline !== undefined || followed === resolve(home)) {
+    const problem = timeline === undefined ? 'a home cannot follow itself' : 'a home has one timeline'
+    throw recoveryError('RECOVERY_OPTION_INVALID', problem, { details: { of: followed } })
+  }
+  return homeSource({ home: followed, fileSystem })
 }

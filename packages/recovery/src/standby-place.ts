@@ -2,6 +2,7 @@
 // it goes into a folder of its own, and only when that was asked for.
 import { join } from 'node:path'
 import {
+  ENDED_LABEL,
   homeLayout,
   type HomeLayout,
   type HomeLock,
@@ -108,7 +109,7 @@ export class StandbyFolder {
 const emptyNames = /^(lock|lock\.json|control\.sock|control\.new|\.(lock|standby)\.json\..*\.tmp)$/
 /** A home that is no other thing as well. */
 const homeNames =
-  /^(timberline\.json|data|log|checkpoint|data\.aside|aside-.*|(backup-due|volumes)\.json|\..*\.tmp)$/
+  /^(timberline\.json|data|log|checkpoint|data\.aside|aside-.*|(backup-due|volumes|ended)\.json|\..*\.tmp)$/
 
 /**
  * Locks and labels the folder of a standby, new or taken up again.
@@ -194,7 +195,8 @@ async function putAside(folder: StandbyFolder): Promise<void> {
   if (aside === undefined) return
   await fileSystem.makeDirectory(aside)
   const { dataDirectory, logDirectory, checkpointDirectory, recordPaths, identityPath } = layout
-  for (const path of [dataDirectory, logDirectory, checkpointDirectory, ...recordPaths, identityPath]) {
+  const records = [...recordPaths, join(layout.home, ENDED_LABEL)]
+  for (const path of [dataDirectory, logDirectory, checkpointDirectory, ...records, identityPath]) {
     if ((await fileSystem.status(path)) === undefined) continue
     await fileSystem.rename(path, join(aside, path.slice(layout.home.length + 1)))
   }
@@ -208,9 +210,9 @@ function refuseOther(home: string, found: string, environmentId: string): void {
   if (found === environmentId) return
   throw recoveryError(
     'RECOVERY_ENVIRONMENT_MISMATCH',
-    'the folder is of another environment than the archive',
+    'the folder is of another environment than what is to be followed',
     {
-      details: { home, environmentId: found, archiveEnvironmentId: environmentId },
+      details: { home, environmentId: found, wantedEnvironmentId: environmentId },
     },
   )
 }

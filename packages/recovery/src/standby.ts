@@ -1,7 +1,6 @@
 // A recovery that does not end: a base, then the archive's records as they come. The folder is a cache of the archive, and all that is
 // kept beside the state is its label.
 import { resolve } from 'node:path'
-import type { Archive } from '@timberline/archive'
 import {
   type ControlServer,
   openStandbyControl,
@@ -13,10 +12,16 @@ import {
 import { type Lsn, nodeFileSystem, systemCode, TimberlineError } from '@timberline/wal'
 import { atBoundary, recoveryError } from './errors.ts'
 import { openStandbyData } from './standby-base.ts'
-import { GAP_LOOKS_MAX, StandbyFeed, type StandbyStep } from './standby-feed.ts'
-import { checkedPollMs, type StandbyOptions, type StandbyStatus } from './standby-options.ts'
+import { GAP_LOOKS_MAX } from './standby-feed.ts'
+import {
+  checkedPollMs,
+  openStandbySource,
+  type StandbyOptions,
+  type StandbyStatus,
+} from './standby-options.ts'
 import { blockedError } from './standby-outlook.ts'
 import { openStandbyFolder, type StandbyFolder } from './standby-place.ts'
+import type { Feed, StandbySource, StandbyStep } from './standby-source.ts'
 
 /**
  * Opens a standby: restores the newest backup where the folder is new, goes on from what it holds otherwise, and follows the
@@ -33,18 +38,20 @@ import { openStandbyFolder, type StandbyFolder } from './standby-place.ts'
  */
 export async function openStandby(options: StandbyOptions): Promise<Standby> {
   const pollMs = checkedPollMs(options.pollMs)
-  const { archive, signal, timeline: pinned, rejoin = false, anew = false } = options
+  const { signal, timeline: pinned, rejoin = false, anew = false } = options
   const { fileSystem = nodeFileSystem } = options
   const stop = new AbortController()
   const forward = (): void => stop.abort(signal?.reason)
   signal?.addEventListener('abort', forward, { once: true })
   if (signal?.aborted === true) forward()
   return atBoundary(stop.signal, async () => {
-    const { environmentId } = archive.identity
+    const source = await openStandbySource(options, fileSystem)
+    const { environmentId } = source
     const folder = await openStandbyFolder(resolve(options.home), { environmentId, rejoin, fileSystem })
     try {
-      await giveUpPromotion(folder, archive)
-      const { state, isNew } = await openStandbyData(folder, { archive, pinned, anew, signal: stop.signal })
+      await giveUpPromotion(folder, source)
+      await source.begin(folder)
+      const { state, isNew } = await openStandbyData(folder, { source, pinned, anew, signal: stop.signal })
       const position = await state.applied()
       const { timeline } = folder
       options.onEvent?.({ type: 'standby.began', timeline, lsn: position.lsn, isNew })
@@ -57,7 +64,9 @@ export async function openStandby(options: StandbyOptions): Promise<Standby> {
           stop.abort()
         },
       })
-      standby = new Standby({ options: { ...options, pollMs }, folder, state, control, stop, ...position })
+      const feed = source.follow({ folder, state, pinned })
+      const parts = { folder, state, feed, control, stop, ...position }
+      standby = new Standby({ options: { ...options, pollMs }, ...parts })
       return standby
     } catch (error) {
       await folder.release()
@@ -67,10 +76,10 @@ export async function openStandby(options: StandbyOptions): Promise<Standby> {
 }
 
 /** One that has ended no timeline can be left: the folder follows on, over to whoever was promoted. */
-async function giveUpPromotion(folder: StandbyFolder, archive: Archive): Promise<void> {
+async function giveUpPromotion(folder: StandbyFolder, source: StandbySource): Promise<void> {
   const { phase, ownerId } = folder.label
   if (phase !== 'promote') return
-  const ended = (await archive.journal.refresh()).timeline(folder.timeline)?.ended
+  const ended = await source.endOf(folder.timeline)
   if (ended?.ownerId === ownerId) {
     throw recoveryError('RECOVERY_PROMOTION_UNFINISHED', 'the folder was promoted, but is no home yet', {
       details: { home: folder.layout.home, timeline: ended?.successor },
@@ -83,6 +92,7 @@ interface StandbyParts {
   readonly options: StandbyOptions & { readonly pollMs: number }
   readonly folder: StandbyFolder
   readonly state: StandbyState
+  readonly feed: Feed
   readonly control: ControlServer
   readonly stop: AbortController
   readonly lsn: Lsn
@@ -104,7 +114,7 @@ export class Standby {
   readonly #options: StandbyOptions & { readonly pollMs: number }
   readonly #folder: StandbyFolder
   readonly #state: StandbyState
-  readonly #feed: StandbyFeed
+  readonly #feed: Feed
   readonly #control: ControlServer
   readonly #stop: AbortController
   readonly #waiters = new Set<Waiter>()
@@ -121,7 +131,7 @@ export class Standby {
 
   /** Use `openStandby`. */
   constructor(parts: StandbyParts) {
-    const { options, folder, state, control, stop, lsn, committedAtUs } = parts
+    const { options, folder, state, feed, control, stop, lsn, committedAtUs } = parts
     this.#options = options
     this.#folder = folder
     this.#state = state
@@ -130,7 +140,7 @@ export class Standby {
     this.#position = { lsn, committedAtUs }
     this.#asOfUs = committedAtUs
     this.#knownLsn = lsn
-    this.#feed = new StandbyFeed({ archive: options.archive, folder, state, pinned: options.timeline })
+    this.#feed = feed
     stop.signal.addEventListener('abort', () => this.#hurry(), { once: true })
     this.done = this.#run()
     // A caller may look at `done` much later; the error is not lost by that.
@@ -297,6 +307,7 @@ export class Standby {
         clearTimeout(timer)
         resolve()
       }
+      this.#feed.news?.().then(this.#hurry, this.#hurry)
     })
   }
 
@@ -304,6 +315,7 @@ export class Standby {
     try {
       // Without it the next start would fetch and apply the newest segment again; nothing worse.
       await this.#state.flush().catch(() => undefined)
+      await this.#feed.close()
       await this.#state.close()
       await this.#folder.fileSystem.removeTree(this.#folder.spoolDirectory)
     } finally {

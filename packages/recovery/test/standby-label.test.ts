@@ -21,6 +21,7 @@ describe('the label of a standby', () => {
       { ...begun, phase: 'base', aside: 'aside-20261126-051500-2' },
       { ...begun, ...line, phase: 'follow' },
       { ...begun, ...line, phase: 'anew' },
+      { ...begun, ...line, phase: 'follow', of: { home: '/home/app', name: 'standby-00ff00ff' } },
       { ...begun, ...line, phase: 'promote', ownerId: 'b'.repeat(32) },
     ] as const) {
       await writeStandbyLabel(home, label, nodeFileSystem)
@@ -39,6 +40,9 @@ describe('the label of a standby', () => {
     ['an environment that is none', { ...begun, phase: 'base', environmentId: 'A'.repeat(32) }],
     ['a folder elsewhere', { ...begun, phase: 'base', aside: '../aside-20261126-051500' }],
     ['a folder that is no text', { ...begun, phase: 'base', aside: 7 }],
+    ['a home that has no place', { ...begun, phase: 'base', of: { home: 'app', name: 'standby-00ff00ff' } }],
+    ['a name that leads elsewhere', { ...begun, phase: 'base', of: { home: '/app', name: '../x' } }],
+    ['a home that is none', { ...begun, phase: 'base', of: 7 }],
     ['no folder to put aside into', { ...begun, phase: 'aside' }],
     ['an owner that is none', { ...begun, ...line, phase: 'promote', ownerId: 'me' }],
     ['a promotion of nobody', { ...begun, ...line, phase: 'promote' }],

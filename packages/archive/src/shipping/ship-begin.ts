@@ -87,9 +87,24 @@ function adoptedBy({ pieced, nextSegment }: Survey): { segmentNumber: number; en
 }
 
 async function beginTimeline({ archive }: Shipment, identity: ShippedIdentity): Promise<void> {
-  await archive.journal.append((fold) =>
-    fold.timeline(identity.timeline) ? undefined : firstEvent(fold, identity),
-  )
+  await archive.journal.append((fold) => {
+    const known = fold.timeline(identity.timeline)
+    if (known === undefined) return firstEvent(fold, identity)
+    refuseOther(known, identity)
+    return undefined
+  })
+}
+
+/** A home that no journal gave its number (out of a backup folder, or promoted without an archive) may share it with another line. */
+function refuseOther(
+  known: { readonly parent?: number | undefined; readonly forkLsn?: number | undefined },
+  { timeline, parent }: ShippedIdentity,
+): void {
+  if (known.parent === undefined || parent === undefined) return
+  if (known.parent === parent.timeline && known.forkLsn === parent.forkLsn) return
+  throw archiveError('ARCHIVE_TIMELINE_TAKEN', 'the archive knows another line by the number of this one', {
+    details: { timeline, forkLsn: parent.forkLsn, archivedForkLsn: known.forkLsn },
+  })
 }
 
 function firstEvent(

@@ -18,6 +18,12 @@ export async function readableArchive(
   return openArchive(openStore(url), { environmentId, ...(await keysFrom(args)) })
 }
 
+/** The archive that a command names, if it names one. */
+export async function readableArchiveIfAny(args: Arguments): Promise<Archive | undefined> {
+  const url = args.text('archive')
+  return url === undefined ? undefined : readableArchive(url, args)
+}
+
 /** Opens the archive of an environment, or creates it where nothing is yet. */
 export async function archiveFor(
   url: string,

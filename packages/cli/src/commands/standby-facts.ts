@@ -11,13 +11,14 @@ export async function standbyFacts(home: string): Promise<Outcome | undefined> {
   const label = await readStandbyLabel(home, nodeFileSystem)
   if (label === undefined) return undefined
   const owner = await homeOwner(home)
-  const { environmentId, phase, timeline, aside } = label
+  const { environmentId, phase, timeline, aside, of } = label
   const status = owner === undefined ? undefined : await statusOf(home)
   return {
     document: { home, standby: label, owner: owner ?? null, status: status ?? null },
     lines: columns([
       ['standby', home],
       ['environment', environmentId],
+      ['follows', of === undefined ? 'an archive' : of.home],
       ['timeline', timeline === undefined ? 'none yet' : String(timeline)],
       ['stage', phase === 'promote' ? 'a promotion is unfinished' : phase],
       ['open in', owner === undefined ? 'no process' : `process ${String(owner.pid)}`],

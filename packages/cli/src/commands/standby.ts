@@ -1,20 +1,22 @@
-// Follows an archive until stopped. Whoever looks at the output sees how far the standby is; what goes wrong and may pass is told too.
+// Follows an archive or a home until stopped. Whoever looks at the output sees how far the standby is; what goes wrong and may pass is told too.
 import { openStandby, type Standby, type StandbyEvent, type StandbyStatus } from '@timberline/recovery'
 import type { Arguments } from '../arguments.ts'
 import type { Command, Outcome, Surroundings } from '../command.ts'
 import { asTimberlineError } from '../errors.ts'
 import { formatInstant, formatPoint } from '../instant.ts'
 import { columns, formatCount, formatMs } from '../quantity.ts'
-import { readableArchive } from './archive-access.ts'
+import { readableArchiveIfAny } from './archive-access.ts'
 
 /** `timberline standby` */
 export const standbyCommand: Command = async (args, surroundings) => {
-  const archive = await readableArchive(args.required('archive'), args)
+  const archive = await readableArchiveIfAny(args)
+  const of = args.text('of')
   try {
     const timeline = args.number('timeline')
     const follower = new Follower(args, surroundings)
     const standby = await openStandby({
-      archive,
+      ...(archive === undefined ? {} : { archive }),
+      ...(of === undefined ? {} : { of }),
       home: args.required('home'),
       rejoin: args.flag('rejoin'),
       anew: args.flag('anew'),
@@ -25,13 +27,14 @@ export const standbyCommand: Command = async (args, surroundings) => {
     })
     return await follower.follow(standby)
   } finally {
-    await archive.close()
+    await archive?.close()
   }
 }
 
 /** Tells what a standby does, and ends with it. */
 class Follower {
   readonly #isOnce: boolean
+  readonly #followed: string
   readonly #surroundings: Surroundings
   #standby: Standby | undefined
   readonly #away: Promise<never>
@@ -39,6 +42,7 @@ class Follower {
 
   constructor(args: Arguments, surroundings: Surroundings) {
     this.#isOnce = args.flag('once')
+    this.#followed = args.has('of') ? 'home' : 'archive'
     this.#surroundings = surroundings
     this.#away = new Promise<never>((_, reject) => (this.#isAway = reject))
     this.#away.catch(() => undefined)
@@ -51,7 +55,7 @@ class Follower {
       if (this.#isOnce) await Promise.race([standby.caughtUp(), this.#away])
       else await standby.done
       const status = standby.status()
-      return { document: documentOf(status), lines: linesOf(status) }
+      return { document: documentOf(status), lines: linesOf(status, this.#followed) }
     } finally {
       await standby.close()
     }
@@ -62,7 +66,7 @@ class Follower {
     switch (event.type) {
       case 'standby.began':
         return tell(
-          `${event.isNew ? 'restored a backup' : 'going on'} at LSN ${String(event.lsn)} of timeline ${String(event.timeline)}`,
+          `${event.isNew ? 'restored a base' : 'going on'} at LSN ${String(event.lsn)} of timeline ${String(event.timeline)}`,
         )
       case 'standby.applied': {
         const status = this.#standby?.status()
@@ -91,13 +95,13 @@ function documentOf(status: StandbyStatus): unknown {
   return { ...status, committedAt: formatInstant(committedAtUs), asOf: formatInstant(asOfUs) }
 }
 
-function linesOf(status: StandbyStatus): readonly string[] {
+function linesOf(status: StandbyStatus, followed: string): readonly string[] {
   const { home, timeline, lsn, committedAtUs, knownLsn, asOfUs, aside } = status
   return columns([
     ['standby', `${home}, timeline ${String(timeline)}`],
     ['state after', formatPoint(lsn, committedAtUs)],
     [
-      'archive',
+      followed,
       knownLsn > lsn ? `tells of LSN ${String(knownLsn)}` : `all of it as of ${formatInstant(asOfUs)}`,
     ],
     ...(aside === undefined ? [] : [['home before', `kept in ${aside}`]]),
