@@ -73,6 +73,17 @@ export class BenchRun {
     return () => withFolder(async (folder) => JSON.parse(await outputOf(program, words(folder), {})) as T)
   }
 
+  /** A peer that a script of `peers/` sets up and measures, where `program` is there. */
+  scriptPeer<T>(
+    name: string,
+    program: string,
+    words: (folder: string) => readonly string[],
+  ): (() => Promise<T>) | undefined {
+    if (!this.has(name, program)) return undefined
+    const script = join(peers, `${name}.sh`)
+    return () => withFolder(async (folder) => JSON.parse(await outputOf(script, words(folder), {})) as T)
+  }
+
   has(name: string, path: string): boolean {
     if (existsSync(path)) return true
     this.#absent.add(name)

@@ -1,4 +1,4 @@
-/** From a catastrophe to an open database: base and log out of an archive, against copying files and against Berkeley DB's recovery. */
+/** From a catastrophe to an open database: base and log out of an archive, against copying files and against the recoveries of Berkeley DB and PostgreSQL. */
 import type { BenchRun, Column } from '../run.ts'
 import { median, medianRatio } from '../statistics.ts'
 import type { RecoveryResult } from '../workloads/recovery-workload.ts'
@@ -16,9 +16,18 @@ export async function benchRecovery(run: BenchRun): Promise<void> {
       String(transactions),
     ]),
   }
+  const postgresql: Column<RecoveryResult> = {
+    title: 'PostgreSQL 15, base copied and WAL replayed',
+    measure: run.scriptPeer<RecoveryResult>('postgresql', '/usr/lib/postgresql/15/bin/postgres', (folder) => [
+      folder,
+      String(records),
+      String(transactions),
+    ]),
+  }
   const measured = await run.interleave<RecoveryResult>('recovery', [
     { title: 'timberline', measure: () => run.child('recovery', { records, transactions }) },
     bdb,
+    postgresql,
   ])
   const ours = measured[0]?.samples ?? []
   const catastrophe = (samples: readonly RecoveryResult[]): number[] => samples.map((s) => s.recoverMs)
