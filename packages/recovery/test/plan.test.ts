@@ -366,6 +366,14 @@ describe('on a tree of timelines', () => {
       latest,
       'b55 s1:56-60 s1:61-90 end 90',
     ],
+    // The last time of a span that is cut at a fork is of a record beyond it: only what comes next can tell.
+    ['a time after the fork is looked for in the child', 2, at(550), 'fork s2:51-74 end <=74'],
+    [
+      'a time after the fork that the child has no record for yet may lie before its end',
+      3,
+      at(950),
+      'b55 s1:56-60 s1:61-90 end <=90',
+    ],
     [
       'an LSN of another branch is refused',
       2,
@@ -398,6 +406,21 @@ describe('on a tree of timelines', () => {
 
   test('the refusal names the timeline that holds the LSN', () => {
     expect(planHistory(tree, through(90), { timeline: 2 })).toMatchObject({ known: ['timeline 1'] })
+  })
+
+  test('a time near a fork is left to the reader of the parent until the child is known to have begun', () => {
+    const late = { ...span(2, 51, 75), firstCommittedAtUs: 900, lastCommittedAtUs: 1200 }
+    const began = { ...tree, spans: [span(1, 1, 60), late], bases: [base(1, 20)] }
+    const briefAt = (world: History, atUs: number): string =>
+      brief(planHistory(world, at(atUs), { timeline: 2 }))
+    expect(briefAt(began, 550)).toBe('b20 s1:21-50 end <=50')
+    // As late as the record at which the parent was last seen, which is none of this timeline.
+    expect(briefAt(began, 600)).toBe('b20 s1:21-50 end <=50')
+    expect(briefAt(began, 900)).toBe('b20 s1:21-50 s2:51-74 end <=74')
+    // The parent went on beside the child.
+    const beside = { ...began, spans: [span(1, 1, 60), span(2, 51, 75)] }
+    expect(briefAt(beside, 505)).toBe('b20 s1:21-50 end <=50')
+    expect(briefAt(beside, 550)).toBe('b20 s1:21-50 s2:51-74 end <=74')
   })
 
   test('without a backup of its own, a timeline is reached through the log of its parent up to the fork', () => {
