@@ -15,6 +15,7 @@ import {
 } from '@timberline/wal'
 import { goldenFiles, IDENTITY, tickingClock } from '../../packages/wal/test/log-scenario.ts'
 import { decodeFrameHeader, decodeGroup, FRAME_GROUP } from '../../packages/wal/src/frame.ts'
+import { decodeReached, encodeReached } from '../../packages/wal/src/reached.ts'
 import { decodeSeal, sealBytesFromTrailer } from '../../packages/wal/src/seal.ts'
 import { summaryFromEnds } from '../../packages/wal/src/segment-file.ts'
 import { decodeHeader, encodeHeader } from '../../packages/wal/src/segment-header.ts'
@@ -275,6 +276,18 @@ export const walDecoders: readonly Decoder[] = [
     seeds: () => [Buffer.from('{"lsn":             123}\n'), Buffer.from('{"lsn":9007199254740991}\n')],
     inputBytesMax: 2048,
     decode: async (input) => readWanted('/log', await filesInMemory({ '/log/wanted.json': input })),
+  },
+  {
+    name: 'reached',
+    covers: ['wal/reached.ts#decodeReached'],
+    codes: [],
+    shape: 'json',
+    seeds: () => [
+      encodeReached({ lsn: 123, timeline: 1 }),
+      encodeReached({ lsn: 9_007_199_254_740_991, timeline: 7 }),
+    ],
+    inputBytesMax: 256,
+    decode: (input) => orRefused(decodeReached(input)),
   },
   {
     name: 'segment-name',

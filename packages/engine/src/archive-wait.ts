@@ -2,8 +2,8 @@
  * Holds back the promises of commits until archives hold them too: recovery point zero. A commit comes here when it is durable
  * in the home and readable; nothing that happens here can undo it, so every way out that is not "archived" says that it stands.
  *
- * The word of an archive is its confirmation in the log folder, written by a shipper in any process after the archive has read
- * the records back. The folder's watch is the bell and a slow poll stands in for it; neither runs while nothing is waited for.
+ * The word of an archive is a file in the log folder, written by a shipper in any process after the archive has read the records
+ * back: a quick one where it finds that somebody may wait, a confirmation otherwise. The folder's watch is the bell and a slow poll stands in for it; neither runs while nothing is waited for.
  * The other way, `wanted.json` tells the shipper up to where somebody waits, so that it hurries.
  *
  *   waiting → archived   enough confirmations reach the commit
@@ -62,7 +62,12 @@ export async function openArchiveWait(options: ArchiveWaitOptions): Promise<Arch
   const { archives, atLeast } = policy
   const scope = { logDirectory, fileSystem, timeline, archives, atLeast }
   const quorum = await openArchiveQuorum(scope, lastLsn)
-  return new ArchiveWait(options, quorum, await openWanted(logDirectory, fileSystem))
+  try {
+    return new ArchiveWait(options, quorum, await openWanted(logDirectory, fileSystem))
+  } catch (error) {
+    await quorum.close()
+    throw error
+  }
 }
 
 /** Commits that wait for archives. */
@@ -127,6 +132,7 @@ export class ArchiveWait {
     await this.#watching
     await this.#telling
     await this.#wanted.close()
+    await this.#quorum.close()
   }
 
   get #isNeeded(): boolean {

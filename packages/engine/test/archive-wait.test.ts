@@ -1,5 +1,11 @@
 import { setTimeout as pause } from 'node:timers/promises'
-import { readConfirmations, readWanted, TimberlineError, writeConfirmation } from '@timberline/wal'
+import {
+  readConfirmations,
+  readWanted,
+  ReachedWriter,
+  TimberlineError,
+  writeConfirmation,
+} from '@timberline/wal'
 import { CrashFileSystem } from '@timberline/wal/testing'
 import { afterEach, describe, expect, test } from 'vitest'
 import type { ArchivedOptions } from '../src/archived-options.ts'
@@ -95,6 +101,39 @@ describe('a commit with durability archived', () => {
     await pause(20)
     expect(write.isSettled).toBe(false)
     await scene.confirm('a', 1)
+    expect(await write.outcome).toBeUndefined()
+  })
+
+  test('takes the quick word of an archive, and a confirmation from one that gives none', async () => {
+    const scene = await openScene({ archives: ['a', 'b'], atLeast: 2 })
+    const quick = new ReachedWriter({ directory: LOG, name: 'a' }, scene.disk)
+    const writes = ['k', 'l', 'm'].map((key) => watched(scene.db.put(key, 'v')))
+    await scene.confirm('b', 2)
+    await quick.tell({ lsn: 3, timeline: 2 })
+    await pause(20)
+    expect(writes.map(({ isSettled }) => isSettled)).toEqual([false, false, false])
+    await quick.tell({ lsn: 3, timeline: 1 })
+    expect(await writes[0]?.outcome).toBeUndefined()
+    expect(await writes[1]?.outcome).toBeUndefined()
+    expect(writes[2]?.isSettled).toBe(false)
+    await scene.confirm('b', 3)
+    expect(await writes[2]?.outcome).toBeUndefined()
+    await quick.close()
+  })
+
+  test('forgets at opening what an archive said before, and leaves no word behind', async () => {
+    const disk = new CrashFileSystem()
+    const before = await openScene({}, { disk })
+    const quick = new ReachedWriter({ directory: LOG, name: 'vault' }, disk)
+    await quick.tell({ lsn: 9, timeline: 1 })
+    await before.db.close()
+    await quick.close()
+    expect(await quick.tell({ lsn: 9, timeline: 1 })).toBe(false)
+    const scene = await openScene({}, { disk })
+    const write = watched(scene.db.put('k', 'v'))
+    await pause(20)
+    expect(write.isSettled).toBe(false)
+    await scene.confirm('vault', 1)
     expect(await write.outcome).toBeUndefined()
   })
 

@@ -83,8 +83,12 @@ export async function removeConfirmation(
 }
 
 function pathOf(directory: string, name: string): string {
-  const file = `confirmed.${name}.json`
-  if (NAME.test(file)) return join(directory, file)
+  return join(directory, `confirmed.${checkedArchiveName(name)}.json`)
+}
+
+/** Passes the name of an archive through. @throws WAL_INVALID when it is not 1 to 64 letters, digits, `_` and `-` */
+export function checkedArchiveName(name: string): string {
+  if (NAME.test(`confirmed.${name}.json`)) return name
   throw walError('WAL_INVALID', 'the name of an archive is malformed', { details: { name } })
 }
 

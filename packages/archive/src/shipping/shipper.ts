@@ -14,7 +14,7 @@
  * visible in status and events; the log keeps what is not confirmed. Everything else (conflict, fencing, damage) stops the
  * shipper with its error. Stop at any point, also by a crash: what is held is found again from the archive and the log.
  */
-import { writeConfirmation, type Lsn } from '@timberline/wal'
+import type { Lsn } from '@timberline/wal'
 import {
   concatMap,
   defer,
@@ -35,6 +35,7 @@ import {
 } from 'rxjs'
 import { Demand } from './demand.ts'
 import type { ShipperEvent, ShipperWork } from './events.ts'
+import { CONFIRMATION_MS_MAX, HomeReport } from './home-report.ts'
 import { beginVoyage, type Voyage } from './ship-begin.ts'
 import { followBacklog } from './ship-follow.ts'
 import { nameOfTail, shipPiece } from './ship-piece.ts'
@@ -74,6 +75,7 @@ export class Shipper {
   readonly #busy = new Set<Promise<unknown>>()
   readonly #gauge = new ShipperGauge()
   readonly #demand: Demand
+  readonly #report: HomeReport
   #voyage: Voyage | undefined
   #isHurried = false
   #lastPieceMs = 0
@@ -83,19 +85,21 @@ export class Shipper {
   /** Of the newest commit shipped, and where it was when merges were last looked for. */
   #newestAtUs = 0
   #mergedSlot: number | undefined
-  #confirmed = ''
-  #confirming: Promise<unknown> = Promise.resolve()
   #claimant: Claimant | undefined
 
   /** Use `runShipper`. */
   constructor(settings: ShipperSettings, signal: AbortSignal | undefined) {
     this.#settings = settings
     this.#demand = new Demand(settings)
+    this.#report = new HomeReport(settings)
     this.events$ = this.#events.asObservable()
     const stop = (): void => this.#end(signal?.reason)
     signal?.addEventListener('abort', stop, { once: true })
     if (signal?.aborted === true) stop()
-    this.done = this.#run().finally(() => signal?.removeEventListener('abort', stop))
+    this.done = this.#run().finally(() => {
+      signal?.removeEventListener('abort', stop)
+      return this.#report.close()
+    })
     // A caller may look at `done` much later; the error is not lost by that.
     this.done.catch(() => undefined)
   }
@@ -235,7 +239,9 @@ export class Shipper {
     if (this.#isHurried || this.#demand.isUrgent(backlog)) return of(undefined)
     const { intervalMs, gatherMs } = this.#settings
     const pauseMs = Math.max(intervalMs / 4, intervalMs * 0.9 - gatherMs - 2 * this.#lastPieceMs)
-    return race(timer(pauseMs), this.#hurry).pipe(takeUntil(this.#stopped))
+    // A confirmation that is owed does not wait for a long interval.
+    const mostMs = this.#report.isOwing ? CONFIRMATION_MS_MAX : pauseMs
+    return race(timer(Math.min(pauseMs, mostMs)), this.#hurry).pipe(takeUntil(this.#stopped))
   }
 
   async #begin(): Promise<Voyage> {
@@ -245,7 +251,7 @@ export class Shipper {
     const voyage = await beginVoyage(shipment, this.#claimant, identity)
     this.#voyage = voyage
     // Before anything is shipped: from now on the home removes no log that this archive lacks.
-    await this.#confirm(voyage)
+    await this.#report.report(voyage.backlog)
     const { survey, reign, backlog } = voyage
     if (survey.lost !== undefined) this.#events.next({ type: 'log.lost', ...survey.lost })
     const { pieced, nextSegment } = survey
@@ -293,7 +299,7 @@ export class Shipper {
       this.#events.next({ type: 'piece.shipped', ...place, storedBytes, durationMs })
     }
     for (const number of backlog.takeWhole()) whole.next({ work: 'segment', segmentNumber: number })
-    await this.#confirm(voyage)
+    await this.#report.report(voyage.backlog)
     const active = Math.max(0, ...pieces.keys())
     const slot = mergeSlot(this.#newestAtUs)
     // A shipper in a hurry makes thousands of pieces in a slot: to go over all of them each time would cost more than the pieces.
@@ -321,31 +327,12 @@ export class Shipper {
     const { lastLsn: lsn, bytes, storedBytes } = segment
     const durationMs = performance.now() - begunMs
     this.#events.next({ type: 'segment.archived', segmentNumber, lsn, bytes, storedBytes, durationMs })
-    await this.#confirm(voyage)
+    await this.#report.report(voyage.backlog)
     const count = await removePieces(shipment, pieces.get(segmentNumber) ?? [])
     pieces.delete(segmentNumber)
     if (count > 0) this.#events.next({ type: 'pieces.removed', segmentNumber, count })
     this.#gauge.uploading(undefined)
     this.#moved.next()
-  }
-
-  /** Tells the home what it may let go, one after the other. Only what was read back is confirmed. */
-  async #confirm({ backlog }: Voyage): Promise<void> {
-    const { logDirectory, name, fileSystem, identity } = this.#settings
-    const write = async (): Promise<void> => {
-      const place = {
-        segmentNumber: backlog.archivedSegment,
-        lsn: backlog.shippedLsn,
-        timeline: identity.timeline,
-      }
-      const text = JSON.stringify(place)
-      if (text === this.#confirmed) return
-      await writeConfirmation(logDirectory, name, place, fileSystem)
-      this.#confirmed = text
-    }
-    const turn = this.#confirming.then(write)
-    this.#confirming = turn.catch(() => undefined)
-    await turn
   }
 
   #end(reason: unknown): void {
