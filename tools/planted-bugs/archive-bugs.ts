@@ -21,7 +21,7 @@ export const archiveBugs: readonly PlantedBug[] = [
       {
         find: 'const { segment } = await archiveSegment(',
         replace: `backlog.segmentArchived(segmentNumber, 0)
-    await this.#confirm(voyage)
+    await this.#report.report(backlog)
     const { segment } = await archiveSegment(`,
       },
     ],
@@ -33,11 +33,11 @@ export const archiveBugs: readonly PlantedBug[] = [
   {
     name: 'confirms-what-is-only-in-the-log',
     what: 'the home is told that the archive holds every record that is durable in the log',
-    file: shipping,
+    file: 'packages/archive/src/shipping/home-report.ts',
     edits: [
       {
-        find: 'lsn: backlog.shippedLsn,\n        timeline',
-        replace: 'lsn: backlog.durableLsn,\n        timeline',
+        find: 'archivedSegment: segmentNumber, shippedLsn: lsn',
+        replace: 'archivedSegment: segmentNumber, durableLsn: lsn',
       },
     ],
     caughtBy: {
