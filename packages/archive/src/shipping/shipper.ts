@@ -96,10 +96,7 @@ export class Shipper {
     const stop = (): void => this.#end(signal?.reason)
     signal?.addEventListener('abort', stop, { once: true })
     if (signal?.aborted === true) stop()
-    this.done = this.#run().finally(() => {
-      signal?.removeEventListener('abort', stop)
-      return this.#report.close()
-    })
+    this.done = this.#run().finally(() => signal?.removeEventListener('abort', stop))
     // A caller may look at `done` much later; the error is not lost by that.
     this.done.catch(() => undefined)
   }
@@ -160,6 +157,7 @@ export class Shipper {
       this.#events.next({ type: 'ship.ended' })
       this.#events.complete()
       this.#moved.complete()
+      await this.#report.close()
     }
   }
 
