@@ -14,7 +14,8 @@ describe('X3: history of a key across the archived log', () => {
       await using db = new TimberLevel<string, string>(home)
       await db.put('ship', 'Vasa')
       const { lsn: base } = await hotbackupInto(archive, home)
-      await db.put('other', 'x')
+      await db.put('worm', 'x')
+      const { lastLsn: worm } = await db.homeStatus()
       await db.batch([{ type: 'put', key: 'ship', value: 'sunk' }], { meta: { actor: 'import-7' } })
       await db.del('ship')
       // What is shipped from a live home is all but the last moment.
@@ -33,6 +34,9 @@ describe('X3: history of a key across the archived log', () => {
       await ends0(['recover', '--from', archive, '-h', back, '--until-lsn', String(bad), '--before'])
       await using recovered = new TimberLevel<string, string>(back)
       expect(await recovered.get('ship')).toBe('Vasa')
+      const check = '! grep -rqa worm "$TIMBERLINE_HOME"'
+      const found = await outcome(['bisect', '-a', archive, '--good', String(base), '--check', check])
+      expect(found).toMatchObject({ firstBad: { lsn: worm, operations: 1 } })
     })
   })
 })

@@ -24,6 +24,16 @@ const errors = {
   RECOVERY_TIMELINE_UNKNOWN: { kind: 'invalid', hint: 'choose one of the known timelines' },
   // The base asked for is not in the archive, or lies after the target.
   RECOVERY_BASE_UNKNOWN: { kind: 'invalid', hint: 'leave the choice of the base to the plan' },
+  // The ends between which a first bad transaction is looked for are not one good state and one bad state behind it.
+  RECOVERY_BISECT_ENDS: {
+    kind: 'invalid',
+    hint: 'give as --good a state that the check passes, and as --bad a later one that it does not',
+  },
+  // The check of a state was not run, or was ended by a signal or for its length: nobody knows whether the state is good.
+  RECOVERY_BISECT_CHECK: {
+    kind: 'unavailable',
+    hint: 'run the check by hand on a recovered home, mend it, then begin again',
+  },
   // The target is not well formed.
   RECOVERY_TARGET_INVALID: { kind: 'invalid', hint: 'give a whole LSN, or a time in whole microseconds' },
   // An argument outside its documented bounds.

@@ -125,6 +125,35 @@ export const recoveryRows: readonly CommandRow[] = [
     example: 'timberline drill -a /backups/app',
     load: async () => (await import('../commands/drill.ts')).drillCommand,
   },
+  {
+    name: 'bisect',
+    summary: 'find the first transaction after which a check of yours no longer passes',
+    options: [
+      archiveOption,
+      identityOption,
+      { ...lsnOption({ name: 'good', help: 'the state through this record passes' }), isRequired: true },
+      lsnOption({ name: 'bad', help: 'the state through this record does not (the latest)' }),
+      {
+        name: 'check',
+        value: 'COMMAND',
+        help: 'run with TIMBERLINE_HOME set; exit code 0 is good, another one bad',
+        isRequired: true,
+      },
+      { name: 'scratch', value: 'DIR', help: 'where to recover (a temporary folder)' },
+      {
+        name: 'timeline',
+        value: 'N',
+        help: 'follow this timeline (the newest)',
+        parse: wholeNumber('a timeline', { min: 1 }),
+      },
+    ],
+    notes: [
+      'Recovers both ends and then the middle of what is left, one state at a time: 20 recoveries for a million transactions.',
+      'Nothing is written to the archive. A check that cannot be run (exit code 126 or 127) or is killed ends the search.',
+    ],
+    example: "timberline bisect -a /backups/app --good 1000 --check 'node audit.js'",
+    load: async () => (await import('../commands/bisect.ts')).bisectCommand,
+  },
 ]
 
 function historyComplaint(args: Arguments): string | undefined {
