@@ -292,21 +292,26 @@ describe('the checkpoint keeper', () => {
     const { logDirectory } = kept.fixture.layout
     await writeConfirmation(logDirectory, 'offsite', { segmentNumber: 0, lsn: 0, timeline: 1 })
     await kept.commit(300)
-    await until(() => kept.types().includes('log.released'))
-    expect(kept.events.find(({ type }) => type === 'log.released')).toMatchObject({
-      names: ['log.0000000001'],
-      archives: ['offsite'],
-    })
-    expect(kept.types().filter((type) => /log\.(filling|released)/.test(type))).toEqual([
-      'log.filling',
-      'log.released',
-    ])
+    // The first look announces, the second one acts; the keeper's own looks, once a second, may fall anywhere between.
+    await kept.keeper.take()
+    await kept.keeper.prune()
+    const released = kept.events.filter((event) => event.type === 'log.released')
+    expect(released.flatMap(({ names }) => names)).toContain('log.0000000001')
+    for (const { archives } of released) expect(archives).toEqual(['offsite'])
+    expect(kept.segments()).not.toContain('log.0000000001')
+    const [first, ...rest] = kept.types().filter((type) => /log\.(filling|released)/.test(type))
+    expect(first).toBe('log.filling')
+    expect(rest).toEqual(released.map(() => 'log.released'))
     expect(kept.keeper.gate()).toBeUndefined()
     await kept.close()
   })
 
   test('hashes each table once, soon after', async () => {
     const kept = await Kept.open()
+    // The first one is taken within a second by itself, on a slow machine in the middle of what follows.
+    await kept.commit(1)
+    await kept.keeper.take({ hashed: true })
+    kept.events.length = 0
     await kept.commit(200)
     await kept.keeper.take({ hashed: true })
     const first = await newestCheckpoint(kept.fixture.layout.home)
