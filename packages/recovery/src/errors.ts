@@ -69,7 +69,7 @@ const errors = {
   RECOVERY_ARCHIVE_BEHIND: { kind: 'unavailable', hint: 'see whether the shipper runs, and try again' },
   // The live home and the archive hold different environments or timelines.
   RECOVERY_NOT_THE_SAME: { kind: 'invalid', hint: 'check the paths of home and archive' },
-  // Log that a standby needs next is no longer in the archive: retention let it go while the standby was off.
+  // Log that a standby needs next, or all of the timeline that it followed, is no longer in the archive: retention let it go.
   RECOVERY_STANDBY_BEHIND: {
     kind: 'gap',
     hint: 'begin the standby anew: run `timberline standby --anew` once',

@@ -59,6 +59,7 @@ export interface PromoteReport {
  * @throws RECOVERY_STANDBY_MISSING, ENGINE_HOME_LOCKED while another promotion runs, or a standby that cannot be asked to let go
  * @throws RECOVERY_PRIMARY_RUNS, RECOVERY_PRIMARY_AWAY, ENGINE_HOME_ENDED of a home that was followed
  * @throws ARCHIVE_TIMELINE_ENDED when another standby was promoted, ARCHIVE_FENCED when another shipper or promotion came in between
+ * @throws RECOVERY_STANDBY_BEHIND when retention let go the timeline that the standby followed
  * @throws RECOVERY_LOG_GAP, RECOVERY_STANDBY_BACKUP_AHEAD, RECOVERY_BULK_LOAD, RECOVERY_LOG_DAMAGED when what is archived cannot be applied to its end
  *
  * @example
@@ -139,6 +140,7 @@ async function beginPromotion(parts: Omit<Promotion, 'feed' | 'timeline' | 'owne
   const feed = new StandbyFeed({ ...parts, pinned: timeline })
   const promotion = { ...parts, feed, timeline, ownerId }
   if (phase === 'promote') return promotion
+  await refuseLetGo(promotion)
   await applyThrough(promotion, ({ endLsn }) => endLsn)
   throwIfAborted(signal)
   // Before the claim: after a crash this id knows its own claim, and its own event, again.
@@ -158,6 +160,15 @@ async function settle(promotion: Promotion): Promise<TimelineEnd> {
   const epoch = await takeOverTimeline(archive, { ownerId, description, timeline })
   const lsn = await applyThrough(promotion, ({ endLsn }) => endLsn)
   return endTimeline(archive, { epoch, ownerId, timeline, lsn })
+}
+
+/** The home went on elsewhere, and retention let go all that this one followed: nobody can claim that any more. */
+async function refuseLetGo({ archive, timeline }: Promotion): Promise<void> {
+  const { retiredTimelines = [] } = await archive.catalogue()
+  if (!retiredTimelines.includes(timeline)) return
+  throw recoveryError('RECOVERY_STANDBY_BEHIND', 'retention let go the timeline that the standby followed', {
+    details: { timeline },
+  })
 }
 
 /**

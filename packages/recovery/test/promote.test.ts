@@ -6,9 +6,9 @@ import { cp, readdir, rm, writeFile } from 'node:fs/promises'
 import { join } from 'node:path'
 import { type Archive, type ArchiveStore, openArchive } from '@timberline/archive'
 import { BULK_LOAD_MARK, homeLayout, lockHome, readHomeIdentity, TimberLevel } from '@timberline/engine'
-import { readConfirmations } from '@timberline/wal'
-import { describe, expect, test } from 'vitest'
-import { openStandby, planRecovery, promote } from '../src/index.ts'
+import { nodeFileSystem, readConfirmations } from '@timberline/wal'
+import { describe, expect, onTestFinished, test } from 'vitest'
+import { expire, openStandby, planRecovery, promote, readStandbyLabel, recover } from '../src/index.ts'
 import { backupInto, contentOf, Environment, ship } from './environment.ts'
 import { promoteUnderLoad } from './promotion-load.ts'
 import { elsewhere, followed, isAt, shipAdopted, shipperOf } from './standby-scene.ts'
@@ -52,6 +52,22 @@ describe('a promoted standby', () => {
     await db.put('after', 'promotion')
     await db.close()
     expect((await contentOf(home)).get('after')).toBe('promotion')
+  })
+
+  test('is refused by name, and stays a standby, where retention let go the timeline that it followed', async () => {
+    const { env, archive, folder, home } = await followed()
+    const homeAfter = join(folder, 'after')
+    await recover({ from: { archive }, home: homeAfter })
+    const next = await Environment.recovered(homeAfter, env)
+    onTestFinished(() => next.close())
+    await next.writeMany(2)
+    await backupInto(next, archive, { label: 'b12' })
+    await ship(next, archive)
+    const options = { archive, promise: { instantsUs: 0, bases: [] }, now: () => 4e15 }
+    await expire({ ...options, apply: true })
+    expect((await archive.catalogue()).retiredTimelines).toEqual([1])
+    await expect(promote({ archive, home })).rejects.toMatchObject({ code: 'RECOVERY_STANDBY_BEHIND' })
+    expect(await readStandbyLabel(home, nodeFileSystem)).toMatchObject({ phase: 'follow' })
   })
 
   test('holds also what only a backup brought into the archive', async () => {

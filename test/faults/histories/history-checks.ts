@@ -51,10 +51,7 @@ export async function checkRestoring({ look, findings, promised }: Scene): Promi
 export async function checkStandby({ look, findings, promised }: Scene): Promise<void> {
   const { standby, backups, shipped, isPromoting, isShipping } = promised
   if (standby === undefined) return
-  const refusing = {
-    lines: shipped.map(({ line }) => line),
-    hasBackup: backups.some(({ folder }) => folder === undefined),
-  }
+  const refusing = { lines: shipped.map(({ line }) => line), backups }
   if (!isPromoting) {
     const found = await findings.standby(look, standby)
     if (typeof found === 'string') assertRefused(found, refusing)

@@ -178,6 +178,8 @@ export class Life {
         await new Promise((resolve) => setTimeout(resolve, 1))
       }
       assert.ok(lsn >= this.line.acknowledgedLsn, 'a flush ships what was durable when it began')
+      // A note that the engine wrote beside the step may be among it.
+      await this.#settle()
       this.line.shippedLsn = Math.max(this.line.shippedLsn, lsn)
     } finally {
       stop.abort()
@@ -257,10 +259,13 @@ export class Life {
     await this.#db.close()
     await this.#settle()
     this.#restoring = name
-    const report = await unlessLoaded(recover({ from, home, fileSystem }))
-    if (report === undefined) {
-      // The newest backup is from before a load, so there is no newest state to be had.
-      assert.ok(!newest.line.isReplayable(newest.baseLsn, newest.line.lastLsn), 'no load is in the way')
+    const report = await unlessGap(recover({ from, home, fileSystem }))
+    if (typeof report === 'string') {
+      // The newest backup is from before a load, or from before log that went before there was an archive: no newest state can be had.
+      const { line, baseLsn, endLsn } = newest
+      const isLoaded = report === 'RECOVERY_BULK_LOAD' && !line.isReplayable(baseLsn, line.lastLsn)
+      const isCut = report === 'RECOVERY_LOG_GAP' && (line.archivedFromLsn ?? 0) > endLsn + 1
+      assert.ok(isLoaded || isCut, report)
       this.#restoring = undefined
       this.#db = this.#disk.openDatabase(this.home)
       return this.open()
@@ -292,7 +297,7 @@ export class Life {
     const name = this.#standby ?? `standby-${String(this.#count)}`
     this.#standby = name
     const found = await follow(this.#disk, name)
-    if (typeof found === 'string') assertRefused(found, this.#refusing())
+    if (typeof found === 'string') assertRefused(found, this)
     else assertFollowed(found, this.lines, true)
   }
 
@@ -308,7 +313,7 @@ export class Life {
     this.#isPromoting = false
     this.#standby = undefined
     if (typeof found === 'string') {
-      assertRefused(found, this.#refusing())
+      assertRefused(found, this)
       this.#db = this.#disk.openDatabase(this.home)
       return this.open()
     }
@@ -316,10 +321,6 @@ export class Life {
     assert.ok(source)
     assert.ok(found.forkLsn >= source.shippedLsn, 'a promotion loses nothing that was archived')
     await this.#goOn(name, source.fork(found.timeline, found.forkLsn))
-  }
-
-  #refusing(): { readonly lines: readonly Line[]; readonly hasBackup: boolean } {
-    return { lines: this.lines, hasBackup: this.backups.some(({ folder }) => folder === undefined) }
   }
 
   /** In another home, on a line of its own. */
@@ -395,12 +396,12 @@ export class Life {
   }
 }
 
-/** What was recovered; `undefined` when a load lies in the way. */
-async function unlessLoaded(recovering: Promise<RecoveryReport>): Promise<RecoveryReport | undefined> {
+/** What was recovered, or the code of what lies in the way. */
+async function unlessGap(recovering: Promise<RecoveryReport>): Promise<RecoveryReport | string> {
   try {
     return await recovering
   } catch (error) {
-    if (error instanceof TimberlineError && error.code === 'RECOVERY_BULK_LOAD') return undefined
+    if (error instanceof TimberlineError && error.kind === 'gap') return error.code
     throw error
   }
 }

@@ -8,6 +8,7 @@ import { openStandby, promote } from '@timberline/recovery'
 import { TimberlineError, type FileSystem } from '@timberline/wal'
 import { digestOf, type Content } from '../power-loss/content.ts'
 import type { Line } from './history-line.ts'
+import type { MadeBackup } from './history-promises.ts'
 
 /** What a standby shows once it has all that the archive holds. */
 export interface FollowedState {
@@ -76,13 +77,19 @@ export function assertFollowed(found: FollowedState, lines: readonly Line[], isA
   assert.ok(found.lsn >= least, `the standby ends at ${String(found.lsn)}, ${String(least)} was shipped`)
 }
 
-/** A standby may be refused where no backup begins its line, where a load lies ahead of it, and where its line was left behind. */
+/**
+ * A standby may be refused where no backup begins its line, where a load lies ahead of it, and where its line was left behind; its promotion
+ * also where a backup holds log that was never shipped.
+ */
 export function assertRefused(
   refusal: Refusal,
-  { lines, hasBackup }: { readonly lines: readonly Line[]; readonly hasBackup: boolean },
+  { lines, backups }: { readonly lines: readonly Line[]; readonly backups: readonly MadeBackup[] },
 ): void {
+  const archived = backups.filter(({ folder }) => folder === undefined)
   const isExpected =
-    (refusal === 'RECOVERY_NO_BASE' && !hasBackup) ||
+    (refusal === 'RECOVERY_NO_BASE' && archived.length === 0) ||
+    (refusal === 'RECOVERY_STANDBY_BACKUP_AHEAD' &&
+      archived.some(({ line, endLsn }) => endLsn > line.shippedLsn)) ||
     (refusal === 'RECOVERY_BULK_LOAD' && lines.some(({ loads }) => loads.size > 0)) ||
     (refusal === 'RECOVERY_STANDBY_DIVERGED' && lines.length > 1)
   assert.ok(isExpected, `a standby was refused with ${refusal}`)

@@ -3,6 +3,7 @@
  * worked out from the list alone, so is the outcome of any recovery target.
  */
 import { createHash } from 'node:crypto'
+import { isBulkLoadMark } from '@timberline/engine'
 import type { Target } from '@timberline/recovery'
 
 export type Change = readonly [key: string, value: string | undefined]
@@ -92,7 +93,10 @@ export function endingOf(target: Target, offer: Offer): Ending {
     case 'lsn':
       return endingThrough(target.edge === 'through' ? target.lsn : target.lsn - 1, offer)
     case 'mark': {
-      const [mark, second] = records.filter(({ kind, name }) => kind === 'mark' && name === target.name)
+      const [mark, second] = records.filter(
+        // The engine's own marks are nobody's targets.
+        (entry) => entry.kind === 'mark' && entry.name === target.name && !isLoad(entry),
+      )
       if (mark === undefined) return { codes: ['RECOVERY_MARK_UNKNOWN'] }
       if (second !== undefined) return { codes: ['RECOVERY_MARK_AMBIGUOUS'] }
       return endingThrough(target.edge === 'through' ? mark.lsn : mark.lsn - 1, offer)
@@ -112,7 +116,8 @@ const NO_BASE: Ending = { codes: ['RECOVERY_NO_BASE'] }
 function endingThrough(lsn: number, offer: Offer): Ending {
   const base = offer.bases.findLast((candidate) => candidate <= lsn)
   if (base === undefined) return NO_BASE
-  return lsn <= reachFrom(base, offer) ? { lsn } : beyond(offer)
+  const reach = reachFrom(base, offer)
+  return lsn <= reach ? { lsn } : beyond(reach, offer)
 }
 
 function timeEnding({ atUs, edge }: Target & { type: 'time' }, offer: Offer): Ending {
@@ -122,25 +127,39 @@ function timeEnding({ atUs, edge }: Target & { type: 'time' }, offer: Offer): En
   const base = bases.findLast(isKept)
   if (base === undefined) return NO_BASE
   if (timeOf(base) === atUs) return { lsn: base }
-  const read = records.slice(base, reachFrom(base, offer))
+  const reach = reachFrom(base, offer)
+  const load = records[reach]
+  const isAtLoad = load !== undefined && isLoad(load)
+  // Data that came in at that time is a part of the state, and no replay brings it.
+  if (isAtLoad && isKept(load.lsn)) return beyond(reach, offer)
+  const read = records.slice(base, reach + (isAtLoad ? 1 : 0))
   // Only a record at that time or later proves that no commit before it is missing.
   const isProved = read.some(({ committedAtUs }) => committedAtUs >= atUs)
-  return isProved ? { lsn: base + read.filter(({ lsn }) => isKept(lsn)).length } : beyond(offer)
+  return isProved ? { lsn: base + read.filter(({ lsn }) => isKept(lsn)).length } : beyond(reach, offer)
 }
 
 /** How far the log can be read from a backup on. */
 function reachFrom(base: number, { records, ranges }: Offer): number {
-  if (ranges === undefined) return records.length
+  const load = records.find((entry) => entry.lsn > base && isLoad(entry))
+  const limit = load === undefined ? records.length : load.lsn - 1
+  if (ranges === undefined) return limit
   let reach = base
   for (;;) {
     const next = ranges.find(({ fromLsn, throughLsn }) => fromLsn <= reach + 1 && reach < throughLsn)
-    if (next === undefined) return reach
+    if (next === undefined || reach >= limit) return Math.min(reach, limit)
     reach = next.throughLsn
   }
 }
 
-/** Past what can be read: at the end of the history, or, where only parts of the log are held, in a hole of it. */
-function beyond({ ranges }: Offer): Ending {
+/** Whether data was loaded beside the log here: no replay leads past it. */
+export function isLoad({ kind, name }: Entry): boolean {
+  return kind === 'mark' && name !== undefined && isBulkLoadMark({ name })
+}
+
+/** Past what can be read: behind a load, at the end of the history, or, where only parts of the log are held, in a hole of it. */
+function beyond(reach: number, { records, ranges }: Offer): Ending {
+  const next = records[reach]
+  if (next !== undefined && isLoad(next)) return { codes: ['RECOVERY_BULK_LOAD'] }
   const codes = ['RECOVERY_TARGET_AFTER_END']
   return { codes: ranges === undefined ? codes : [...codes, 'RECOVERY_LOG_GAP'] }
 }

@@ -86,6 +86,21 @@ const compact = plain('rewrite, ship and compact', async (world) => {
   await world.compact()
 })
 
+const load = fc
+  .array(fc.tuple(fc.constantFrom('a', 'b', 'c', 'd'), fc.nat(9).map(String)), { minLength: 1, maxLength: 3 })
+  .map((drawn) => [...new Map(drawn)])
+  .map((changes) =>
+    command('load', `load(${changes.map((each) => each.join(' ')).join(', ')})`, (world) =>
+      world.load(changes),
+    ),
+  )
+
+const follow = fc
+  .boolean()
+  .map((isAnew) =>
+    command('follow', isAnew ? 'follow, opened anew' : 'follow', (world) => world.follow(isAnew)),
+  )
+
 function toTarget(
   kind: string,
   run: (world: RealWorld, drawn: DrawnTarget) => Promise<void>,
@@ -108,6 +123,9 @@ const anyCommand: fc.Arbitrary<Command> = fc.oneof(
     weight: 1,
     arbitrary: plain('update backup', (world) => world.backupIntoFolder(world.folderBackup !== undefined)),
   },
+  { weight: 1, arbitrary: load },
+  { weight: 3, arbitrary: follow },
+  { weight: 1, arbitrary: plain('promote', (world) => world.promote()) },
   { weight: 3, arbitrary: retain },
   { weight: 1, arbitrary: promise },
   { weight: 1, arbitrary: compact },

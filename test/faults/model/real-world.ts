@@ -11,11 +11,21 @@ import { listSegments, nodeFileSystem, readLog } from '@timberline/wal'
 import { FaultFileSystem } from '@timberline/wal/testing'
 import { join } from 'node:path'
 import type { Counts } from './counts.ts'
-import { contentAt, digestOf, endingOf, type Entry, isPrefix, textOf } from './history-model.ts'
+import {
+  type Change,
+  contentAt,
+  digestOf,
+  endingOf,
+  type Entry,
+  isLoad,
+  isPrefix,
+  textOf,
+} from './history-model.ts'
 import * as invariants from './invariants.ts'
 import { hasFaulted } from './machines.ts'
 import { type Line, RealArchive } from './real-archive.ts'
 import { type DrawnRetention, promise, retain, type RetentionScene } from './real-retention.ts'
+import { RealStandby } from './real-standby.ts'
 import { type Comparison, type DrawnTarget, recoverAndCompare, targetOf, textOfTarget } from './restoring.ts'
 import { arm, entryOf, type PlannedFault } from './world.ts'
 import type { Call, Ids } from './writes.ts'
@@ -30,6 +40,8 @@ interface OpenHome {
   readonly db: TimberLevel
   readonly files: FaultFileSystem
 }
+
+type BackupManifest = Awaited<ReturnType<typeof hotbackup>>['manifest']
 
 interface Shipping {
   readonly shipper: Shipper
@@ -51,6 +63,7 @@ export class RealWorld implements Ids {
   /** Through this LSN a return of the call promised that the record is there after the end of the process. */
   writtenLsn = 0
   readonly #folder: string
+  readonly #standby: RealStandby
   #home: string
   #homes = 1
   #nextId = 1
@@ -60,6 +73,7 @@ export class RealWorld implements Ids {
     this.#home = join(folder, 'home-0')
     this.archive = archive
     this.counts = counts
+    this.#standby = new RealStandby({ archive, counts, newHome: () => this.#newHome() })
   }
 
   static async begin(folder: string, counts: Counts): Promise<RealWorld> {
@@ -118,9 +132,12 @@ export class RealWorld implements Ids {
   async #settle(): Promise<void> {
     const known = this.records.length
     // The home may have let go of what its archive has confirmed; what is gone was below a checkpoint.
-    const [oldest] = await listSegments(this.#logDirectory)
+    const [oldest] = await this.#segments()
     const fromLsn = Math.max(1, this.writtenLsn, oldest?.firstLsn ?? 1)
-    const found = [...this.records.slice(0, fromLsn - 1), ...(await this.#tail(fromLsn))]
+    const read = await this.#tail(fromLsn)
+    // What was loaded, the log does not tell.
+    const tail = read.map((entry) => (isLoad(entry) ? (this.records[entry.lsn - 1] ?? entry) : entry))
+    const found = [...this.records.slice(0, fromLsn - 1), ...tail]
     const isNote = ({ kind }: Entry): boolean => kind === 'note'
     // Only the engine's own notes may have come to it.
     const isSame = isPrefix(this.records.slice(0, found.length), found) && found.slice(known).every(isNote)
@@ -133,6 +150,17 @@ export class RealWorld implements Ids {
     this.writtenLsn = found.length
     invariants.increases(found)
     await this.compareContent()
+  }
+
+  /** A segment that everybody has may go between the listing of the names and the look at it. */
+  async #segments(): ReturnType<typeof listSegments> {
+    for (let tries = 1; ; tries += 1) {
+      try {
+        return await listSegments(this.#logDirectory)
+      } catch (error) {
+        if (invariants.codeOf(error) !== 'WAL_GAP' || tries === 5) throw error
+      }
+    }
   }
 
   async #tail(fromLsn: number): Promise<Entry[]> {
@@ -208,7 +236,11 @@ export class RealWorld implements Ids {
   }
 
   /** A step of the owner's that a fault may hit: it fails typed, and the home is opened again. */
-  async #step(doing: string, work: (db: TimberLevel) => Promise<unknown>): Promise<boolean> {
+  async #step(
+    doing: string,
+    work: (db: TimberLevel) => Promise<unknown>,
+    loading?: readonly Change[],
+  ): Promise<boolean> {
     const { open } = this
     if (open === undefined) return false
     let isDone = true
@@ -218,7 +250,7 @@ export class RealWorld implements Ids {
       isDone = false
       if (!open.files.isCrashed) invariants.failsTyped(error, doing, hasFaulted(open.files))
     }
-    await this.#learnNotes()
+    await this.#learnNotes(loading)
     if (hasFaulted(open.files)) await this.reopen()
     return isDone
   }
@@ -231,13 +263,27 @@ export class RealWorld implements Ids {
     await this.#step('roll', (db) => db.switchSegment())
   }
 
-  async #learnNotes(): Promise<void> {
+  /** Loads beside the log: all of it is there, and a record that says so, or neither. */
+  async load(changes: readonly (readonly [string, string])[]): Promise<void> {
+    const before = this.records.length
+    const isDone = await this.#step('load', (db) => db.bulkLoad(changes), changes)
+    const load = this.records.slice(before).find(isLoad)
+    invariants.hold(!isDone || load !== undefined, 'a load that resolved must be in the log', { before })
+    if (isDone && load !== undefined) this.writtenLsn = load.lsn
+    this.counts.add(load === undefined ? 'loads that failed' : 'loads')
+    await this.compareContent()
+  }
+
+  /** Takes in what the engine wrote by itself, and the load that was begun, if any. */
+  async #learnNotes(loading?: readonly Change[]): Promise<void> {
     const added = await this.#tail(this.records.length + 1)
-    const isNote = ({ kind }: Entry): boolean => kind === 'note'
-    invariants.hold(added.every(isNote), 'the log must hold exactly the transactions that were called', {
+    const isKnown = (entry: Entry): boolean =>
+      entry.kind === 'note' || (loading !== undefined && isLoad(entry))
+    invariants.hold(added.every(isKnown), 'the log must hold exactly the transactions that were called', {
       found: added.map(textOf),
     })
-    this.records = [...this.records, ...added]
+    const told = added.map((entry) => (isLoad(entry) ? { ...entry, changes: loading ?? [] } : entry))
+    this.records = [...this.records, ...told]
   }
 
   async beginShipping(): Promise<void> {
@@ -275,7 +321,7 @@ export class RealWorld implements Ids {
 
   /** Until sealed segments are archived whole, and the home was told so: from then on nothing goes on by itself. */
   async #settledShipping(): Promise<void> {
-    const sealed = (await listSegments(this.#logDirectory)).filter((segment) => segment.sealed)
+    const sealed = (await this.#segments()).filter((segment) => segment.sealed)
     const last = sealed.at(-1)?.header.segmentNumber ?? 0
     for (;;) {
       const { shipper } = this.shipping ?? {}
@@ -317,7 +363,12 @@ export class RealWorld implements Ids {
 
   /** Copies the home hot into a folder, or adds to the copy there what was written since. */
   async backupIntoFolder(update: boolean): Promise<void> {
-    const { manifest } = await hotbackup({ home: this.#home, target: this.#backupFolder, update })
+    let manifest: BackupManifest
+    try {
+      manifest = (await hotbackup({ home: this.#home, target: this.#backupFolder, update })).manifest
+    } catch (error) {
+      return this.#updateRefused(error)
+    }
     await this.#compareBackup(manifest)
     this.folderBackup = {
       baseLsn: manifest.checkpoint.lsn,
@@ -325,7 +376,20 @@ export class RealWorld implements Ids {
     }
   }
 
-  async #compareBackup(manifest: Awaited<ReturnType<typeof hotbackup>>['manifest']): Promise<void> {
+  /** Where the log that leads on was let go, or data came in beside it, a copy cannot be added to; it stays as it was. */
+  async #updateRefused(error: unknown): Promise<void> {
+    const { baseLsn, records } = this.folderBackup ?? { baseLsn: 0, records: [] }
+    const code = invariants.codeOf(error)
+    const [oldest] = await this.#segments()
+    const isGone = (oldest?.firstLsn ?? 0) > records.length
+    const isLoaded = this.records.some((entry) => entry.lsn > baseLsn && isLoad(entry))
+    const isExpected =
+      (code === 'HOTBACKUP_UPDATE_GAP' && isGone) || (code === 'HOTBACKUP_BULK_LOAD' && isLoaded)
+    if (!isExpected) throw error
+    this.counts.add('updates refused')
+  }
+
+  async #compareBackup(manifest: BackupManifest): Promise<void> {
     const { endLsn, digest } = manifest
     invariants.hold(endLsn === this.records.length, 'a backup must reach the end of the log', {
       endLsn,
@@ -428,16 +492,45 @@ export class RealWorld implements Ids {
     if (lsn === undefined) return
     await this.stopShipping()
     await this.#closeHome()
+    await this.#goOnIn(home, { parent: this.#line, records: asked.records, forkLsn: lsn })
+  }
+
+  /** In another home, on a timeline of its own. */
+  async #goOnIn(
+    home: string,
+    { parent, records: before, forkLsn }: Omit<Line, 'timeline'> & { readonly parent: Line | undefined },
+  ): Promise<void> {
     this.#home = home
     const { timeline } = await readHomeIdentity(home)
-    const records = [...asked.records.slice(0, lsn), ...(await this.#tail(lsn + 1))]
-    this.#lines.push({ timeline, parent: this.#line, forkLsn: lsn, records })
+    const records = [...before.slice(0, forkLsn), ...(await this.#tail(forkLsn + 1))]
+    this.#lines.push({ timeline, parent, forkLsn, records })
     this.writtenLsn = this.records.length
-    this.reportedLsn = Math.min(this.reportedLsn, lsn)
+    this.reportedLsn = forkLsn
     this.folderBackup = undefined
     await this.openHome()
     await this.beginShipping()
     this.counts.add('timelines begun')
+  }
+
+  /** A standby follows to the end of what is archived, and shows exactly the model's prefix; it stays open, or is opened anew. */
+  async follow(isAnew: boolean): Promise<void> {
+    await this.#shipped()
+    if (isAnew) await this.#standby.leave()
+    await this.#standby.follow(this.#lines, this.#held)
+  }
+
+  /** The standby takes over, with all that is archived and nothing else; the old home is gone. */
+  async promote(): Promise<void> {
+    await this.#shipped()
+    await this.stopShipping()
+    await this.#closeHome()
+    const promoted = await this.#standby.promote(this.#lines, this.#held)
+    if (promoted === undefined) {
+      await this.openHome()
+      await this.beginShipping()
+      return
+    }
+    await this.#goOnIn(promoted.home, promoted)
   }
 
   /** The state is the log: what is read is what the records say. */
@@ -455,6 +548,7 @@ export class RealWorld implements Ids {
   }
 
   async close(): Promise<void> {
+    await this.#standby.leave()
     await this.stopShipping()
     await this.#closeHome()
   }
