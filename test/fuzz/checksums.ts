@@ -35,6 +35,15 @@ export function repairSegmentHeader(bytes: Buffer): Buffer {
   return bytes
 }
 
+/** The checksum of an archive's quick word. */
+export function repairReached(bytes: Buffer): Buffer {
+  const end = bytes.lastIndexOf(',"check":"')
+  if (end < 0) return bytes
+  const said = bytes.subarray(0, end)
+  const check = crc32(said).toString(16).padStart(8, '0')
+  return Buffer.concat([said, Buffer.from(`,"check":"${check}"}\n`)])
+}
+
 /** Mends both checksums of a frame: of its payload, when there is one, and of its header. */
 export function repairFrame(bytes: Buffer, seed: number): Buffer {
   if (bytes.length < 8) return bytes

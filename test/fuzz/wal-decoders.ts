@@ -20,7 +20,7 @@ import { decodeSeal, sealBytesFromTrailer } from '../../packages/wal/src/seal.ts
 import { summaryFromEnds } from '../../packages/wal/src/segment-file.ts'
 import { decodeHeader, encodeHeader } from '../../packages/wal/src/segment-header.ts'
 import { processIdentity } from '../../packages/wal/src/process-identity.ts'
-import { repairFrame, repairSegment, repairSegmentHeader } from './checksums.ts'
+import { repairFrame, repairReached, repairSegment, repairSegmentHeader } from './checksums.ts'
 import { type Decoder, orRefused, packFiles, Refused, unpackFiles } from './decoder.ts'
 import { countedSource, filesInMemory } from './memory-files.ts'
 
@@ -281,13 +281,15 @@ export const walDecoders: readonly Decoder[] = [
     name: 'reached',
     covers: ['wal/reached.ts#decodeReached'],
     codes: [],
-    shape: 'json',
+    shape: 'text',
     seeds: () => [
       encodeReached({ lsn: 123, timeline: 1 }),
       encodeReached({ lsn: 9_007_199_254_740_991, timeline: 7 }),
     ],
     inputBytesMax: 256,
     decode: (input) => orRefused(decodeReached(input)),
+    repair: repairReached,
+    encode: encodeReached,
   },
   {
     name: 'segment-name',
