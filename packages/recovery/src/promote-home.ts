@@ -85,6 +85,7 @@ async function lockOld({ home, fileSystem }: FollowedHome, isLost: boolean): Pro
     throw awayError(home)
   }
   const lock = await lockHome(home).catch((cause: unknown) => {
+    // v8 ignore next -- what the system refuses is passed on
     if (!isLocked(cause)) throw cause
     throw recoveryError('RECOVERY_PRIMARY_RUNS', 'the home that is followed is open', {
       details: { of: home },

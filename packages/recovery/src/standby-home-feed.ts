@@ -59,6 +59,7 @@ export class HomeFeed implements Feed {
       const { lsn } = await this.#state.applied()
       // Nothing to read: the time to ask whether what stands there is a frame being written, or damage.
       if (lsn === before.lsn) await tail.judge()
+      // v8 ignore next -- a log without a segment tells nothing
       if ((tail.nextLsn ?? Infinity) <= lsn) throw this.#diverged(lsn)
       await this.#settle(tail, lsn)
       const outlook = { timeline: this.#folder.timeline, knownLsn: lsn }
@@ -97,7 +98,7 @@ export class HomeFeed implements Feed {
   async #tailAfter({ lsn }: AppliedPosition): Promise<LogTail> {
     if (this.#tail !== undefined) return this.#tail
     const { fileSystem } = this.#followed
-    for (const fromLsn of lsn === 0 ? [1] : [lsn, lsn + 1]) {
+    for (const fromLsn of [Math.max(1, lsn), lsn + 1]) {
       const tail = new LogTail({ directory: this.#logDirectory, fromLsn, fileSystem })
       try {
         await tail.locate()
@@ -105,6 +106,7 @@ export class HomeFeed implements Feed {
         return tail
       } catch (error) {
         await tail.close()
+        // v8 ignore next -- damage is passed on
         if (!isGap(error)) throw error
       }
     }

@@ -3,7 +3,8 @@ import type { Archive } from '@timberline/archive'
 import type { FileSystem, Lsn } from '@timberline/wal'
 import { recoveryError } from './errors.ts'
 import { archiveSource } from './standby-archive.ts'
-import { homeSource } from './standby-home.ts'
+import { homeSource, sourceOf } from './standby-home.ts'
+import { readStandbyLabel } from './standby-label.ts'
 import type { StandbySource } from './standby-source.ts'
 
 /** What a standby follows, and where. */
@@ -84,14 +85,17 @@ export async function openStandbySource(
   { archive, of, home, timeline }: Pick<StandbyOptions, 'archive' | 'of' | 'home' | 'timeline'>,
   fileSystem: FileSystem,
 ): Promise<StandbySource> {
-  if ((archive === undefined) === (of === undefined)) {
+  if (archive !== undefined && of === undefined) return archiveSource(archive)
+  if (archive !== undefined || of === undefined) {
     throw recoveryError('RECOVERY_OPTION_INVALID', 'a standby follows either an archive or a home')
   }
-  if (archive !== undefined) return archiveSource(archive)
-  const followed = resolve(of ?? '')
+  const followed = resolve(of)
   if (timeline !== undefined || followed === resolve(home)) {
     const problem = timeline === undefined ? 'a home cannot follow itself' : 'a home has one timeline'
     throw recoveryError('RECOVERY_OPTION_INVALID', problem, { details: { of: followed } })
   }
-  return homeSource({ home: followed, fileSystem })
+  // Its own promotion may have ended the home: then it is to be finished, and the home is no reason to refuse.
+  const label = await readStandbyLabel(resolve(home), fileSystem)
+  const source = { home: followed, fileSystem }
+  return label?.phase === 'promote' ? sourceOf(source, label.environmentId) : homeSource(source)
 }

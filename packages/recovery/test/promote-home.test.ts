@@ -9,7 +9,9 @@ import { homeLayout, readHomeIdentity, TimberLevel } from '@timberline/engine'
 import { nodeFileSystem } from '@timberline/wal'
 import { crashAt, FaultFileSystem } from '@timberline/wal/testing'
 import { describe, expect, test } from 'vitest'
-import { promote } from '../src/index.ts'
+import { openStandby, promote } from '../src/index.ts'
+import { readStandbyLabel } from '../src/standby-label.ts'
+import { followed } from './standby-scene.ts'
 import { type FollowedScene, followedScene, isSame, lastLsnOf, openDb, write } from './followed-home-scene.ts'
 
 const codeOfOpen = (home: string): Promise<unknown> => {
@@ -25,6 +27,15 @@ const codeOfOpen = (home: string): Promise<unknown> => {
         : error,
   )
 }
+
+const outcomeOfFollowing = (place: { readonly of: string; readonly home: string }): Promise<unknown> =>
+  openStandby({ ...place, pollMs: 3_600_000 }).then(
+    async (standby) => {
+      await standby.close()
+      return 'followed'
+    },
+    (error: unknown) => (error instanceof Error && 'code' in error ? error.code : error),
+  )
 
 const keysOf = async (home: string): Promise<readonly [string, string][]> => {
   const db = new TimberLevel<string, string>(home)
@@ -138,6 +149,15 @@ describe('a promotion of a standby that follows a home', () => {
     await expect(promote({ home, of: join(folder, 'another') })).rejects.toMatchObject({
       code: 'RECOVERY_ENVIRONMENT_MISMATCH',
     })
+    await promote({ home })
+    await expect(promote({ home: join(folder, 'another'), of })).rejects.toMatchObject({
+      code: 'RECOVERY_STANDBY_MISSING',
+    })
+    const made = await followed()
+    for (const more of [{}, { archive: made.archive, lost: true }])
+      await expect(promote({ home: made.home, ...more })).rejects.toMatchObject({
+        code: 'RECOVERY_OPTION_INVALID',
+      })
   })
 
   test('can die before anything gets or loses its name, and be run again', async () => {
@@ -153,6 +173,8 @@ describe('a promotion of a standby that follows a home', () => {
     await promote({ ...(await copy('clean')), fileSystem: counting })
     const moments = counting.operations.filter(({ kind }) => /^(rename|remove|removeTree)$/.test(kind))
     let ended = 0
+    const tried = new Set<string>()
+    const left: unknown[] = []
     for (const { index } of moments) {
       const name = `died-${index}`
       const place = await copy(name)
@@ -165,12 +187,21 @@ describe('a promotion of a standby that follows a home', () => {
       // Only the very last sync can be missing in a folder that is a home already.
       expect(names.includes('standby.json') || isOld !== 'opened', name).toBe(true)
       expect(await codeOfOpen(place.of), name).toBe(isOld)
+      // Until the home is ended the promotion can be left; from then on it is to be finished.
+      const label = await readStandbyLabel(place.home, nodeFileSystem)
+      const isBegun = label?.phase === 'promote' && !tried.has(isOld)
+      if (isBegun) tried.add(isOld)
+      if (isBegun) left.push([isOld, await outcomeOfFollowing(place)])
       const { parent } = await promote(place)
       expect(parent, name).toMatchObject({ timeline: 1 })
       expect(parent.forkLsn, name).toBeGreaterThanOrEqual(lsn)
       expect(await keysOf(place.home), name).toEqual(entries)
       expect(await codeOfOpen(place.of), name).toBe('ENGINE_HOME_ENDED')
     }
+    expect(left).toEqual([
+      ['opened', 'followed'],
+      ['ENGINE_HOME_ENDED', 'RECOVERY_PROMOTION_UNFINISHED'],
+    ])
     expect(ended).toBeGreaterThan(0)
     expect(ended).toBeLessThan(moments.length)
   })

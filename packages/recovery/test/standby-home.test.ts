@@ -15,6 +15,10 @@ describe('a standby of a home', () => {
     const { db, open } = await followedScene()
     const standby = await open()
     expect(await isSame(standby, db)).toBe(true)
+    // More than one look takes at a time.
+    await db.put('big', 'x'.repeat(1_200_000))
+    await write(db, 2)
+    expect(await isSame(standby, db)).toBe(true)
     for (let round = 0; round < 3; round++) {
       const lsn = await write(db, 4)
       if (round === 1) await db.switchSegment()
@@ -164,6 +168,13 @@ describe('a standby of a home', () => {
     await expect(openStandby({ home, of, timeline: 1 })).rejects.toMatchObject(invalid)
     await expect(openStandby({ home, of: join(folder, 'nothing') })).rejects.toMatchObject({
       code: 'RECOVERY_PRIMARY_AWAY',
+    })
+    // A young home whose process died before its first checkpoint.
+    const young = join(folder, 'young')
+    await openDb(young).then((opened) => opened.close())
+    await rm(homeLayout(young).checkpointDirectory, { recursive: true })
+    await expect(openStandby({ home: `${young}-standby`, of: young })).rejects.toMatchObject({
+      code: 'RECOVERY_NO_BASE',
     })
     const other = new TimberLevel(join(folder, 'other'))
     await other.open()
