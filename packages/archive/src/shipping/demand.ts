@@ -5,7 +5,6 @@
 // A look at the log costs about as much as the reading back of a piece. So nobody looks while a round is under way: what comes
 // meanwhile is found by one look after it. Somebody who waited through that round can wait for the next one to be worth it;
 // who comes while the shipper rests is served at once.
-import { setTimeout as pause } from 'node:timers/promises'
 import { WantedReader, type Lsn } from '@timberline/wal'
 import type { Backlog } from './backlog.ts'
 import type { ShipperSettings } from './shipper-options.ts'
@@ -66,6 +65,13 @@ export class Demand {
   #isAwaited(backlog: Backlog): boolean {
     return (this.#wanted ?? 0) > backlog.shippedLsn
   }
+}
+
+/** By the global timer, so that a clock that stands in for it rules this pause, too. */
+function pause(ms: number): Promise<void> {
+  return new Promise((resolve) => {
+    setTimeout(resolve, ms)
+  })
 }
 
 async function endOrPause(ended: Promise<void>, ms: number): Promise<void> {
