@@ -23,7 +23,7 @@ export async function hashTable(
 ): Promise<string | undefined> {
   return withTable(join(place.tablesDirectory, table.name), place.fileSystem, async (source) => {
     const hash = createHash('sha256')
-    const chunk = Buffer.allocUnsafe(CHUNK_BYTES)
+    const chunk = Buffer.allocUnsafe(Math.min(CHUNK_BYTES, source.bytes))
     for (let position = 0; position < source.bytes;) {
       if (!mayGoOn()) return undefined
       const read = await source.read(chunk, position)

@@ -111,12 +111,12 @@ async function copyTable(table: CheckpointTable, place: RestorePlace, verify: bo
     const target = await place.fileSystem.open(join(place.dataDirectory, table.name), 'create')
     try {
       const hash = createHash('sha256')
-      const chunk = Buffer.allocUnsafe(CHUNK_BYTES)
+      const chunk = Buffer.allocUnsafe(Math.min(CHUNK_BYTES, table.bytes))
       let position = 0
       // Never beyond the known length: a source that changes must not keep us reading.
       while (position < table.bytes) {
         const read = await source.read(
-          chunk.subarray(0, Math.min(CHUNK_BYTES, table.bytes - position)),
+          chunk.subarray(0, Math.min(chunk.length, table.bytes - position)),
           position,
         )
         if (read === 0) break
