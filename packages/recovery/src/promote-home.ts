@@ -132,7 +132,7 @@ async function endOld(
   { of, old, home, signal, fileSystem }: Work & { readonly old: HomeIdentity },
 ): Promise<HomeEnd> {
   const end = await readHomeEnd(of, fileSystem)
-  const { phase, ownerId = randomBytes(16).toString('hex') } = folder.label
+  const { ownerId = randomBytes(16).toString('hex') } = folder.label
   const feed = new HomeFeed({ folder, state, pinned: undefined, followed: { home: of, fileSystem } })
   try {
     // Refused where another promotion has ended it; and where the home went on along another line.
@@ -144,7 +144,7 @@ async function endOld(
   if (end !== undefined) return end
   throwIfAborted(signal)
   // Before the event: after a crash this id knows it again.
-  if (phase !== 'promote') await folder.relabel({ phase: 'promote', ownerId })
+  await folder.relabel({ phase: 'promote', ownerId })
   const { lsn } = await state.applied()
   const { timeline } = old
   const endedAtUs = Date.now() * 1000

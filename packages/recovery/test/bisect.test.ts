@@ -50,7 +50,8 @@ describe('the first bad transaction', () => {
   })
 
   test('is looked for up to the bad end that was named', async () => {
-    const { firstBad, steps } = await bisect({ archive, goodLsn: 8, badLsn: 9, check: passesBefore(9) })
+    const check = passesBefore(9)
+    const { firstBad, steps } = await bisect({ archive, timeline: 1, goodLsn: 8, badLsn: 9, check })
     expect(firstBad.lsn).toBe(9)
     expect(steps.map(({ lsn }) => lsn)).toEqual([8, 9])
   })

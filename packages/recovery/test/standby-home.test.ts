@@ -2,13 +2,29 @@
  * A standby that follows a home in place, with no archive: it begins with the home's checkpoint, applies the log as it grows, and the home
  * keeps log for it while it is off. No test waits: each asks the standby to look.
  */
-import { cp, rename, rm } from 'node:fs/promises'
+import { cp, readdir, rename, rm } from 'node:fs/promises'
 import { join } from 'node:path'
 import { homeLayout, TimberLevel } from '@timberline/engine'
-import { readConfirmations } from '@timberline/wal'
+import { readConfirmations, systemCode } from '@timberline/wal'
 import { describe, expect, test } from 'vitest'
 import { openStandby } from '../src/index.ts'
 import { followedScene, isSame, openDb, segmentsOf, write } from './followed-home-scene.ts'
+
+/** LevelDB sorts in the background: a copy beside which a file came or went is not what a process that dies leaves. */
+async function copyAtRest(from: string, to: string): Promise<void> {
+  const names = async (): Promise<string> =>
+    JSON.stringify((await readdir(from, { recursive: true })).toSorted())
+  const isLeft = (path: string): boolean => !/\/(control\.sock|lock|lock\.json)$/.test(path)
+  let before: string | undefined
+  while (before !== (await names())) {
+    before = await names()
+    await rm(to, { recursive: true, force: true })
+    await cp(from, to, { recursive: true, filter: isLeft }).catch((error: unknown) => {
+      if (systemCode(error) !== 'ENOENT') throw error
+      before = undefined
+    })
+  }
+}
 
 describe('a standby of a home', () => {
   test('begins with the home’s checkpoint and holds every commit as it comes, across segments', async () => {
@@ -89,8 +105,7 @@ describe('a standby of a home', () => {
     }
     // Something was let go, and what a killed process leaves is what it has flushed.
     expect((await segmentsOf(of))[0]).toBeGreaterThan(before.at(-1) ?? 0)
-    const isLeft = (path: string): boolean => !/\/(control\.sock|lock|lock\.json)$/.test(path)
-    await cp(home, `${home}-killed`, { recursive: true, filter: isLeft })
+    await copyAtRest(home, `${home}-killed`)
     const again = await open({ home: `${home}-killed` })
     expect(await isSame(again, db)).toBe(true)
   })

@@ -149,6 +149,10 @@ describe('the real file system', () => {
     const device = await nodeFileSystem.open('/dev/null', 'write')
     await expect(device.sync()).rejects.toMatchObject({ code: 'EINVAL' })
     await device.close()
+    await expect(nodeFileSystem.syncDirectory(join(directory, 'none'))).rejects.toMatchObject({
+      code: 'ENOENT',
+    })
+    await expect(nodeFileSystem.syncDirectory('/proc')).rejects.toMatchObject({ code: 'EINVAL' })
     await symlink('loop', join(directory, 'loop'))
     await expect(nodeFileSystem.status(join(directory, 'loop'))).rejects.toMatchObject({ code: 'ELOOP' })
     expect(await nodeFileSystem.status(join(path, 'below a file'))).toBeUndefined()

@@ -73,6 +73,7 @@ describe('what is wanted', () => {
     '',
     '{"lsn":',
     '{"lsn":-1}',
+    '{"lsn":9999999999999999}\n',
     '{"lsn":1.5}',
     '{"lsn":"7"}',
     'null',
@@ -105,5 +106,7 @@ describe('what is wanted', () => {
     expect(await reader.read()).toBe(7)
     await reader.close()
     await next.close()
+    const unreadable = new WantedReader(DIRECTORY, new FaultFileSystem(disk, failAt(1, 'EIO')), () => nowMs)
+    await expect(unreadable.read()).rejects.toMatchObject({ code: 'EIO' })
   })
 })
