@@ -3,7 +3,7 @@
  * grows under every upload, because a shipper that is at rest has nothing to confuse: what is durable, shipped and confirmed
  * is then the same.
  */
-import { type FileSystem, readConfirmations, readFileWhole } from '@timberline/wal'
+import { type FileSystem, readConfirmations, readFileWhole, segmentName } from '@timberline/wal'
 import { describe, expect, it } from 'vitest'
 import { type ArchiveStore, memoryStore, type ShipperStatus } from '../src/index.ts'
 import { parsePieceName } from '../src/catalogue/layout.ts'
@@ -25,10 +25,10 @@ interface Told {
 }
 
 /** The file system of a home, which tells of each confirmation right before it appears. */
-function listening(disk: CrashFileSystem, onTold: (told: Told) => void): FileSystem {
+function listening(disk: CrashFileSystem, onTold: (told: Told) => Promise<void> | void): FileSystem {
   const rename = async (from: string, to: string): Promise<void> => {
     if (to.startsWith(`${LOG}/confirmed.`)) {
-      onTold(JSON.parse((await readFileWhole(from, disk)).toString()) as Told)
+      await onTold(JSON.parse((await readFileWhole(from, disk)).toString()) as Told)
     }
     await disk.rename(from, to)
   }
@@ -80,6 +80,25 @@ describe('the shipper', () => {
     expect(told.length).toBeGreaterThan(5)
     console.log(`${String(told.length)} confirmations during ${String(uploads)} uploads, each true`)
     expect(await readConfirmations(LOG, disk)).toMatchObject([{ lsn: 23 }])
+    await log.close()
+  })
+
+  it('goes on behind log that its home removes right before it keeps the rest', async () => {
+    const disk = new CrashFileSystem()
+    const log = await openTestLog(disk)
+    await appendRecords(log, 3)
+    await log.roll()
+    await appendRecords(log, 3)
+    let isFirst = true
+    const home = listening(disk, async () => {
+      if (isFirst) await disk.remove(`${LOG}/${segmentName(1)}`)
+      isFirst = false
+    })
+    const store = memoryStore()
+    const { shipper, stop } = ship(home, await archiveOn(store))
+    expect(await shipper.flush()).toBe(6)
+    await stop()
+    expect((await archivedRecords(await archiveOn(store))).map(({ lsn }) => lsn)).toEqual([4, 5, 6])
     await log.close()
   })
 

@@ -4,6 +4,7 @@ import type { CatalogueFold } from '../catalogue/catalogue-fold.ts'
 import { parseSegmentObjectName, segmentObjectPrefix, segmentTimelinePrefix } from '../catalogue/layout.ts'
 import { archiveError } from '../errors.ts'
 import type { PieceRef } from '../catalogue/catalogue.ts'
+import { holdLogFor } from './first-hold.ts'
 import { claimReign, type Claimant, type Reign } from './reign.ts'
 import { coveredPieces } from './piece-levels.ts'
 import { removePieces } from './ship-segment.ts'
@@ -34,6 +35,9 @@ export async function beginVoyage(
   await surveyShipment(shipment, compared)
   await beginTimeline(shipment, identity)
   const reign = await claimReign(archive, claimant, identity.timeline)
+  // The home may remove log of which this archive has confirmed nothing. What the next look finds, it keeps.
+  const { logDirectory, name, fileSystem } = shipment
+  await holdLogFor({ logDirectory, name, timeline: identity.timeline, fileSystem })
   const survey = await surveyShipment(shipment, compared)
   await archive.journal.append((fold) =>
     fold.owner?.epoch === reign.epoch && fold.owner.adopted !== undefined

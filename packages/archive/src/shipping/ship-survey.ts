@@ -22,6 +22,8 @@ export interface Shipment {
   readonly identity: LogIdentity
   readonly fileSystem: FileSystem
   readonly signal: AbortSignal
+  /** What the home calls the archive. */
+  readonly name: string
 }
 
 /** The last record that stands whole in a log now. */

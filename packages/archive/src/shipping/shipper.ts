@@ -244,7 +244,7 @@ export class Shipper {
 
   async #begin(): Promise<Voyage> {
     const { archive, logDirectory, identity, fileSystem, name } = this.#settings
-    const shipment = { archive, logDirectory, identity, fileSystem, signal: this.#stop.signal }
+    const shipment = { archive, logDirectory, name, identity, fileSystem, signal: this.#stop.signal }
     this.#claimant ??= newClaimant(name)
     const voyage = await beginVoyage(shipment, this.#claimant, identity)
     this.#voyage = voyage
