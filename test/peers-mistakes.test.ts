@@ -91,7 +91,9 @@ describe('a mistyped home', () => {
     'is no success for %s, and nothing is made there',
     async (name) => {
       const options = commands.find((command) => command.name === name)?.options ?? []
-      const needsArchive = options.some((option) => option.name === 'archive' && option.isRequired === true)
+      const needsArchive =
+        name === 'standby' ||
+        options.some((option) => option.name === 'archive' && option.isRequired === true)
       const words = [...name.split(' '), ...(needsArchive ? ['-a', newPath('archive')] : [])]
       if (name === 'mark') words.push('month-end')
       if (name === 'hotbackup') words.push('-b', newPath('backup'))

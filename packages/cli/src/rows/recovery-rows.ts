@@ -151,7 +151,7 @@ export const recoveryRows: readonly CommandRow[] = [
       'Recovers both ends and then the middle of what is left, one state at a time: 20 recoveries for a million transactions.',
       'Nothing is written to the archive. A check that cannot be run (exit code 126 or 127) or is killed ends the search.',
     ],
-    example: "timberline bisect -a /backups/app --good 1000 --check 'node audit.js'",
+    example: 'timberline bisect -a /backups/app --good 1000 --check ./audit.sh',
     load: async () => (await import('../commands/bisect.ts')).bisectCommand,
   },
 ]
