@@ -165,7 +165,8 @@ export const situations: Readonly<Record<string, Situation>> = {
     const { path } = await home(place, 10)
     const target = place.path('backup')
     const { out, err } = await place.side.run('hotbackup', ['-v', '-h', path, '-b', target])
-    const told = out.includes('log.') ? 'stdout' : err.includes('log.') ? 'stderr' : 'nowhere'
+    const isTold = (stream: string): boolean => stream.includes('hot backup started at')
+    const told = isTold(out) ? 'stdout' : isTold(err) ? 'stderr' : 'nowhere'
     const files = filesIn(target).map((name) => name.slice(name.lastIndexOf('/') + 1))
     const copied = files.filter((name) => name.startsWith('log.') || /^kv\.db$|\.ldb$/.test(name))
     const names = copied.every((name) => `${out}${err}`.includes(name))

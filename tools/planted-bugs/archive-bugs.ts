@@ -241,4 +241,19 @@ export const archiveBugs: readonly PlantedBug[] = [
       title: 'a timeline that retention let go cannot be claimed, whoever asks',
     },
   },
+  {
+    name: 'looked-at-before-it-is-kept',
+    what: 'a shipper goes by log that the home may still remove',
+    file: 'packages/archive/src/shipping/ship-begin.ts',
+    edits: [
+      {
+        find: '  await holdLogFor({ logDirectory, name, timeline: identity.timeline, fileSystem })\n',
+        replace: '',
+      },
+    ],
+    caughtBy: {
+      testFile: 'packages/archive/test/shipping-order.test.ts',
+      title: 'goes on behind log that its home removes right before it keeps the rest',
+    },
+  },
 ]

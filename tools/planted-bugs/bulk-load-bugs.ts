@@ -81,7 +81,7 @@ export const bulkLoadBugs: readonly PlantedBug[] = [
     edits: [{ find: '  refuseBulkLoad(log.segments, checkpoint.lsn)\n', replace: '' }],
     caughtBy: {
       testFile: 'packages/hotbackup/test/hotbackup.test.ts',
-      title: 'that meets a load beside the log is refused by name, and leaves the call for another',
+      title: 'that meets a load each time is refused by name in the end, and leaves the call for another',
     },
   },
 ]
