@@ -42,10 +42,6 @@ export class Flusher {
   #segment: ActiveSegment
   #failure: TimberlineError | undefined
   #draining = false
-  /** Set from the first record until the drain begins. */
-  #scheduled: NodeJS.Immediate | undefined
-  /** Whether an append is on the stack: nothing may be told before its caller knows the place. */
-  #isAppending = false
   #drained: Deferred<void> | undefined
   #wantSync: Deferred<void> | undefined
   #wantRoll: Deferred<SegmentSummary> | undefined
@@ -104,7 +100,6 @@ export class Flusher {
     if (kind === 'mark') group.marks.push({ name: Buffer.from(payload).toString('utf8'), ...place })
     this.#returns.appended(place.lsn)
     if (!this.#draining) this.#schedule()
-    else if (this.#returns.isLongRound(place.lsn) && group.durable) this.#beginNow()
     return place
   }
 
@@ -161,22 +156,11 @@ export class Flusher {
   #schedule(): void {
     if (this.#draining) return
     this.#draining = true
-    this.#returns.began()
     // Not now: everything that is about to commit in this turn of the loop shall be in the group.
-    this.#scheduled = setImmediate(() => void this.#drain())
-  }
-
-  /** For a group that waits for the device; in the middle of an append, so the device is left to another thread. */
-  #beginNow(): void {
-    if (this.#scheduled === undefined || !this.#groups.isGrowing) return
-    clearImmediate(this.#scheduled)
-    this.#isAppending = true
-    void this.#drain()
-    this.#isAppending = false
+    setImmediate(() => void this.#drain())
   }
 
   async #drain(): Promise<void> {
-    this.#scheduled = undefined
     while (this.#failure === undefined) {
       while (this.#groups.isGrowing && this.#returns.areComing()) await new Promise(setImmediate)
       if (this.#wantRoll !== undefined || this.#ageDue) await this.#rollOnDemand()
@@ -201,7 +185,7 @@ export class Flusher {
     const frame = group.encode(segment.header.checksum, this.#durableLsn)
     // Copying a small frame into the kernel costs less than handing it to another thread, whatever the device does.
     const writesHere = isSmall(frame.length) && segment.isClear(frame.length)
-    const inline = writesHere && !this.#isAppending && this.#pace.inline()
+    const inline = writesHere && this.#pace.inline()
     const begin = performance.now()
     try {
       if (writesHere) segment.writeNow(frame)

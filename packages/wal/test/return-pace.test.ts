@@ -2,7 +2,7 @@
 import { afterEach, describe, expect, it, vi } from 'vitest'
 import type { Log } from '../src/index.ts'
 import { ReturnPace } from '../src/return-pace.ts'
-import { CrashFileSystem, failOn, FaultFileSystem } from '../src/testing/index.ts'
+import { CrashFileSystem } from '../src/testing/index.ts'
 import { openMemoryLog } from './log-scenario.ts'
 
 const FLUSH_MS = 1
@@ -78,41 +78,6 @@ describe('the next group', () => {
   })
 })
 
-describe('the middle of a round', () => {
-  /** Eight are released, four come back one after another; whether the fourth is told to go ahead. */
-  function middle(recordMs: number, flushMs = FLUSH_MS): boolean {
-    const { clock, pace, release, comeBack } = history(0, 1, flushMs)
-    release()
-    pace.began()
-    clock.nowMs += 4 * recordMs
-    comeBack(4)
-    return pace.isLongRound(12)
-  }
-
-  it('is where its group goes out, when the whole round takes longer than a flush', () => {
-    expect(middle(0.13)).toBe(true)
-    expect(middle(0.12)).toBe(false)
-    expect(middle(0.13, 0)).toBe(false)
-  })
-
-  it('is one record, and not that of a lone writer', () => {
-    const { clock, pace, release, comeBack } = history(0, 1)
-    release()
-    pace.began()
-    clock.nowMs += 100
-    comeBack(3)
-    expect(pace.isLongRound(11)).toBe(false)
-    comeBack(2)
-    expect(pace.isLongRound(13)).toBe(false)
-    const lone = new ReturnPace(() => clock.nowMs)
-    lone.released({ records: 1, flushMs: FLUSH_MS }, 2)
-    lone.began()
-    clock.nowMs += 100
-    lone.appended(2)
-    expect(lone.isLongRound(2)).toBe(false)
-  })
-})
-
 /** A disk whose flush takes ten milliseconds and some turns of the loop, by a clock that goes on a little at every look. */
 function slowDisk() {
   const disk = new CrashFileSystem()
@@ -163,18 +128,6 @@ describe('writers at a slow device', () => {
     expect(slow.flushes - before).toBeLessThan(16)
   })
 
-  it('whose round takes longer than a flush take turns in halves', async () => {
-    const slow = slowDisk()
-    const ends: number[] = []
-    const log = await openMemoryLog(slow.disk, { onFlushed: ({ durableLsn }) => ends.push(durableLsn) })
-    for (let count = 0; count < 20; count += 1) await log.commit(Buffer.from('slow'))
-    await Promise.all(writers(log, { count: 8, rounds: 12, work: () => slow.work(3) }))
-    const records = ends.map((end, at) => end - (ends[at - 1] ?? 0)).filter((count) => count > 1)
-    // Until it is known how long a round takes, the halves are still waited for.
-    expect(records.slice(4)).toEqual(Array.from({ length: 18 }, () => 4))
-    await log.close()
-  })
-
   it('who do not wait for it are told after their append, never within', async () => {
     const slow = slowDisk()
     let isAppending = false
@@ -191,27 +144,12 @@ describe('writers at a slow device', () => {
     await log.close()
     expect(within).not.toContain(true)
   })
-
-  it('are all told when the half that goes out early cannot be written', async () => {
-    const slow = slowDisk()
-    const disk = new FaultFileSystem(slow.disk)
-    const log = await openMemoryLog(disk)
-    for (let count = 0; count < 20; count += 1) await log.commit(Buffer.from('slow'))
-    await Promise.all(writers(log, { count: 8, rounds: 1, work: () => slow.work(3) }))
-    disk.inject(failOn({ kind: 'writeNow', path: 'log.0' }, 'EIO'))
-    const outcomes = await Promise.allSettled(writers(log, { count: 8, rounds: 1, work: () => slow.work(3) }))
-    expect(outcomes.map(({ status }) => status)).toEqual(Array.from({ length: 8 }, () => 'rejected'))
-  })
 })
 
-/** Each works, commits, and once that is durable goes on a turn later. */
-function writers(
-  log: Log,
-  { count, rounds, work = () => undefined }: { count: number; rounds: number; work?: () => void },
-): readonly Promise<void>[] {
+/** Each commits, and once that is durable goes on a turn later. */
+function writers(log: Log, { count, rounds }: { count: number; rounds: number }): readonly Promise<void>[] {
   return Array.from({ length: count }, async () => {
     for (let round = 0; round < rounds; round += 1) {
-      work()
       await log.commit(Buffer.from('record'))
       await nextTurn()
     }
