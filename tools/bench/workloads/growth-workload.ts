@@ -30,7 +30,7 @@ export interface PartResult {
 /** Keys that change between the full backup and the next one, whatever the size. */
 export const CHANGED_KEYS = 1000
 
-/** `ship` sends the log of `fill`, `ship-rest` what came later; in between the archive keeps the log from being removed. */
+/** `ship` sends the log of `fill`, `ship-rest` what came later. */
 export const PARTS = [
   'fill',
   'ship',
@@ -52,6 +52,8 @@ const nothing: Cost = { ms: 0, megabytes: 0 }
 const parts: Readonly<Record<Part, (work: PartWork) => Promise<Cost>>> = {
   fill: async ({ folder, records }) => {
     const db = await openWithoutCheckpoints(folder)
+    // From here on the home keeps its log until the archive has it, also when it is closed.
+    await ship(folder)
     await fill(db, records)
     await db.close()
     return nothing
@@ -96,7 +98,7 @@ function homeOf(folder: string): string {
   return join(folder, 'home')
 }
 
-/** The whole log stays until it is shipped, so that what is shipped is the same at each run. */
+/** Without checkpoints on the way, so that each run has the same. */
 async function openWithoutCheckpoints(
   folder: string,
 ): Promise<Writable & Pick<TimberLevel, 'checkpoint' | 'close'>> {
