@@ -1,34 +1,9 @@
 import { describe, expect, it } from 'vitest'
 import { openSeries, planCall, VOLUME_PAGE_BYTES } from '../src/index.ts'
 import type { CallIndex, CallPlan, FolderRoom } from '../src/index.ts'
-import { blank, emptyDisk, PLACE, read, readCalls, writeCall } from './support/volume-scene.ts'
+import { blank, emptyDisk, manifestOf, PLACE, read, readCalls, writeCall } from './support/volume-scene.ts'
 
-const INDEX: CallIndex = {
-  call: 1,
-  manifest: {
-    format: 1,
-    label: 'call-1',
-    environmentId: 'e0'.repeat(16),
-    timeline: 1,
-    kind: 'full',
-    checkpoint: {
-      lsn: 1,
-      committedAtUs: 1,
-      segmentNumber: 1,
-      manifestName: 'MANIFEST-000001',
-      manifestBase64: '',
-      current: 'MANIFEST-000001\n',
-    },
-    beginLsn: 2,
-    endLsn: 2,
-    endCommittedAtUs: 2,
-    files: [],
-    startedAtUs: 1,
-    endedAtUs: 2,
-    tool: 'test',
-  },
-  extents: [],
-}
+const INDEX: CallIndex = { call: 1, manifest: manifestOf({}, 1), extents: [] }
 /** A volume of 100 pages takes this much. */
 const VOLUME_BYTES = 128 + 4 + 100 * VOLUME_PAGE_BYTES
 

@@ -10,16 +10,14 @@ import { crc32 } from 'node:zlib'
 import { removeIfPresent } from './atomic-file.ts'
 import { readFully } from './byte-source.ts'
 import { checkedArchiveName } from './confirmations.ts'
-import { systemCode } from './errors.ts'
-import type { FileHandle, FileSystem } from './file-system.ts'
+import type { FileSystem } from './file-system.ts'
+import { NamedHandle } from './named-handle.ts'
 import { nodeFileSystem } from './node-file-system.ts'
 import type { Lsn } from './record.ts'
 
 const LSN_DIGITS = 16
 const TIMELINE_DIGITS = 16
 const RECORD = /^(\{"lsn": *(\d+),"timeline": *(\d+)),"check":"([0-9a-f]{8})"\}\n$/
-/** For so long a shipper trusts that the file it opened is the one that has the name, in milliseconds. */
-const HANDLE_MS_MAX = 1000
 
 /** How far an archive holds a log. */
 export interface ReachedPlace {
@@ -64,46 +62,26 @@ export async function openReached(
 
 /** The shipper's side. */
 export class ReachedWriter {
-  readonly #path: string
-  readonly #fileSystem: FileSystem
-  readonly #nowMs: () => number
-  #handle: FileHandle | undefined
-  #openedMs = Number.NEGATIVE_INFINITY
+  readonly #file: NamedHandle
 
   /** @param nowMs - the clock by which an open file becomes old; any that only goes forward. */
   constructor(
     { directory, name }: { readonly directory: string; readonly name: string },
     fileSystem: FileSystem = nodeFileSystem,
-    nowMs: () => number = () => performance.now(),
+    nowMs?: () => number,
   ) {
-    this.#path = pathOf(directory, name)
-    this.#fileSystem = fileSystem
-    this.#nowMs = nowMs
+    this.#file = new NamedHandle({ path: pathOf(directory, name), mode: 'write', fileSystem, nowMs })
   }
 
   /** Tells who may be waiting how far the archive holds the log; false when nobody can be. One call at a time. */
   async tell(place: ReachedPlace): Promise<boolean> {
-    // The next writer of the log has made another file of this name: nobody reads the old one.
-    if (this.#nowMs() - this.#openedMs >= HANDLE_MS_MAX) await this.close()
-    this.#handle ??= await this.#open()
-    await this.#handle?.write(encodeReached(place), 0)
-    return this.#handle !== undefined
+    const handle = await this.#file.get()
+    await handle?.write(encodeReached(place), 0)
+    return handle !== undefined
   }
 
-  async close(): Promise<void> {
-    const handle = this.#handle
-    this.#handle = undefined
-    await handle?.close()
-  }
-
-  async #open(): Promise<FileHandle | undefined> {
-    this.#openedMs = this.#nowMs()
-    try {
-      return await this.#fileSystem.open(this.#path, 'write')
-    } catch (error) {
-      if (systemCode(error) === 'ENOENT') return undefined
-      throw error
-    }
+  close(): Promise<void> {
+    return this.#file.close()
   }
 }
 

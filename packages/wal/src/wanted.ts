@@ -6,14 +6,13 @@ import { removeIfPresent } from './atomic-file.ts'
 import { readFully } from './byte-source.ts'
 import { systemCode } from './errors.ts'
 import type { FileHandle, FileSystem } from './file-system.ts'
+import { NamedHandle } from './named-handle.ts'
 import { nodeFileSystem } from './node-file-system.ts'
 import type { Lsn } from './record.ts'
 
 const NAME = 'wanted.json'
 const WANTED_BYTES = 25
 const LSN_DIGITS = 16
-/** For so long a reader trusts that the file it opened is the one that has the name, in milliseconds. */
-const HANDLE_MS_MAX = 1000
 
 /** The writer's side; one for a log folder. */
 export interface WantedFile {
@@ -50,48 +49,24 @@ export async function openWanted(
 
 /** The reader's side: a shipper asks before each look at the log, so that a question is one read of an open file. */
 export class WantedReader {
-  readonly #path: string
-  readonly #fileSystem: FileSystem
-  readonly #nowMs: () => number
-  #handle: FileHandle | undefined
-  #openedMs = 0
+  readonly #file: NamedHandle
 
   /** @param nowMs - the clock by which an open file becomes old; any that only goes forward. */
-  constructor(
-    directory: string,
-    fileSystem: FileSystem = nodeFileSystem,
-    nowMs: () => number = () => performance.now(),
-  ) {
-    this.#path = join(directory, NAME)
-    this.#fileSystem = fileSystem
-    this.#nowMs = nowMs
+  constructor(directory: string, fileSystem: FileSystem = nodeFileSystem, nowMs?: () => number) {
+    this.#file = new NamedHandle({ path: join(directory, NAME), mode: 'read', fileSystem, nowMs })
   }
 
   /** The last record that somebody waits for, 0 when none is named or legible; `undefined` when nobody can wait. */
   async read(): Promise<Lsn | undefined> {
-    // The next writer may have made another file of this name: the old one would say for ever that nobody waits.
-    if (this.#nowMs() - this.#openedMs >= HANDLE_MS_MAX) await this.close()
-    this.#handle ??= await this.#open()
-    if (this.#handle === undefined) return undefined
+    const handle = await this.#file.get()
+    if (handle === undefined) return undefined
     const content = Buffer.alloc(WANTED_BYTES)
-    const read = await readFully(this.#handle, content, 0)
+    const read = await readFully(handle, content, 0)
     return lsnOf(content.toString('latin1', 0, read))
   }
 
-  async close(): Promise<void> {
-    const handle = this.#handle
-    this.#handle = undefined
-    await handle?.close()
-  }
-
-  async #open(): Promise<FileHandle | undefined> {
-    this.#openedMs = this.#nowMs()
-    try {
-      return await this.#fileSystem.open(this.#path, 'read')
-    } catch (error) {
-      if (systemCode(error) === 'ENOENT') return undefined
-      throw error
-    }
+  close(): Promise<void> {
+    return this.#file.close()
   }
 }
 

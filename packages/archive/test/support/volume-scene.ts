@@ -144,7 +144,8 @@ export async function put(fileSystem: FileSystem, path: string, content: Buffer)
   await handle.close()
 }
 
-function manifestOf(files: Files, call: number): BackupManifest {
+/** What the index of a call says of a set of files. */
+export function manifestOf(files: Files, call: number): BackupManifest {
   return {
     format: 1,
     label: `call-${String(call)}`,

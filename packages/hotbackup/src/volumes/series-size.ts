@@ -10,7 +10,7 @@ import {
   type Extent,
   type FolderRoom,
   planCall,
-  type PlannedFolder,
+  type CallPlan,
   VOLUME_PAGE_BYTES,
 } from '@timberline/archive'
 import { checkpointName, encodeCheckpoint } from '@timberline/engine'
@@ -29,18 +29,9 @@ import type { BegunSeries } from './begin-series.ts'
 import type { VolumesTarget } from './volumes-target.ts'
 
 /** What a call would be, if nothing of it could be compressed. */
-export interface VolumesEstimate {
+export interface VolumesEstimate extends CallPlan {
   /** 1 = the full backup that begins a series. */
   readonly call: number
-  /** Pages of 8 KiB that it would back up. */
-  readonly pages: number
-  readonly volumeCount: number
-  readonly parityCount: number
-  /** Bytes of its volumes and parity volumes. */
-  readonly bytesMax: number
-  /** What would go where; a file for which there is no room is in none of them. */
-  readonly folders: readonly PlannedFolder[]
-  readonly fits: boolean
 }
 
 /** A file of the set: all of it, and the part that the series does not hold. */
