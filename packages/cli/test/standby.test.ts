@@ -151,6 +151,9 @@ describe('timberline standby', () => {
     expect(await next.keys().all()).toEqual(['a', 'b'])
     await next.close()
     expect((await timberline(['checkpoint', '-h', at('home')])).err).toContain('ENGINE_HOME_ENDED')
+    expect((await timberline(['stat', '-h', at('home')])).out).toContain(
+      `timeline 2 goes on in ${at('standby')}`,
+    )
     const rejoining = ['standby', '-h', at('home'), '--of', at('standby'), '--once', '--rejoin']
     expect(await outcome(rejoining)).toMatchObject({ timeline: 2, aside: expect.any(String) })
     for (const wrong of [

@@ -6,6 +6,7 @@ import {
   homeOwner,
   newestCheckpoint,
   readBackupDue,
+  readHomeEnd,
   readHomeIdentity,
 } from '@timberline/engine'
 import {
@@ -61,6 +62,8 @@ async function factsOf(home: string) {
     ...identity,
     createdAt: formatInstant(identity.createdAtUs),
     owner: owner ?? null,
+    /** Where a promotion ended the timeline, and what goes on; `null` while the home goes on itself. */
+    ended: (await readHomeEnd(home)) ?? null,
     log: {
       segments: segments.length,
       firstSegment: segments[0]?.header.segmentNumber ?? null,
@@ -102,6 +105,7 @@ function linesOf(facts: HomeFacts): readonly string[] {
     ['home', facts.home],
     ['environment', facts.environmentId],
     ['timeline', timeline],
+    ...endedRows(facts),
     ['created', facts.createdAt],
     ['open in', owner === null ? 'no process' : `process ${String(owner.pid)}`],
     [
@@ -125,10 +129,7 @@ function linesOf(facts: HomeFacts): readonly string[] {
         : `LSN ${String(checkpoint.lsn)}, ${formatInstant(checkpoint.createdAtUs)}, ${String(checkpoint.tables)} tables, ${formatBytes(checkpoint.bytes)}; ${formatCount(checkpoint.recordsSince)} records since`,
     ],
     ['data', `${formatBytes(data.bytes)}; ${formatBytes(data.heldBytes)} more held by the checkpoint alone`],
-    [
-      'archiving',
-      facts.archiving === false ? 'off since recovery; `timberline archive init` turns it on' : 'allowed',
-    ],
+    ['archiving', archivingText(facts)],
     ...(facts.backupDue === null ? [] : [['backup due', `in full, because of ${facts.backupDue.reason}`]]),
     ...pausedRows(facts.live),
     ...limitRows(facts.live),
@@ -138,6 +139,23 @@ function linesOf(facts: HomeFacts): readonly string[] {
       `${purpose}, process ${String(pid)}, from segment ${String(fromSegment)}`,
     ]),
   ])
+}
+
+function endedRows({ home, ended }: HomeFacts): readonly (readonly [string, string])[] {
+  if (ended === null) return []
+  const { lsn, endedAtUs, successor, home: next } = ended
+  return [
+    [
+      'ended',
+      `after LSN ${String(lsn)}, ${formatInstant(endedAtUs)}: timeline ${String(successor)} goes on in ${next}`,
+    ],
+    ['next', `timberline standby -h ${home} --of ${next} --rejoin makes it the standby of that one`],
+  ]
+}
+
+function archivingText({ ended, archiving }: HomeFacts): string {
+  if (ended !== null) return 'ended with the timeline'
+  return archiving === false ? 'off since recovery; `timberline archive init` turns it on' : 'allowed'
 }
 
 function archiveText(archive: HeldFor): string {
