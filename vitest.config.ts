@@ -30,7 +30,7 @@ export default defineConfig({
         test: {
           name: 'packages',
           isolate,
-          globalSetup: ['tools/memory-scratch.ts'],
+          globalSetup: ['tools/memory-scratch.ts', 'tools/test-programs.ts'],
           include: ['packages/*/test/**/*.test.ts'],
           testTimeout: 60_000,
           hookTimeout: 60_000,
@@ -41,7 +41,7 @@ export default defineConfig({
         test: {
           name: 'system',
           isolate,
-          globalSetup: ['tools/memory-scratch.ts'],
+          globalSetup: ['tools/memory-scratch.ts', 'tools/test-programs.ts'],
           include: ['test/**/*.test.ts'],
           exclude: ['test/servers/**', 'test/soak/**', 'test/packed/**'],
           testTimeout: 120_000,
@@ -61,6 +61,7 @@ export default defineConfig({
         extends: true,
         test: {
           name: 'servers',
+          globalSetup: ['tools/test-programs.ts'],
           include: ['test/servers/**/*.test.ts'],
           testTimeout: 300_000,
           hookTimeout: 300_000,
@@ -68,7 +69,12 @@ export default defineConfig({
       },
       {
         extends: true,
-        test: { name: 'soak', include: soak ? ['test/soak/**/*.test.ts'] : [], testTimeout: soakTimeout },
+        test: {
+          name: 'soak',
+          globalSetup: ['tools/test-programs.ts'],
+          include: soak ? ['test/soak/**/*.test.ts'] : [],
+          testTimeout: soakTimeout,
+        },
       },
     ],
     // What `pnpm coverage` holds: every branch of the log and of recovery is taken by a test of its package, or excused at its

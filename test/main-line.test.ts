@@ -12,7 +12,8 @@ import { hotbackup } from '@timberline/hotbackup'
 import { recover, type Target } from '@timberline/recovery'
 import { afterAll, beforeAll, expect, test } from 'vitest'
 import { Model } from '../packages/hotbackup/test/history.ts'
-import { contentOf, digestOf, RunningApplication, shape, type Stand } from './support/running-application.ts'
+import { shape, type Stand } from './support/application-messages.ts'
+import { contentOf, digestOf, RunningApplication } from './support/running-application.ts'
 
 let folder = ''
 let archive: Archive

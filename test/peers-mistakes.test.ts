@@ -12,7 +12,8 @@ import { afterAll, afterEach, beforeAll, describe, expect, test } from 'vitest'
 import { commandTable } from '../packages/cli/src/command-table.ts'
 import { timberline, type Result } from '../packages/cli/test/terminal.ts'
 import { Model, transaction } from '../packages/hotbackup/test/history.ts'
-import { contentOf, RunningApplication, shape } from './support/running-application.ts'
+import { shape } from './support/application-messages.ts'
+import { contentOf, RunningApplication } from './support/running-application.ts'
 
 let folder = ''
 let count = 0

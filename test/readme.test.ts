@@ -6,6 +6,7 @@ import { join } from 'node:path'
 import { promisify } from 'node:util'
 import { afterAll, beforeAll, describe, expect, test } from 'vitest'
 import { checkArguments } from 'timberline'
+import { testProgram } from '../tools/test-programs.ts'
 import { commandLines, firstExample, packageNames, root, textFiles } from './repository.ts'
 
 const run = promisify(execFile)
@@ -30,8 +31,7 @@ describe('the first example runs', () => {
     const path = join(examples, `${folder.replaceAll(/\W/g, '-')}.ts`)
     await writeFile(path, example)
     const cwd = await mkdtemp(join(scratch, 'cwd-'))
-    const tsx = import.meta.resolve('tsx')
-    const { stderr } = await run(process.execPath, ['--import', tsx, path], { cwd, timeout: 60_000 })
+    const { stderr } = await run(process.execPath, [testProgram(path)], { cwd, timeout: 60_000 })
     expect(stderr).toBe('')
   })
 })

@@ -4,7 +4,8 @@ import { homeLayout, TimberLevel } from '@timberline/engine'
 import { afterAll, beforeAll, describe, expect, test, vi } from 'vitest'
 import { Model, transaction } from '../../packages/hotbackup/test/history.ts'
 import { begin, outcome } from '../../packages/cli/test/terminal.ts'
-import { contentOf, RunningApplication, shape as applicationShape } from '../support/running-application.ts'
+import { shape as applicationShape } from '../support/application-messages.ts'
+import { contentOf, RunningApplication } from '../support/running-application.ts'
 import { ends0, isRefused, openHome, Scenes, shape, stateAfter, write } from './home-scenes.ts'
 
 const scenes = new Scenes()

@@ -5,6 +5,7 @@ import { tmpdir } from 'node:os'
 import { join } from 'node:path'
 import { fileURLToPath } from 'node:url'
 import { expect, it } from 'vitest'
+import { testProgram } from '../../tools/test-programs.ts'
 import { shareMs } from './soak-share.ts'
 
 const SCRIPT = fileURLToPath(new URL('../../packages/wal/test/memory-reader.ts', import.meta.url))
@@ -15,7 +16,7 @@ it('a log of any length is read in less than 128 MiB of memory, the runtime incl
   const directory = mkdtempSync(join(tmpdir(), 'timberline-soak-'))
   try {
     const run = (verb: string): string =>
-      execFileSync(process.execPath, ['--import', 'tsx', SCRIPT, verb, directory, String(LOG_MIB)], {
+      execFileSync(process.execPath, [testProgram(SCRIPT), verb, directory, String(LOG_MIB)], {
         encoding: 'utf8',
       })
     run('write')

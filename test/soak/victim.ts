@@ -3,6 +3,7 @@ import { spawn, type ChildProcess } from 'node:child_process'
 import { once } from 'node:events'
 import { createInterface } from 'node:readline'
 import { fileURLToPath } from 'node:url'
+import { testProgram } from '../../tools/test-programs.ts'
 import type { Way } from './kill-steps.ts'
 
 /** What a victim is to do. */
@@ -35,7 +36,7 @@ export class Victim {
 
   /** @param place - a writer, or something that runs beside one */
   constructor(place: 'writer' | 'beside') {
-    this.#process = spawn(process.execPath, ['--import', import.meta.resolve('tsx'), PROGRAM, place], {
+    this.#process = spawn(process.execPath, [testProgram(PROGRAM), place], {
       stdio: ['pipe', 'pipe', 'inherit'],
     })
     const { stdout } = this.#process

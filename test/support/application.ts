@@ -4,7 +4,7 @@
  */
 import { TimberLevel } from '@timberline/engine'
 import { POSITION_KEY, transaction } from '../../packages/hotbackup/test/history.ts'
-import { shape, type Message, type Stand } from './running-application.ts'
+import { shape, type Message, type Stand } from './application-messages.ts'
 
 const COMMITS_AT_A_TIME = 4
 

@@ -1,10 +1,10 @@
-/** A database in a process of its own, which puts what it is told and says when that is acknowledged; and its parent's side. */
+/** The parent's side of `obedient-program.ts`, a database in a process of its own. */
 import { fork, type ChildProcess } from 'node:child_process'
 import { once } from 'node:events'
 import { fileURLToPath } from 'node:url'
-import { TimberLevel } from '@timberline/engine'
+import { testProgram } from '../../tools/test-programs.ts'
 
-const self = fileURLToPath(import.meta.url)
+const PROGRAM = fileURLToPath(new URL('./obedient-program.ts', import.meta.url))
 
 /** The parent's side. */
 export class ObedientDatabase {
@@ -24,7 +24,7 @@ export class ObedientDatabase {
 
   /** Resolves once the home is open. */
   static async begin(home: string): Promise<ObedientDatabase> {
-    const child = fork(self, [home], { execArgv: ['--import', import.meta.resolve('tsx')] })
+    const child = fork(testProgram(PROGRAM), [home], { execArgv: [] })
     await once(child, 'message')
     return new ObedientDatabase(child)
   }
@@ -37,7 +37,10 @@ export class ObedientDatabase {
         return
       }
       this.#waiting.set(key, { resolve, reject })
-      this.process.send(key)
+      // It may have died just now, of which its exit has not told yet.
+      this.process.send(key, (error) => {
+        if (error !== null) reject(error)
+      })
     })
   }
 
@@ -47,13 +50,4 @@ export class ObedientDatabase {
     this.process.kill('SIGKILL')
     await ended
   }
-}
-
-if (process.argv[1] === self && process.send !== undefined) {
-  const db = new TimberLevel(process.argv[2] ?? '')
-  await db.open()
-  process.on('message', (key: string) => {
-    void db.put(key, '').then(() => process.send?.(key))
-  })
-  process.send('open')
 }

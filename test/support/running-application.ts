@@ -4,21 +4,9 @@ import { createHash } from 'node:crypto'
 import { once } from 'node:events'
 import { fileURLToPath } from 'node:url'
 import { TimberLevel } from '@timberline/engine'
-import { POSITION_KEY, type Shape } from '../../packages/hotbackup/test/history.ts'
-
-/** Where an application stood still: after transaction `n`, at `lsn`, and at an instant that no commit shares. */
-export interface Stand {
-  readonly n: number
-  readonly lsn: number
-  readonly atUs: number
-  readonly digest: string
-}
-
-export type Message =
-  | { readonly type: 'acknowledged'; readonly n: number }
-  | { readonly type: 'stand'; readonly stand: Stand }
-
-export const shape: Shape = { keyCount: 500, valueBytes: 120 }
+import { POSITION_KEY } from '../../packages/hotbackup/test/history.ts'
+import { testProgram } from '../../tools/test-programs.ts'
+import type { Message, Stand } from './application-messages.ts'
 
 export class RunningApplication {
   readonly process: ChildProcess
@@ -34,7 +22,7 @@ export class RunningApplication {
   /** Resolves once the home is open. */
   static async begin(home: string): Promise<RunningApplication> {
     const program = fileURLToPath(new URL('./application.ts', import.meta.url))
-    const child = fork(program, [home], { execArgv: ['--import', import.meta.resolve('tsx')] })
+    const child = fork(testProgram(program), [home], { execArgv: [] })
     const application = new RunningApplication(child)
     const failed = once(child, 'exit').then(([code]) => {
       throw new Error(`the application ended with ${String(code)} before its home was open`)

@@ -7,6 +7,7 @@ import { join } from 'node:path'
 import { setTimeout as sleep } from 'node:timers/promises'
 import { fileURLToPath } from 'node:url'
 import { afterAll, beforeAll, expect, test } from 'vitest'
+import { testProgram } from '../../../tools/test-programs.ts'
 import { begin, outcome, timberline } from './terminal.ts'
 
 let folder = ''
@@ -16,7 +17,7 @@ const at = (name: string): string => join(folder, name)
 beforeAll(async () => {
   folder = await mkdtemp(join(tmpdir(), 'timberline-live-'))
   const path = fileURLToPath(new URL('application.ts', import.meta.url))
-  application = spawn(process.execPath, ['--import', import.meta.resolve('tsx'), path, at('home')], {
+  application = spawn(process.execPath, [testProgram(path), at('home')], {
     stdio: ['ignore', 'pipe', 'inherit'],
   })
   if (application.stdout !== null) await once(application.stdout, 'data')

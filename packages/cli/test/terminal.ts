@@ -1,6 +1,7 @@
 /** Command lines in this process and in one of their own, with all that they print. */
 import { spawn, type ChildProcess } from 'node:child_process'
 import { fileURLToPath } from 'node:url'
+import { testProgram } from '../../../tools/test-programs.ts'
 import { runCommandLine } from '../src/run.ts'
 
 export interface Result {
@@ -42,7 +43,8 @@ export async function outcome(words: readonly string[]): Promise<Record<string, 
 /** Begins one in a process of its own. */
 export function begin(words: readonly string[]): ChildProcess & { readonly ended: Promise<Result> } {
   const main = fileURLToPath(new URL('../src/main.ts', import.meta.url))
-  const child = spawn(process.execPath, ['--import', import.meta.resolve('tsx'), main, ...words], {
+  const worker = fileURLToPath(new URL('../src/spool/push-worker.ts', import.meta.url))
+  const child = spawn(process.execPath, [testProgram(main, worker), ...words], {
     stdio: 'pipe',
   })
   let out = ''

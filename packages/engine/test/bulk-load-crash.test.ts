@@ -15,6 +15,7 @@ import type { FileSystem } from '@timberline/wal'
 import { FaultFileSystem, MirrorFileSystem, failAt } from '@timberline/wal/testing'
 import type { CrashImage, Fault } from '@timberline/wal/testing'
 import { beforeAll, describe, expect, test } from 'vitest'
+import { testProgram } from '../../../tools/test-programs.ts'
 import { readStagedLoad } from '../src/checkpoint-load.ts'
 import { readBackupDue } from '../src/home-backup-due.ts'
 import { homeLayout } from '../src/home-layout.ts'
@@ -182,7 +183,7 @@ describe('a bulk load', () => {
     let loads = 0
     let rebuilt = 0
     for (let kill = 1; kill <= KILLS; kill += 1) {
-      const child = spawn(process.execPath, ['--import', 'tsx', program, home], {
+      const child = spawn(process.execPath, [testProgram(program), home], {
         stdio: ['ignore', 'pipe', 'inherit'],
       })
       let acknowledged = loads

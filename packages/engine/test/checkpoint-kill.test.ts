@@ -7,6 +7,7 @@ import { rmSync } from 'node:fs'
 import { join } from 'node:path'
 import { fileURLToPath } from 'node:url'
 import { expect, test } from 'vitest'
+import { testProgram } from '../../../tools/test-programs.ts'
 import { newestCheckpoint } from '../src/checkpoint-manifest.ts'
 import { homeLayout } from '../src/home-layout.ts'
 import { HomeFixture, expectedState } from './support/home-fixture.ts'
@@ -24,7 +25,7 @@ interface Said {
 
 /** Runs the child until a random moment; what it had said by then. */
 async function runAndKill(home: string, afterMs: number): Promise<Said> {
-  const child = spawn(process.execPath, ['--import', 'tsx', CHILD, home], {
+  const child = spawn(process.execPath, [testProgram(CHILD), home], {
     stdio: ['ignore', 'pipe', 'inherit'],
   })
   const said: Said = { committed: 0, checkpoint: 0 }

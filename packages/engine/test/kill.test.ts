@@ -7,6 +7,7 @@ import { createInterface } from 'node:readline'
 import { join } from 'node:path'
 import { fileURLToPath } from 'node:url'
 import { expect, test } from 'vitest'
+import { testProgram } from '../../../tools/test-programs.ts'
 import { TimberLevel } from '../src/timber-level.ts'
 import { stateAfter } from './support/numbered-commits.ts'
 import { scratchFolder, seededRandom } from './support/scratch.ts'
@@ -18,7 +19,7 @@ const KILLS = process.env['SOAK'] === '1' ? 200 : 12
 
 /** Lets a child write for a while, kills it, and returns the highest number it had acknowledged. */
 async function writeAndKill(home: string, seed: number, ms: number): Promise<number> {
-  const child = spawn(process.execPath, ['--import', 'tsx', program, home, String(seed)], {
+  const child = spawn(process.execPath, [testProgram(program), home, String(seed)], {
     stdio: ['ignore', 'pipe', 'inherit'],
   })
   let acknowledged = 0

@@ -4,6 +4,7 @@ import { existsSync, readFileSync, symlinkSync, writeFileSync } from 'node:fs'
 import { join } from 'node:path'
 import { fileURLToPath } from 'node:url'
 import { afterEach, describe, expect, test } from 'vitest'
+import { testProgram } from '../../../tools/test-programs.ts'
 import { homeLayout } from '../src/home-layout.ts'
 import { homeOwner, lockHome } from '../src/lock.ts'
 import { scratchFolder } from './support/scratch.ts'
@@ -20,7 +21,7 @@ function newHome(): string {
 
 /** A process of its own that holds the home once this resolves. */
 async function holderOf(home: string): Promise<ChildProcess> {
-  const child = spawn(process.execPath, ['--import', 'tsx', CHILD, home], {
+  const child = spawn(process.execPath, [testProgram(CHILD), home], {
     stdio: ['ignore', 'pipe', 'ignore'],
   })
   children.push(child)

@@ -8,6 +8,7 @@ import { cpSync, readFileSync, readdirSync, statSync } from 'node:fs'
 import { join } from 'node:path'
 import { fileURLToPath } from 'node:url'
 import { describe, expect, test } from 'vitest'
+import { testProgram } from '../../../tools/test-programs.ts'
 import { controlCall } from '../src/control-call.ts'
 import { ControlConnection } from '../src/control-connection.ts'
 import type { PauseEvent } from '../src/commit-pause.ts'
@@ -211,7 +212,7 @@ describe('quiesce from another process', () => {
   test('ends with the process that asked, when that is killed', async () => {
     const { db, home, events } = await openHome()
     const path = fileURLToPath(new URL('support/quiesce-child.ts', import.meta.url))
-    const child = spawn(process.execPath, ['--import', import.meta.resolve('tsx'), path, home], {
+    const child = spawn(process.execPath, [testProgram(path), home], {
       stdio: ['ignore', 'pipe', 'inherit'],
     })
     await once(child.stdout, 'data')

@@ -5,6 +5,7 @@ import { fileURLToPath } from 'node:url'
 import { promisify } from 'node:util'
 import { ClassicLevel } from 'classic-level'
 import { describe, expect, test } from 'vitest'
+import { testProgram } from '../../../tools/test-programs.ts'
 import { codeOf } from '../src/errors.ts'
 import { homeLayout } from '../src/home-layout.ts'
 import { RESERVED_FLOOR } from '../src/reserved-keys.ts'
@@ -98,7 +99,7 @@ describe('a TimberLevel in the place of a ClassicLevel', () => {
     expect(codeOf(error.cause)).toBe('LEVEL_LOCKED')
     expect(String(error.cause)).toContain(String(process.pid))
     expect(codeOf((error.cause as Error).cause)).toBe('ENGINE_HOME_LOCKED')
-    const { stdout } = await promisify(execFile)(process.execPath, ['--import', 'tsx', child, 'open', home])
+    const { stdout } = await promisify(execFile)(process.execPath, [testProgram(child), 'open', home])
     expect(JSON.parse(stdout)).toEqual({
       code: 'LEVEL_DATABASE_NOT_OPEN',
       cause: 'LEVEL_LOCKED',

@@ -12,6 +12,7 @@ import { fileURLToPath } from 'node:url'
 import { controlCall } from '@timberline/engine'
 import { nodeFileSystem } from '@timberline/wal'
 import type { FileSystem } from '@timberline/wal'
+import { testProgram } from '../../../tools/test-programs.ts'
 import { hotbackup, verifyBackup } from '../src/index.ts'
 import { restored, withFolder } from './fixture.ts'
 import { Model, difference } from './history.ts'
@@ -156,8 +157,8 @@ export class Owner {
     const script = fileURLToPath(new URL(`./${this.#script}`, import.meta.url))
     const { keyCount, valueBytes, bigEvery = 0 } = this.#shape
     const shape = [keyCount, valueBytes, bigEvery].map(String)
-    const child = fork(script, [this.#home, this.#acknowledgedPath, ...shape], {
-      execArgv: ['--import', 'tsx'],
+    const child = fork(testProgram(script), [this.#home, this.#acknowledgedPath, ...shape], {
+      execArgv: [],
       stdio: ['ignore', 'ignore', 'inherit', 'ipc'],
     })
     this.#child = child

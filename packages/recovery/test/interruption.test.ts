@@ -8,6 +8,7 @@ import { type Archive, createArchive, directoryStore, memoryStore } from '@timbe
 import { nodeFileSystem } from '@timberline/wal'
 import { crashAt, FaultFileSystem, isMutation } from '@timberline/wal/testing'
 import { expect, test } from 'vitest'
+import { testProgram } from '../../../tools/test-programs.ts'
 import { recover, type RecoverOptions } from '../src/index.ts'
 import {
   backupInto,
@@ -121,10 +122,14 @@ test('a recovery whose process is killed at random moments can be run again', as
   let killed = 0
   for (let round = 0; round < 5; round++) {
     const home = join(folder, `killed-${round}`)
-    const child = fork(join(import.meta.dirname, 'recover-child.ts'), [join(folder, 'archive'), home], {
-      execArgv: ['--import', 'tsx'],
-      stdio: ['ignore', 'ignore', 'inherit', 'ipc'],
-    })
+    const child = fork(
+      testProgram(join(import.meta.dirname, 'recover-child.ts')),
+      [join(folder, 'archive'), home],
+      {
+        execArgv: [],
+        stdio: ['ignore', 'ignore', 'inherit', 'ipc'],
+      },
+    )
     await killLater(child, round * 20)
     killed += child.signalCode === 'SIGKILL' ? 1 : 0
     const done = (await exists(join(home, 'timberline.json'))) && !(await exists(join(home, 'recovery.json')))

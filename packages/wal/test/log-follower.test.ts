@@ -5,6 +5,7 @@ import { tmpdir } from 'node:os'
 import { join } from 'node:path'
 import { fileURLToPath } from 'node:url'
 import { afterAll, describe, expect, it } from 'vitest'
+import { testProgram } from '../../../tools/test-programs.ts'
 import {
   followLog,
   followSegments,
@@ -355,7 +356,7 @@ describe('a follower in another process than the writer', () => {
 
 function startWriter(directory: string): ChildProcess {
   const script = fileURLToPath(new URL('./follower-writer.ts', import.meta.url))
-  return spawn(process.execPath, ['--import', 'tsx', script, directory, '120'], {
+  return spawn(process.execPath, [testProgram(script), directory, '120'], {
     stdio: ['ignore', 'pipe', 'inherit'],
   })
 }

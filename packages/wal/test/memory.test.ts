@@ -4,6 +4,7 @@ import { tmpdir } from 'node:os'
 import { join } from 'node:path'
 import { fileURLToPath } from 'node:url'
 import { expect, it } from 'vitest'
+import { testProgram } from '../../../tools/test-programs.ts'
 
 const SCRIPT = fileURLToPath(new URL('./memory-reader.ts', import.meta.url))
 const MIB = 1024 * 1024
@@ -12,7 +13,7 @@ it('a log of 256 MiB is read in less than 128 MiB of memory, the runtime include
   const directory = mkdtempSync(join(tmpdir(), 'timberline-wal-'))
   try {
     const run = (verb: string): string =>
-      execFileSync(process.execPath, ['--expose-gc', '--import', 'tsx', SCRIPT, verb, directory, '256'], {
+      execFileSync(process.execPath, ['--expose-gc', testProgram(SCRIPT), verb, directory, '256'], {
         encoding: 'utf8',
       })
     run('write')
