@@ -186,7 +186,6 @@ export class Flusher {
     // Copying a small frame into the kernel costs less than handing it to another thread, whatever the device does.
     const writesHere = isSmall(frame.length) && segment.isClear(frame.length)
     const inline = writesHere && this.#pace.inline()
-    const begin = performance.now()
     try {
       if (writesHere) segment.writeNow(frame)
       else await segment.write(frame)
@@ -199,6 +198,8 @@ export class Flusher {
     if (group.durable) {
       // The owner's other threads may take the group up meanwhile; on this one nothing runs before the sync is over.
       if (inline) this.#tell()
+      // The owner's work is not the device's: a large group would otherwise look like a slow flush.
+      const begin = performance.now()
       try {
         // The group and everything before it is durable when this is over; only then is any promise resolved.
         if (inline) segment.syncNow()

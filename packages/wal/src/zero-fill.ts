@@ -48,11 +48,14 @@ export class ZeroFill {
     if (position > this.#filled) this.#filled = position
   }
 
-  /** Begins to fill when less than half a step of written space is left. */
+  /**
+   * Begins to fill when less than half a step of written space is left, and in a young segment when half of what it began with is
+   * used: it is made small, and zeros at its very beginning would meet the checkpoint that made it at the device.
+   */
   keepAhead(position: number): void {
     const { stepBytes, bytesMax } = this.#options
     if (stepBytes === 0 || this.#stopped || this.#running !== undefined) return
-    if (this.#filled - position >= stepBytes / 2 || this.#filled >= bytesMax) return
+    if (this.#filled - position >= Math.min(stepBytes, this.#filled) / 2 || this.#filled >= bytesMax) return
     const end = Math.min(this.#filled + stepBytes, bytesMax)
     this.#running = this.#fill(this.#filled, end).finally(() => {
       this.#running = undefined

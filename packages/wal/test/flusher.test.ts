@@ -1,5 +1,5 @@
 // Who waits for what: promises of the log at the moments between appending, writing, syncing and rolling, on the simulated disk.
-import { describe, expect, it } from 'vitest'
+import { afterEach, describe, expect, it, vi } from 'vitest'
 import { Deferred } from '../src/deferred.ts'
 import { invariant, TimberlineError, systemCode } from '../src/index.ts'
 import { CrashFileSystem, failOn, FaultFileSystem } from '../src/testing/index.ts'
@@ -46,6 +46,24 @@ describe('waiting for a record', () => {
     expect(error).toMatchObject({ code: 'WAL_SYNC_FAILED' })
     await expect(log.flushed(lost.lsn)).rejects.toBe(error)
     await expect(log.flushed(kept.lsn)).resolves.toBeUndefined()
+  })
+})
+
+describe('a flush', () => {
+  afterEach(() => {
+    vi.restoreAllMocks()
+  })
+
+  it('stays on the calling thread where the device is quick, however long its owner takes over the group', async () => {
+    let nowMs = 0
+    vi.spyOn(performance, 'now').mockImplementation(() => nowMs)
+    const disk = new FaultFileSystem(new CrashFileSystem())
+    const log = await openMemoryLog(disk, { onFlushed: () => (nowMs += 1) })
+    const before = disk.operations.length
+    for (let count = 0; count < 20; count += 1) await log.commit(Buffer.from('quick'))
+    const syncs = disk.operations.slice(before).filter(({ kind }) => kind.startsWith('sync'))
+    expect(syncs.map(({ kind }) => kind)).toEqual(Array.from({ length: 20 }, () => 'syncNow'))
+    await log.close()
   })
 })
 

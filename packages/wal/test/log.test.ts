@@ -391,6 +391,21 @@ describe('segments', () => {
     expect(again.opened).toMatchObject({ tornBytes: 0, lastLsn: 1000 })
   })
 
+  it('begin with few zeros, and get more only when half of these are used', async () => {
+    const disk = new FaultFileSystem(new CrashFileSystem())
+    const log = await openMemoryLog(disk, { preallocateBytes: 1024 * 1024 })
+    const before = disk.operations.length
+    // Zeros are written through a handle of their own.
+    const opened = (): number => kinds(disk, before).filter((kind) => kind === 'open').length
+    await log.commit(Buffer.alloc(100 * 1024, 'a'))
+    await log.commit(Buffer.from('a'))
+    expect(opened()).toBe(0)
+    await log.commit(Buffer.alloc(40 * 1024, 'b'))
+    expect(opened()).toBe(1)
+    await log.close()
+    expect((await segmentContent(disk, 1)).length).toBeGreaterThan(256 * 1024 + 96)
+  })
+
   it('have no frame overwritten by zeros that are late', async () => {
     const disk = new CrashFileSystem()
     const log = await openMemoryLog(lateZeros(disk), { preallocateBytes: 4096 })
