@@ -10,7 +10,6 @@ import { engineError } from './errors.ts'
 import type { HomeIdentity } from './home-identity.ts'
 import type { HomeLayout } from './home-layout.ts'
 import { appliedInTables } from './leveldb-applied.ts'
-import { parseLeveldbName } from './leveldb-files.ts'
 import { flushConfirmed, syncVersion } from './leveldb-flush.ts'
 import type { Compactable } from './leveldb-flush.ts'
 import { VersionReader } from './leveldb-version.ts'
@@ -89,9 +88,9 @@ export function tablesByNumber(
   others: readonly CheckpointTable[] = [],
 ): ReadonlyMap<number, CheckpointTable> {
   const tables = new Map<number, CheckpointTable>()
-  for (const table of [...others, ...(manifest?.tables ?? [])]) {
-    const name = parseLeveldbName(table.name)
-    if (name !== undefined && 'number' in name) tables.set(name.number, table)
+  for (const list of [others, manifest?.tables ?? []]) {
+    // Names in a manifest are those of tables: their number is what they begin with.
+    for (const table of list) tables.set(Number.parseInt(table.name, 10), table)
   }
   return tables
 }

@@ -1,15 +1,18 @@
+import { createHash } from 'node:crypto'
 import { cpSync, readFileSync, readdirSync, rmSync, statSync, writeFileSync } from 'node:fs'
 import { join } from 'node:path'
 import * as fc from 'fast-check'
 import { describe, expect, test, vi } from 'vitest'
 import { TimberlineError, nodeFileSystem } from '@timberline/wal'
-import { FaultFileSystem, crashAt, failAt } from '@timberline/wal/testing'
+import { CrashFileSystem, FaultFileSystem, crashAt, failAt } from '@timberline/wal/testing'
 import { hashTable } from '../src/checkpoint-hash.ts'
 import {
   decodeCheckpoint,
   encodeCheckpoint,
   listCheckpoints,
   newestCheckpoint,
+  readCheckpoint,
+  writeCheckpoint,
 } from '../src/checkpoint-manifest.ts'
 import type { CheckpointManifest } from '../src/checkpoint-manifest.ts'
 import { writeDataFromCheckpoint } from '../src/checkpoint-restore.ts'
@@ -268,6 +271,25 @@ describe('the manifest of a checkpoint', () => {
   test('comes back as it was written', async () => {
     const manifest = await someManifest()
     expect(decodeCheckpoint(encodeCheckpoint(manifest), 'x')).toEqual(manifest)
+  })
+
+  test('of many tables is the JSON it would be in one piece, made in many turns of the loop', async () => {
+    const table = (number: number) => ({ name: `${number}.ldb`, bytes: number, sha256: 'ab'.repeat(32) })
+    const tables = Array.from({ length: 5000 }, (_, number) => table(number))
+    const manifestBase64 = Buffer.alloc(300_000, 'MANIFEST').toString('base64')
+    const manifest: CheckpointManifest = { ...(await someManifest()), manifestBase64, tables }
+    const json = JSON.stringify(manifest)
+    const checksum = createHash('sha256').update(json).digest('hex')
+    expect(encodeCheckpoint(manifest).toString()).toBe(`${JSON.stringify({ ...manifest, checksum })}\n`)
+    const disk = new CrashFileSystem()
+    await disk.makeDirectory('/home/checkpoint')
+    let isWritten = false
+    const written = writeCheckpoint('/home', manifest, disk).then(() => (isWritten = true))
+    let turns = 0
+    for (; !isWritten; turns += 1) await new Promise(setImmediate)
+    await written
+    expect(turns).toBeGreaterThan(10)
+    expect(await readCheckpoint('/home', manifest.lsn, disk)).toEqual(manifest)
   })
 
   test('is refused by name with any byte changed or missing', async () => {
