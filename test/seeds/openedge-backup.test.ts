@@ -303,6 +303,20 @@ test('O17: the copy keeps to the rate that it is given', async () => {
   expect(Number(ms)).toBeGreaterThan(400)
 })
 
+test('O17: beside a writer the command keeps to a limit of its own, and tells it', async () => {
+  let isOver = false
+  const writing = (async () => {
+    for (let n = 0; !isOver; n++) {
+      await db.put('busy', String(n))
+      await new Promise((resolve) => setTimeout(resolve, 1))
+    }
+  })()
+  const { err } = await timberline(['hotbackup', '-v', '-h', at('home'), '-b', at('backup'), '--no-digest'])
+  isOver = true
+  await writing
+  expect(err).toMatch(/^rate\.limited bytesPerS=12000000$/m)
+})
+
 describe('O18: a restore goes into nothing, and a backup is verified alone and against the database', () => {
   test('a target with something in it is refused, and stays as it is', async () => {
     await hotbackup({ home: at('home'), target: at('backup') })

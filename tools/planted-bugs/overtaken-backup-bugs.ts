@@ -44,7 +44,12 @@ export const overtakenBackupBugs: readonly PlantedBug[] = [
     name: 'bytes-of-an-overtaken-attempt-counted',
     what: 'what was copied before a backup began anew is counted among its bytes',
     file: 'packages/hotbackup/src/begin-anew.ts',
-    edits: [{ find: 'restarts.length === 0 ? run.meter : copyMeter(options)', replace: 'run.meter' }],
+    edits: [
+      {
+        find: 'restarts.length === 0 ? run.meter : copyMeter(options, run.meter.context.limit)',
+        replace: 'run.meter',
+      },
+    ],
     caughtBy: {
       testFile: 'packages/hotbackup/test/hotbackup.test.ts',
       title: 'that meets a load beside the log begins anew, and holds what was loaded',

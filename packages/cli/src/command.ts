@@ -46,6 +46,8 @@ export interface CommandRow {
   readonly example: string
   /** Tells what is wrong with options that parse one by one but do not go together. */
   readonly check?: (args: Arguments) => string | undefined
+  /** Whether other processes are let go first, which the machine's owner would rather have quick than this one. Default: no. */
+  readonly yieldsProcessor?: (args: Arguments) => boolean
   /** Loads the code of the command; help needs none of it. */
   readonly load: () => Promise<Command>
 }

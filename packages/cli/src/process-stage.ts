@@ -1,5 +1,6 @@
 // The process around the command: its streams, its signals. Everything else is in run.ts, where tests reach it.
 import { once } from 'node:events'
+import { lowerPriority } from './priority.ts'
 import type { Stage } from './run.ts'
 
 /** The streams of this process, and a signal that Ctrl-C and SIGTERM abort; the second one ends the process at once. */
@@ -19,6 +20,7 @@ export function processStage(): Stage {
       terminal: stderr.isTTY ? stderr : undefined,
     },
     signal: interruption(),
+    lowerPriority,
   }
 }
 

@@ -13,6 +13,8 @@ export interface Stage {
   readonly stdout: { write(text: string): Promise<void> }
   readonly stderr: { write(text: string): void; readonly terminal?: NodeJS.WriteStream | undefined }
   readonly signal: AbortSignal
+  /** Lowers the priority of the process, for good; absent where it is shared with others. */
+  readonly lowerPriority?: () => void
 }
 
 /**
@@ -50,6 +52,8 @@ export function checkArguments(words: readonly string[]): string | undefined {
 }
 
 async function perform({ row, args }: Request & { type: 'run' }, stage: Stage): Promise<number> {
+  // Before the command begins work on other threads: those that it starts have its priority.
+  if (row.yieldsProcessor?.(args) === true) stage.lowerPriority?.()
   const command: Command = await row.load()
   const surroundings = surround(stage, {
     json: args.flag('json'),

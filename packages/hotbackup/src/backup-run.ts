@@ -3,6 +3,7 @@ import { join } from 'node:path'
 import type { BackupFile, BackupManifest } from '@timberline/archive'
 import { BACKUP_LABEL, RECOVERY_LABEL, homeLayout, readHomeIdentity } from '@timberline/engine'
 import type { CheckpointManifest, HomeIdentity, HomeLayout, StateDigest } from '@timberline/engine'
+import { copyLimit } from './copy-limit.ts'
 import { copyMeter } from './copy-meter.ts'
 import type { CopyMeter } from './copy-meter.ts'
 import { hotbackupError } from './errors.ts'
@@ -81,7 +82,7 @@ export async function beginRun(options: CompletedOptions, style: BackupStyle): P
     style,
     layout,
     identity,
-    meter: copyMeter(options),
+    meter: copyMeter(options, copyLimit(options)),
     startedAtMs,
     restarts: [],
     watch: stopwatch(),
@@ -136,6 +137,7 @@ export async function completeRun(run: BackupRun, sink: BackupSink, set: CopiedS
     phasesMs,
     tries: set.tries,
     restarts: run.restarts,
+    heldBackMs: run.meter.context.limit.waitedMs,
     leftBehind,
     ...(writers === undefined ? {} : { writers }),
     ...(sink.volumes === undefined ? {} : { volumes: sink.volumes }),

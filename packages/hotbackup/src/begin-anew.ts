@@ -33,7 +33,7 @@ export async function untilUndisturbed(
   const restarts: RestartReason[] = []
   for (;;) {
     // Counted from the beginning: what was copied before is in no backup.
-    const meter = restarts.length === 0 ? run.meter : copyMeter(options)
+    const meter = restarts.length === 0 ? run.meter : copyMeter(options, run.meter.context.limit)
     try {
       return await make({ ...run, meter, restarts })
     } catch (error) {

@@ -2,7 +2,7 @@ import type { BackupFile } from '@timberline/archive'
 import type { CopyProgress, HotbackupListener } from './events.ts'
 import type { CopyContext } from './file-source.ts'
 import type { CompletedOptions } from './options.ts'
-import { rateLimit } from './rate-limit.ts'
+import type { RateLimit } from './rate-limit.ts'
 
 /** Counts what has been copied of what is expected, and tells it. */
 export interface CopyMeter {
@@ -19,9 +19,10 @@ export interface CopyMeter {
 
 /** A meter for one backup. */
 export function copyMeter(
-  options: Pick<CompletedOptions, 'bytesPerS' | 'fileSystem' | 'onEvent' | 'signal'>,
+  options: Pick<CompletedOptions, 'fileSystem' | 'onEvent' | 'signal'>,
+  limit: RateLimit,
 ): CopyMeter {
-  const { bytesPerS, fileSystem, signal } = options
+  const { fileSystem, signal } = options
   const onEvent: HotbackupListener = options.onEvent
   const progress = { bytesCopied: 0, bytesTotal: 0, filesCopied: 0, filesTotal: 0 }
   let bytesReused = 0
@@ -29,7 +30,7 @@ export function copyMeter(
   return {
     context: {
       fileSystem,
-      limit: rateLimit({ bytesPerS, signal }),
+      limit,
       signal,
       onBytes(bytes) {
         progress.bytesCopied += bytes

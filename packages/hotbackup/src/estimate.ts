@@ -24,6 +24,7 @@ import { foldersOf, refuseOverlap } from './target-check.ts'
 import { updateSize } from './update-backup.ts'
 import { volumesSize } from './volumes/series-size.ts'
 import type { VolumesEstimate } from './volumes/series-size.ts'
+import { watchWriters } from './writer-watch.ts'
 
 /** What a backup would cost if it began now. The database goes on, so a real one may copy a little more. */
 export interface BackupEstimate {
@@ -42,13 +43,19 @@ export interface BackupEstimate {
   /** Whether `copyBytes` fit into `freeBytes`, or each volume into a folder; absent when that is not known. */
   readonly fits?: boolean
   readonly bytesPerS: number
-  /** `limit`: the rate that was asked for; `measured`: the rate at which files of this home were just read and hashed. */
-  readonly rate: 'limit' | 'measured'
+  /**
+   * `limit`: the rate that was asked for; `writers`: the limit beside writers, if there were commits just now; `measured`: the rate at
+   * which files of this home were just read and hashed.
+   */
+  readonly rate: EstimatedRate
   /** `copyBytes` at that rate: the copy takes at least so long. The digest, if there is one, comes on top. */
   readonly seconds: number
   /** Of a call of a series of volumes: which files it would be, and where. */
   readonly volumes?: VolumesEstimate
 }
+
+/** Where the rate of an estimate comes from. */
+export type EstimatedRate = 'limit' | 'writers' | 'measured'
 
 /** So much is read to measure a rate: enough to even out single reads, little enough to disturb nobody. */
 const SAMPLE_BYTES_MAX = 64e6
@@ -71,7 +78,7 @@ export async function estimateBackup(options: HotbackupOptions): Promise<BackupE
       await refuseOverlap(completed.target, foldersOf(run.layout))
       await readTarget(completed.target, run.identity, completed.fileSystem)
     }
-    const { size, bytesPerS } = await measured(run)
+    const { size, bytesPerS, rate } = await measured(run)
     const { dataBytes, logBytes, reusedBytes, volumes } = size
     const copyBytes = dataBytes + logBytes
     const freeBytes = volumes === undefined ? await freeBytesOf(completed) : freeBytesIn(volumes)
@@ -83,7 +90,7 @@ export async function estimateBackup(options: HotbackupOptions): Promise<BackupE
       copyBytes,
       ...(freeBytes === undefined ? {} : { freeBytes, fits: volumes?.fits ?? copyBytes <= freeBytes }),
       bytesPerS,
-      rate: completed.bytesPerS === undefined ? 'measured' : 'limit',
+      rate,
       seconds: copyBytes / bytesPerS,
       ...(volumes === undefined ? {} : { volumes }),
     }
@@ -98,7 +105,7 @@ export async function estimateBackup(options: HotbackupOptions): Promise<BackupE
 /** The size of a backup, and of the volumes that it would be. */
 type TargetSize = BackupSize & { readonly volumes?: VolumesEstimate }
 
-async function measured(run: BackupRun): Promise<{ size: TargetSize; bytesPerS: number }> {
+async function measured(run: BackupRun): Promise<{ size: TargetSize } & Rate> {
   const { options, layout } = run
   const pin = await pinHome({ ...options, layout })
   try {
@@ -106,10 +113,30 @@ async function measured(run: BackupRun): Promise<{ size: TargetSize; bytesPerS: 
       options.update && typeof options.target === 'string'
         ? await updateSize(run, options.target)
         : await fullSize(run, pin)
-    return { size, bytesPerS: options.bytesPerS ?? (await readRate(run, size.files)) }
+    return { size, ...(await rateFor(run, size.files)) }
   } finally {
     await pin.release()
   }
+}
+
+interface Rate {
+  readonly bytesPerS: number
+  readonly rate: EstimatedRate
+}
+
+/** The lowest limit there is, or what reading shows; that is not done beside a writer who is to be spared. */
+async function rateFor(run: BackupRun, files: readonly FileRange[]): Promise<Rate> {
+  const { bytesPerS, bytesPerSBesideWriters, home } = run.options
+  if (bytesPerSBesideWriters !== undefined && bytesPerSBesideWriters < (bytesPerS ?? Infinity)) {
+    const writers = watchWriters({ home })
+    try {
+      if (await writers.isWriting()) return { bytesPerS: bytesPerSBesideWriters, rate: 'writers' }
+    } finally {
+      writers.close()
+    }
+  }
+  if (bytesPerS !== undefined) return { bytesPerS, rate: 'limit' }
+  return { bytesPerS: await readRate(run, files), rate: 'measured' }
 }
 
 async function fullSize(run: BackupRun, pin: Pin): Promise<TargetSize> {

@@ -25,6 +25,9 @@ export type HotbackupEvent =
   | { readonly type: 'file.reused'; readonly name: string; readonly bytes: number }
   | ({ readonly type: 'file.copied'; readonly name: string; readonly bytes: number } & CopyProgress)
   | ({ readonly type: 'progressed' } & CopyProgress)
+  /** Somebody writes to the home: from now on the copy keeps to the limit for company. */
+  | { readonly type: 'rate.limited'; readonly bytesPerS: number }
+  | { readonly type: 'rate.lifted' }
   /** The owner sealed its log file for the backup; it writes on in the next one. */
   | { readonly type: 'log.sealed'; readonly segmentNumber: number; readonly lsn: number }
   /** The log is taken as far as it is durable: there is no owner, or it did not do as it was asked. */

@@ -7,6 +7,9 @@ import type { SyncQueue } from './sync-queue.ts'
 /** Bytes read at a time: a whole table of the usual 2 MiB, so that it costs one hop to another thread and back. */
 const CHUNK_BYTES = 4 * 1024 * 1024
 
+/** So little is written on this thread: it takes less than a hop to another one and back. */
+const NOW_BYTES_MAX = 128 * 1024
+
 /** What a copy reads from and how fast, shared by all files of one backup. */
 export interface CopyContext {
   readonly fileSystem: FileSystem
@@ -38,7 +41,6 @@ export async function* readRange(range: FileRange, context: CopyContext): AsyncG
     let position = 0
     while (position < range.bytes) {
       const wanted = Math.min(chunk.length, range.bytes - position)
-      await context.limit.take(wanted)
       const got = await handle.read(chunk.subarray(0, wanted), position)
       if (got === 0) {
         // Never wait for more: a source that shrinks would be read for ever.
@@ -47,11 +49,20 @@ export async function* readRange(range: FileRange, context: CopyContext): AsyncG
         })
       }
       position += got
-      context.onBytes(got)
-      yield chunk.subarray(0, got)
+      yield* slicesOf(chunk.subarray(0, got), context)
     }
   } finally {
     if (range.handle === undefined) await handle.close()
+  }
+}
+
+/** Hands out what was read as the limit allows: to read it slice by slice would cost a hop to another thread for each. */
+async function* slicesOf(content: Buffer, { limit, onBytes }: CopyContext): AsyncGenerator<Buffer, void> {
+  for (let position = 0; position < content.length;) {
+    const bytes = await limit.take(content.length - position)
+    onBytes(bytes)
+    yield content.subarray(position, position + bytes)
+    position += bytes
   }
 }
 
@@ -79,10 +90,16 @@ export async function copyRange(
   try {
     let position = 0
     for await (const chunk of readRange(range, context)) {
-      const written = handle.write(chunk, position)
-      hash.update(chunk)
-      await written
+      if (chunk.length <= NOW_BYTES_MAX) {
+        handle.writeNow(chunk, position)
+        hash.update(chunk)
+      } else {
+        const written = handle.write(chunk, position)
+        hash.update(chunk)
+        await written
+      }
       position += chunk.length
+      if (position < range.bytes) await context.limit.settle(() => handle.sync())
     }
   } catch (error) {
     await handle.close()

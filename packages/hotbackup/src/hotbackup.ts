@@ -2,6 +2,8 @@ import { untilUndisturbed } from './begin-anew.ts'
 import { beginRun } from './backup-run.ts'
 import type { BackupRun } from './backup-run.ts'
 import { askForCheckpoint } from './checkpoint-request.ts'
+import { copyLimit } from './copy-limit.ts'
+import { copyMeter } from './copy-meter.ts'
 import { asHotbackupError } from './errors.ts'
 import type { BackupStyle } from './events.ts'
 import { fullBackup } from './full-backup.ts'
@@ -10,6 +12,7 @@ import type { BackupResult, CompletedOptions, HotbackupOptions } from './options
 import { meetOwner } from './owner.ts'
 import { settledPath } from './target-check.ts'
 import { updateBackup } from './update-backup.ts'
+import { watchWriters } from './writer-watch.ts'
 
 /**
  * Backs up a home that another process has open and writes to, and needs no answer from it: it is asked to seal its log file, and what
@@ -60,10 +63,13 @@ async function besideOwner(
   run: BackupRun,
   make: (met: BackupRun) => Promise<BackupResult>,
 ): Promise<BackupResult> {
-  const owner = await meetOwner(run.options)
+  const { options } = run
+  const writers = options.bytesPerSBesideWriters === undefined ? undefined : watchWriters(options)
+  const owner = await meetOwner(options)
   try {
-    return await make({ ...run, owner })
+    return await make({ ...run, owner, meter: copyMeter(options, copyLimit(options, writers)) })
   } finally {
     owner.close()
+    writers?.close()
   }
 }

@@ -1,6 +1,6 @@
 export { hotbackup } from './hotbackup.ts'
 export { estimateBackup } from './estimate.ts'
-export type { BackupEstimate } from './estimate.ts'
+export type { BackupEstimate, EstimatedRate } from './estimate.ts'
 export type { VolumesEstimate } from './volumes/series-size.ts'
 export { offlineBackup } from './offline-backup.ts'
 export type { OfflineBackupOptions } from './offline-backup.ts'

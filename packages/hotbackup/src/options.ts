@@ -51,6 +51,11 @@ export interface HotbackupOptions {
   readonly digest?: boolean
   /** Upper limit of the copy in 10^6 bytes a second, more than 0. Default none. */
   readonly maxMbPerS?: number
+  /**
+   * Upper limit of the copy while there are commits in the home, in 10^6 bytes a second, more than 0. It is lifted a second after the
+   * last commit, and holds again with the next; an owner that does not tell is taken for a writer. Default none: the command sets one.
+   */
+  readonly maxMbPerSBesideWriters?: number
   /** Aborts the backup; nothing is left behind. */
   readonly signal?: AbortSignal
   readonly onEvent?: HotbackupListener
@@ -83,6 +88,8 @@ export interface BackupResult {
   readonly tries: number
   /** Why it began anew, each time, 3 at most; empty unless something overtook it. */
   readonly restarts: readonly RestartReason[]
+  /** How long the copy waited for its limits, in milliseconds. */
+  readonly heldBackMs: number
   /** Folders that could not be removed afterwards; the next backup removes them. */
   readonly leftBehind: readonly string[]
   /**
@@ -106,6 +113,7 @@ export interface CompletedOptions {
   readonly checkpoint: boolean
   readonly digest: boolean
   readonly bytesPerS: number | undefined
+  readonly bytesPerSBesideWriters: number | undefined
   readonly signal: AbortSignal | undefined
   readonly onEvent: HotbackupListener
   readonly fileSystem: FileSystem
@@ -126,12 +134,9 @@ const DEFAULTS = Object.freeze({
  * @throws HOTBACKUP_OPTIONS, HOTBACKUP_UPDATE_ARCHIVE
  */
 export function completeOptions(options: HotbackupOptions): CompletedOptions {
-  const { asOf, base, maxMbPerS, target } = options
+  const { asOf, base, target } = options
   if (options.home === '') throw hotbackupError('HOTBACKUP_OPTIONS', 'home is empty')
   if (target === '') throw hotbackupError('HOTBACKUP_OPTIONS', 'target is empty')
-  if (maxMbPerS !== undefined && !(maxMbPerS > 0 && Number.isFinite(maxMbPerS))) {
-    throw hotbackupError('HOTBACKUP_OPTIONS', 'maxMbPerS must be more than 0', { details: { maxMbPerS } })
-  }
   if (typeof target !== 'string' && 'volumes' in target) {
     checkVolumesTarget(target.volumes)
     if (options.incremental === true) {
@@ -174,11 +179,23 @@ export function completeOptions(options: HotbackupOptions): CompletedOptions {
     asOf: asOf ?? DEFAULTS.asOf,
     checkpoint: options.checkpoint ?? DEFAULTS.checkpoint,
     digest: options.digest ?? DEFAULTS.digest,
-    bytesPerS: maxMbPerS === undefined ? undefined : maxMbPerS * 1e6,
+    bytesPerS: rateOf('maxMbPerS', options.maxMbPerS),
+    bytesPerSBesideWriters: rateOf('maxMbPerSBesideWriters', options.maxMbPerSBesideWriters),
     signal: options.signal,
     onEvent: guardedListener(options.onEvent),
     fileSystem: options.fileSystem ?? nodeFileSystem,
   }
+}
+
+/**
+ * Bytes a second of an option in 10^6 of them.
+ *
+ * @throws HOTBACKUP_OPTIONS
+ */
+export function rateOf(name: string, mbPerS: number | undefined): number | undefined {
+  if (mbPerS === undefined) return undefined
+  if (mbPerS > 0 && Number.isFinite(mbPerS)) return mbPerS * 1e6
+  throw hotbackupError('HOTBACKUP_OPTIONS', `${name} must be more than 0`, { details: { [name]: mbPerS } })
 }
 
 /** A target for people: the folder, the archive's address, or the volumes' folders and prefix. */

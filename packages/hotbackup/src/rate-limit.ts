@@ -1,15 +1,27 @@
 /**
  * A leaky bucket on a schedule: every byte taken moves the earliest time of the next one. Idle time earns at most one
  * burst, so that a pause (a slow flush, say) is not followed by a rush.
+ *
+ * What is limited moves in slices that are made durable one by one. Whoever else flushes to the same disk waits behind what is being
+ * flushed there already: behind a slice for a fraction of a millisecond, behind a whole table ten times as long.
  */
 export interface RateLimit {
-  /** Resolves when `bytes` may be moved; rejects with the signal's reason when it aborts first. */
-  take(bytes: number): Promise<void>
+  /**
+   * Resolves with how many of `bytes` may be moved now: at least one, and all without a limit. Rejects with the signal's reason when it
+   * aborts first.
+   */
+  take(bytes: number): Promise<number>
+  /** Makes durable what was moved, if it is a slice; without a limit that is left for later, when it costs least. */
+  settle(sync: () => Promise<void>): Promise<void>
+  /** For how long somebody has been made to wait so far, in milliseconds; several who wait at once count once. */
+  readonly waitedMs: number
 }
 
 /** `bytesPerS` undefined = no limit. The clock is an argument so that tests need not wait. */
 export interface RateLimitOptions {
   readonly bytesPerS: number | undefined
+  /** Asked at each take: while it says no, nothing waits. Default: always. */
+  readonly applies?: (() => boolean | Promise<boolean>) | undefined
   readonly signal?: AbortSignal | undefined
   readonly nowMs?: () => number
   readonly sleepMs?: (ms: number, signal: AbortSignal | undefined) => Promise<void>
@@ -18,27 +30,89 @@ export interface RateLimitOptions {
 /** How much idle time may be caught up with, in milliseconds of allowance. */
 const BURST_MS = 100
 
+/** A slice on a disk whose flush is quick, and the most that one grows to where each flush takes long, whatever its size. */
+export const SLICE_BYTES_MIN: number = Number(process.env['SLICE'] ?? 64) * 1024
+export const SLICE_BYTES_MAX: number = 4 * 1024 * 1024
+
+/** A flush that takes so long is worth a larger slice, one that takes so little a smaller one. */
+const SLOW_FLUSH_MS = 4
+const QUICK_FLUSH_MS = 2
+
 /** Makes a limit shared by everything that calls its `take`. */
 export function rateLimit(options: RateLimitOptions): RateLimit {
   const { bytesPerS, signal } = options
-  if (bytesPerS === undefined) {
-    return {
-      take: async () => {
-        signal?.throwIfAborted()
-      },
-    }
-  }
-  const nowMs = options.nowMs ?? (() => performance.now())
-  const sleepMs = options.sleepMs ?? sleep
-  let freeAtMs = nowMs()
+  if (bytesPerS !== undefined) return new Bucket(options, bytesPerS)
   return {
-    async take(bytes) {
+    waitedMs: 0,
+    take: async (bytes) => {
       signal?.throwIfAborted()
-      const now = nowMs()
-      const beginMs = Math.max(freeAtMs, now - BURST_MS)
-      freeAtMs = beginMs + (bytes / bytesPerS) * 1000
-      if (beginMs > now) await sleepMs(beginMs - now, signal)
+      return bytes
     },
+    settle: async () => undefined,
+  }
+}
+
+/** The slice after one whose flush took so long; pure. */
+export function nextSliceBytes(sliceBytes: number, flushMs: number): number {
+  if (flushMs > SLOW_FLUSH_MS) return Math.min(SLICE_BYTES_MAX, sliceBytes * 2)
+  return flushMs < QUICK_FLUSH_MS ? Math.max(SLICE_BYTES_MIN, sliceBytes / 2) : sliceBytes
+}
+
+class Bucket implements RateLimit {
+  readonly #bytesPerS: number
+  readonly #signal: AbortSignal | undefined
+  readonly #applies: () => boolean | Promise<boolean>
+  readonly #nowMs: () => number
+  readonly #sleepMs: (ms: number, signal: AbortSignal | undefined) => Promise<void>
+  #freeAtMs: number
+  #sliceBytes = SLICE_BYTES_MIN
+  #isLimiting = true
+  #waitingCount = 0
+  #waitingSinceMs = 0
+  #waitedMs = 0
+
+  constructor(options: RateLimitOptions, bytesPerS: number) {
+    this.#bytesPerS = bytesPerS
+    this.#signal = options.signal
+    this.#applies = options.applies ?? (() => true)
+    this.#nowMs = options.nowMs ?? (() => performance.now())
+    this.#sleepMs = options.sleepMs ?? sleep
+    this.#freeAtMs = this.#nowMs()
+  }
+
+  get waitedMs(): number {
+    return this.#waitedMs
+  }
+
+  async take(bytes: number): Promise<number> {
+    this.#isLimiting = await this.#applies()
+    // After that answer, in whose time it may have been aborted: a sleep waits for aborts to come only.
+    this.#signal?.throwIfAborted()
+    if (!this.#isLimiting) return bytes
+    const slice = Math.min(bytes, this.#sliceBytes)
+    const now = this.#nowMs()
+    const beginMs = Math.max(this.#freeAtMs, now - BURST_MS)
+    this.#freeAtMs = beginMs + (slice / this.#bytesPerS) * 1000
+    if (beginMs > now) await this.#wait(beginMs - now)
+    return slice
+  }
+
+  async settle(sync: () => Promise<void>): Promise<void> {
+    if (!this.#isLimiting) return
+    const beginMs = this.#nowMs()
+    await sync()
+    this.#sliceBytes = nextSliceBytes(this.#sliceBytes, this.#nowMs() - beginMs)
+  }
+
+  async #wait(ms: number): Promise<void> {
+    if (this.#waitingCount === 0) this.#waitingSinceMs = this.#nowMs()
+    this.#waitingCount += 1
+    try {
+      await this.#sleepMs(ms, this.#signal)
+    } finally {
+      this.#waitingCount -= 1
+      if (this.#waitingCount === 0) this.#waitedMs += this.#nowMs() - this.#waitingSinceMs
+    }
   }
 }
 

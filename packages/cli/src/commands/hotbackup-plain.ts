@@ -1,6 +1,7 @@
 import { plainBackup, type PlainBackupResult } from '@timberline/hotbackup'
 import type { Arguments } from '../arguments.ts'
 import type { Outcome, Surroundings } from '../command.ts'
+import { ratesOf } from '../copy-rate.ts'
 import { columns, formatBytes, formatCount, formatMs } from '../quantity.ts'
 import { tellEvent } from './hotbackup-event.ts'
 
@@ -16,7 +17,7 @@ export async function plainHotbackup(
   surroundings: Surroundings,
 ): Promise<Outcome> {
   const progress = surroundings.progress('copying', 'bytes')
-  const maxMbPerS = args.number('max-mb-per-s')
+  const { maxMbPerS } = ratesOf(args)
   try {
     const result = await plainBackup({
       folder,

@@ -7,19 +7,19 @@ import {
   type BackupTarget,
   estimateBackup,
   hotbackup,
-  type HotbackupEvent,
   type RestartReason,
   offlineBackup,
 } from '@timberline/hotbackup'
 import { segmentName } from '@timberline/wal'
 import { type Arguments, folderList } from '../arguments.ts'
 import type { Command } from '../command.ts'
+import { ratesOf } from '../copy-rate.ts'
 import { cliError } from '../errors.ts'
 import { formatInstant, formatPoint } from '../instant.ts'
 import { columns, formatBytes, formatMs } from '../quantity.ts'
 import { existingArchive } from './archive-access.ts'
 import { dueByRecoveryTime } from './recovery-limit.ts'
-import { tellEvent } from './hotbackup-event.ts'
+import { copyProgress } from './copy-progress.ts'
 import { plainHotbackup } from './hotbackup-plain.ts'
 
 /** `timberline hotbackup` */
@@ -36,8 +36,7 @@ export const hotbackupCommand: Command = async (args, surroundings) => {
     if (!verdict.isDue) return { document: verdict, lines: [`not due: ${verdict.reason}`] }
     surroundings.tell(`due: ${verdict.reason}`)
   }
-  const maxMbPerS = args.number('max-mb-per-s')
-  const progress = surroundings.progress('copying', 'bytes')
+  const progress = copyProgress(surroundings)
   const moment = momentOf(args)
   const base = args.text('base')
   const isIncremental = args.flag('incremental') || base !== undefined
@@ -48,12 +47,9 @@ export const hotbackupCommand: Command = async (args, surroundings) => {
     incremental: isIncremental,
     ...(base === undefined ? {} : { base }),
     signal: surroundings.signal,
-    ...(maxMbPerS === undefined ? {} : { maxMbPerS }),
+    ...ratesOf(args),
     ...(moment === undefined ? {} : { asOf: moment }),
-    onEvent: (event: HotbackupEvent): void => {
-      if ('bytesTotal' in event) progress.update(event.bytesCopied, event.bytesTotal)
-      tellEvent(event, surroundings)
-    },
+    onEvent: progress.onEvent,
   }
   if (args.flag('estimate')) {
     const estimate = await estimateBackup({ ...options, update: args.flag('update') })
@@ -133,7 +129,6 @@ function estimateLines(estimate: BackupEstimate): readonly string[] {
   const { target, dataBytes, logBytes, reusedBytes, copyBytes, freeBytes, fits, bytesPerS, rate, seconds } =
     estimate
   const parts = `${formatBytes(dataBytes)} of tables, ${formatBytes(logBytes)} of log`
-  const how = rate === 'limit' ? 'the limit asked for' : 'as files of the home were just read and hashed'
   return columns([
     ['target', target],
     ['to copy', `${formatBytes(copyBytes)}: ${parts}`],
@@ -141,8 +136,17 @@ function estimateLines(estimate: BackupEstimate): readonly string[] {
     ...volumesEstimateRows(estimate),
     ['free', freeBytes === undefined ? 'not known' : formatBytes(freeBytes)],
     ['fits', fits === undefined ? 'not known' : fits ? 'yes' : 'NO'],
-    ['takes', `at least ${formatMs(seconds * 1000)}, at ${formatBytes(Math.round(bytesPerS))}/s: ${how}`],
+    [
+      'takes',
+      `at least ${formatMs(seconds * 1000)}, at ${formatBytes(Math.round(bytesPerS))}/s: ${RATES[rate]}`,
+    ],
   ])
+}
+
+const RATES: Readonly<Record<BackupEstimate['rate'], string>> = {
+  limit: 'the limit asked for',
+  writers: 'the limit while the database is written to',
+  measured: 'as files of the home were just read and hashed',
 }
 
 function volumesEstimateRows({ volumes }: BackupEstimate): readonly (readonly string[])[] {
@@ -176,6 +180,9 @@ function linesOf(
     ['size', `${formatBytes(bytes)} in ${String(manifest.files.length)} files`],
     ...volumeRows(result),
     ['copied', `${formatBytes(copiedBytes)} in ${formatMs(ms)}${rate}`],
+    ...(result.heldBackMs === 0
+      ? []
+      : [['held back', `${formatMs(result.heldBackMs)} of that, by the limit of the rate`]]),
     ...(result.restarts.length === 0 ? [] : [['begun anew', restartsText(result)]]),
     ...(reusedBytes === 0 && !isIncremental ? [] : [['reused', reusedText(result)]]),
     ['log sealed', sealedText(result)],

@@ -32,6 +32,7 @@ export const checkingRows: readonly CommandRow[] = [
     ],
     check: (args) => (args.has('seed') && !args.has('sample') ? '--seed goes with --sample' : undefined),
     example: 'timberline archive verify -a /backups/app',
+    yieldsProcessor: () => true,
     load: async () => (await import('../commands/verify.ts')).verifyCommand,
   },
   {
@@ -76,6 +77,7 @@ export const checkingRows: readonly CommandRow[] = [
     check: (args) =>
       oneOf(args, ['home', 'backup', 'archive']) ??
       (args.has('against') && !args.has('archive') ? '--against goes with -a' : undefined),
+    yieldsProcessor: () => true,
     load: async () => (await import('../commands/verify.ts')).verifyCommand,
   },
 ]

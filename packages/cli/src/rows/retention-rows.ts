@@ -90,6 +90,7 @@ export const retentionRows: readonly CommandRow[] = [
       'Exit code 1 when log could not be read.',
     ],
     example: 'timberline archive compact -a /backups/app',
+    yieldsProcessor: () => true,
     load: async () => (await import('../commands/archive-compact.ts')).archiveCompactCommand,
   },
 ]

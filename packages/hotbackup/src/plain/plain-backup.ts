@@ -9,7 +9,9 @@ import { type CopyMeter, copyMeter } from '../copy-meter.ts'
 import { asHotbackupError, hotbackupError, systemCodeOf } from '../errors.ts'
 import { guardedListener, type HotbackupListener } from '../events.ts'
 import { copyRange } from '../file-source.ts'
+import { rateOf } from '../options.ts'
 import { beginPartial, namesIn, type PartialFolder, settleLeftovers } from '../partial-folder.ts'
+import { rateLimit } from '../rate-limit.ts'
 import { type SyncQueue, syncQueue } from '../sync-queue.ts'
 import { refuseOverlap, settledPath } from '../target-check.ts'
 import { inParallel } from '../workers.ts'
@@ -46,12 +48,9 @@ export async function plainBackup(options: PlainBackupOptions): Promise<PlainBac
   const { folder, signal, maxMbPerS, fileSystem = nodeFileSystem } = options
   if (folder === '') throw hotbackupError('HOTBACKUP_OPTIONS', 'folder is empty')
   if (options.target === '') throw hotbackupError('HOTBACKUP_OPTIONS', 'target is empty')
-  if (maxMbPerS !== undefined && !(maxMbPerS > 0 && Number.isFinite(maxMbPerS))) {
-    throw hotbackupError('HOTBACKUP_OPTIONS', 'maxMbPerS must be more than 0', { details: { maxMbPerS } })
-  }
   const onEvent = guardedListener(options.onEvent)
-  const bytesPerS = maxMbPerS === undefined ? undefined : maxMbPerS * 1e6
-  const meter = copyMeter({ bytesPerS, fileSystem, onEvent, signal })
+  const limit = rateLimit({ bytesPerS: rateOf('maxMbPerS', maxMbPerS), signal })
+  const meter = copyMeter({ fileSystem, onEvent, signal }, limit)
   try {
     signal?.throwIfAborted()
     const target = await settledPath(options.target)

@@ -1,0 +1,16 @@
+// How fast a copy of a running database may be: as asked for, or else what a writer beside it hardly feels.
+import type { HotbackupOptions } from '@timberline/hotbackup'
+import type { Arguments } from './arguments.ts'
+
+/** What `--max-mb-per-s none` becomes. */
+export const UNLIMITED = 0
+
+/** The limit while there are commits, when none was asked for (docs/decisions/0031-easy-on-the-writer.md). */
+export const BESIDE_WRITERS_MB_PER_S = 12
+
+/** The limits of a backup by `--max-mb-per-s`. */
+export function ratesOf(args: Arguments): Pick<HotbackupOptions, 'maxMbPerS' | 'maxMbPerSBesideWriters'> {
+  const maxMbPerS = args.number('max-mb-per-s')
+  if (maxMbPerS === undefined) return { maxMbPerSBesideWriters: BESIDE_WRITERS_MB_PER_S }
+  return maxMbPerS === UNLIMITED ? {} : { maxMbPerS }
+}

@@ -1,0 +1,134 @@
+/** The limit that a copy keeps to in company: told by events and counted by slices, not by time. */
+import { randomBytes } from 'node:crypto'
+import { rm } from 'node:fs/promises'
+import { join } from 'node:path'
+import type { TimberLevel } from '@timberline/engine'
+import { nodeFileSystem } from '@timberline/wal'
+import type { FileSystem } from '@timberline/wal'
+import { afterEach, beforeEach, expect, it } from 'vitest'
+import { estimateBackup, hotbackup, verifyBackup } from '../src/index.ts'
+import type { HotbackupEvent } from '../src/index.ts'
+import { SLICE_BYTES_MIN } from '../src/rate-limit.ts'
+import { makeFolder, openUsedHome } from './fixture.ts'
+
+/** So high that nothing waits for it; what is limited is still moved in slices. */
+const HIGH_MB_PER_S = 1e6
+
+let folder = ''
+let home = ''
+let target = ''
+let db: TimberLevel<string, string>
+let writing: AbortController
+
+beforeEach(async () => {
+  folder = await makeFolder()
+  home = join(folder, 'home')
+  target = join(folder, 'backup')
+  db = await openUsedHome(home, 30)
+  // One table of several slices.
+  await db.put('large', randomBytes(4 * SLICE_BYTES_MIN).toString('hex'))
+  await db.checkpoint()
+  writing = new AbortController()
+})
+
+afterEach(async () => {
+  writing.abort()
+  await db.close()
+  await rm(folder, { recursive: true, force: true })
+})
+
+/** Commits without a pause, until the test is over. */
+async function keepWriting(): Promise<void> {
+  for (let n = 0; !writing.signal.aborted; n += 1) {
+    await db.put('busy', String(n))
+    await new Promise((resolve) => setTimeout(resolve, 1))
+  }
+}
+
+/** The real files, with what was written between two syncs of a table of the backup. */
+function meteredFiles(): { readonly runs: number[]; readonly fileSystem: FileSystem } {
+  const runs: number[] = []
+  return {
+    runs,
+    fileSystem: {
+      ...nodeFileSystem,
+      open: async (path, mode) => {
+        const handle = await nodeFileSystem.open(path, mode)
+        if (mode !== 'create' || !path.includes('tables')) return handle
+        let unsynced = 0
+        const open = handle.write.bind(handle)
+        const sync = handle.sync.bind(handle)
+        handle.write = (source, position) => {
+          unsynced += source.length
+          return open(source, position)
+        }
+        handle.sync = async () => {
+          runs.push(unsynced)
+          unsynced = 0
+          await sync()
+        }
+        return handle
+      },
+    },
+  }
+}
+
+function limitsIn(events: readonly HotbackupEvent[]): readonly HotbackupEvent[] {
+  return events.filter(({ type }) => type.startsWith('rate.'))
+}
+
+it('a copy beside a writer goes by slices, each durable before the next, and tells its limit', async () => {
+  const { runs, fileSystem } = meteredFiles()
+  const events: HotbackupEvent[] = []
+  const busy = keepWriting()
+  const options = {
+    home,
+    target,
+    digest: false,
+    fileSystem,
+    onEvent: (event: HotbackupEvent) => events.push(event),
+  }
+  await hotbackup({ ...options, maxMbPerSBesideWriters: HIGH_MB_PER_S })
+  writing.abort()
+  await busy
+  expect(limitsIn(events)).toEqual([{ type: 'rate.limited', bytesPerS: HIGH_MB_PER_S * 1e6 }])
+  expect(Math.max(...runs)).toBeLessThan(5 * SLICE_BYTES_MIN)
+  expect(await verifyBackup(target)).toEqual([])
+})
+
+it('with nobody writing, or nobody there, the limit is not told, and whole tables are moved', async () => {
+  const { runs, fileSystem } = meteredFiles()
+  const events: HotbackupEvent[] = []
+  const options = { home, digest: false, fileSystem, onEvent: (event: HotbackupEvent) => events.push(event) }
+  const quiet = await hotbackup({ ...options, target, maxMbPerSBesideWriters: 0.001 })
+  await db.close()
+  const closed = await hotbackup({ ...options, target, maxMbPerSBesideWriters: 0.001 })
+  expect(limitsIn(events)).toEqual([])
+  expect([quiet.heldBackMs, closed.heldBackMs]).toEqual([0, 0])
+  expect(runs.filter((bytes) => bytes > 5 * SLICE_BYTES_MIN)).toHaveLength(2)
+})
+
+it('a rate that was asked for holds whether anybody writes or not', async () => {
+  const { heldBackMs } = await hotbackup({ home, target, digest: false, maxMbPerS: 10 })
+  expect(heldBackMs).toBeGreaterThan(0)
+})
+
+it('an estimate takes the limit beside writers while there are commits', async () => {
+  const options = { home, target, maxMbPerSBesideWriters: 0.5 }
+  expect(await estimateBackup(options)).toMatchObject({ rate: 'measured' })
+  const busy = keepWriting()
+  await new Promise((resolve) => setTimeout(resolve, 5))
+  expect(await estimateBackup(options)).toMatchObject({ rate: 'writers', bytesPerS: 500_000 })
+  expect(await estimateBackup({ ...options, maxMbPerS: 0.25 })).toMatchObject({
+    rate: 'limit',
+    bytesPerS: 250_000,
+  })
+  writing.abort()
+  await busy
+})
+
+it('a limit that is no rate is refused', async () => {
+  await expect(hotbackup({ home, target, maxMbPerSBesideWriters: 0 })).rejects.toMatchObject({
+    code: 'HOTBACKUP_OPTIONS',
+  })
+})
