@@ -62,6 +62,11 @@ interface Lmdb {
 /** Where `peers/install.sh` puts lmdb. */
 export const lmdbPath: string = fileURLToPath(new URL('./peers/build/node_modules/lmdb', import.meta.url))
 
+/** Where `peers/install.sh` puts Litestream: a program in a package of npm. */
+export const litestreamPath: string = fileURLToPath(
+  new URL('./peers/build/node_modules/@flydotio/litestream-linux-x64/litestream', import.meta.url),
+)
+
 function openLmdb(directory: string): OpenPeer {
   const require = createRequire(import.meta.url)
   // oxlint-disable-next-line typescript/no-unsafe-type-assertion -- what lmdb’s documentation says of the calls that are used

@@ -1,4 +1,8 @@
-/** From a catastrophe to an open database: base and log out of an archive, against copying files and against the recoveries of Berkeley DB and PostgreSQL. */
+/**
+ * From a catastrophe to an open database: base and log out of an archive, against copying files and against the recoveries of
+ * others.
+ */
+import { litestreamPath } from '../peers.ts'
 import type { BenchRun, Column } from '../run.ts'
 import { median, medianRatio } from '../statistics.ts'
 import type { RecoveryResult } from '../workloads/recovery-workload.ts'
@@ -16,18 +20,24 @@ export async function benchRecovery(run: BenchRun): Promise<void> {
       String(transactions),
     ]),
   }
-  const postgresql: Column<RecoveryResult> = {
-    title: 'PostgreSQL 15, base copied and WAL replayed',
-    measure: run.scriptPeer<RecoveryResult>('postgresql', '/usr/lib/postgresql/15/bin/postgres', (folder) => [
+  const script = (title: string, name: string, program: string): Column<RecoveryResult> => ({
+    title,
+    measure: run.scriptPeer<RecoveryResult>(name, program, (folder) => [
       folder,
       String(records),
       String(transactions),
     ]),
-  }
+  })
   const measured = await run.interleave<RecoveryResult>('recovery', [
     { title: 'timberline', measure: () => run.child('recovery', { records, transactions }) },
     bdb,
-    postgresql,
+    script(
+      'PostgreSQL 15, base copied and WAL replayed',
+      'postgresql',
+      '/usr/lib/postgresql/15/bin/postgres',
+    ),
+    script('PostgreSQL 15, by pgBackRest', 'pgbackrest', '/usr/bin/pgbackrest'),
+    script('Litestream (SQLite)', 'litestream', litestreamPath),
   ])
   const ours = measured[0]?.samples ?? []
   const catastrophe = (samples: readonly RecoveryResult[]): number[] => samples.map((s) => s.recoverMs)
@@ -40,6 +50,10 @@ export async function benchRecovery(run: BenchRun): Promise<void> {
       ['timberline, without the digests that prove it', ...ratio(unproved, catastrophe(ours))],
     ],
   )
+  printBase(run, records, ours)
+}
+
+function printBase(run: BenchRun, records: number, ours: readonly RecoveryResult[]): void {
   const quiet = ours.flatMap(({ restore }) => restore ?? [])
   run.print(
     `Base of ${String(records)} records alone, to an open database`,
