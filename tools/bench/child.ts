@@ -7,6 +7,7 @@ import { measureDelta } from './workloads/delta-workload.ts'
 import { measurePart } from './workloads/growth-workload.ts'
 import { measureDigest } from './workloads/digest-workload.ts'
 import { measureIncremental } from './workloads/incremental-workload.ts'
+import { measureLitestream } from './workloads/litestream-workload.ts'
 import { measureRecovery } from './workloads/recovery-workload.ts'
 import { measureReads } from './workloads/read-workload.ts'
 import { measureReplay } from './workloads/replay-workload.ts'
@@ -21,6 +22,7 @@ const workloads: Readonly<Record<string, (work: never) => Promise<unknown>>> = {
   digest: measureDigest,
   incremental: measureIncremental,
   growth: measurePart,
+  litestream: measureLitestream,
   reads: measureReads,
   recovery: measureRecovery,
   replay: measureReplay,

@@ -62,6 +62,13 @@ interface Lmdb {
 /** Where `peers/install.sh` puts lmdb. */
 export const lmdbPath: string = fileURLToPath(new URL('./peers/build/node_modules/lmdb', import.meta.url))
 
+/** Peers in C, built by `peers/install.sh`. */
+export type CPeer = 'bdb' | 'rocksdb' | 'sqlite'
+
+export function cPeerPath(name: CPeer): string {
+  return fileURLToPath(new URL(`./peers/build/${name}`, import.meta.url))
+}
+
 /** Where `peers/install.sh` puts Litestream: a program in a package of npm. */
 export const litestreamPath: string = fileURLToPath(
   new URL('./peers/build/node_modules/@flydotio/litestream-linux-x64/litestream', import.meta.url),

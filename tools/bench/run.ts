@@ -8,10 +8,8 @@ import { mkdir, mkdtemp, rm, writeFile } from 'node:fs/promises'
 import { cpus } from 'node:os'
 import { join } from 'node:path'
 import { fileURLToPath } from 'node:url'
+import { type CPeer, cPeerPath } from './peers.ts'
 import { table } from './statistics.ts'
-
-/** Peers in C, built by `peers/install.sh`. */
-export type CPeer = 'bdb' | 'rocksdb' | 'sqlite'
 
 export interface Column<T> {
   readonly title: string
@@ -68,7 +66,7 @@ export class BenchRun {
 
   /** Undefined, and named at the end, when the peer was not built. */
   cPeer<T>(name: CPeer, words: (folder: string) => readonly string[]): (() => Promise<T>) | undefined {
-    const program = join(peers, 'build', name)
+    const program = cPeerPath(name)
     if (!this.has(name, program)) return undefined
     return () => withFolder(async (folder) => JSON.parse(await outputOf(program, words(folder), {})) as T)
   }

@@ -4,6 +4,7 @@
  *
  *   PEER commits DIR WRITERS SECONDS          single-record durable commits
  *   PEER backup DIR TARGET RECORDS SECONDS    commits of one writer before and during hot backups
+ *   PEER paced DIR RATE SECONDS               commits of one writer at a rate, and when each began
  *   PEER recovery DIR TARGET RECORDS COUNT    a base, COUNT commits after it, and their recovery up to an open database
  */
 #include <pthread.h>
@@ -136,6 +137,25 @@ static struct result write_during(struct store *store, int count, void *(*work)(
   return result;
 }
 
+/* Wall-clock times, so that they compare with those of files. */
+static void write_at(struct store *store, double rate, double seconds) {
+  void *connection = connection_open(store);
+  char key[KEY_BYTES], value[VALUE_BYTES];
+  double begin = now_ms();
+  printf("{\"begunAtMs\":[");
+  for (unsigned number = 0; now_ms() < begin + seconds * 1e3; number++) {
+    struct timespec at;
+    double early_ms = begin + number * 1e3 / rate - now_ms();
+    if (early_ms > 0) usleep((useconds_t)(early_ms * 1e3));
+    clock_gettime(CLOCK_REALTIME, &at);
+    printf("%s%lld.%06ld", number == 0 ? "" : ",", (long long)at.tv_sec * 1000 + at.tv_nsec / 1000000, at.tv_nsec % 1000000);
+    key_of(number, key);
+    value_of(number, value);
+    connection_put(connection, key, value);
+  }
+  printf("]");
+}
+
 static void remove_tree(const char *path) {
   char command[8192];
   snprintf(command, sizeof command, "rm -rf '%s'", path);
@@ -196,6 +216,8 @@ int main(int count, char **words) {
     print_result("without", without);
     printf(",");
     print_result("during", with);
+  } else if (count == 5 && strcmp(words[1], "paced") == 0) {
+    write_at(store_open(words[2]), atof(words[3]), atof(words[4]));
   } else if (count == 6 && strcmp(words[1], "recovery") == 0) {
     struct store *store = store_open(words[2]);
     int records = atoi(words[4]);
@@ -208,7 +230,8 @@ int main(int count, char **words) {
     store_recover(words[2], words[3]);
     printf("{\"recoverMs\":%.2f", now_ms() - before);
   } else {
-    fail("usage", "commits DIR WRITERS SECONDS | backup DIR TARGET RECORDS SECONDS | recovery DIR TARGET RECORDS COUNT");
+    fail("usage", "commits DIR WRITERS SECONDS | backup DIR TARGET RECORDS SECONDS | paced DIR RATE SECONDS | "
+                  "recovery DIR TARGET RECORDS COUNT");
   }
   printf("}\n");
   fflush(stdout);

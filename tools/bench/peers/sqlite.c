@@ -23,6 +23,8 @@ static struct connection *connect_to(struct store *store) {
   sqlite3_busy_timeout(connection->database, 60000);
   run(connection->database, "pragma journal_mode = wal; pragma synchronous = full;"
                             "create table if not exists kv (k blob primary key, v blob) without rowid");
+  /* As Litestream's guide asks: it makes the checkpoints itself, and has no use for the application's flushes. */
+  if (getenv("BESIDE_LITESTREAM") != NULL) run(connection->database, "pragma wal_autocheckpoint = 0; pragma synchronous = normal");
   check(sqlite3_prepare_v2(connection->database, "insert or replace into kv values (?, ?)", -1, &connection->insert, NULL),
         connection->database, "prepare");
   return connection;

@@ -1,7 +1,6 @@
 /** Durable commits of single records: rate and waits, by the number of writers. */
-import type { Peer } from '../peers.ts'
-import { lmdbPath } from '../peers.ts'
-import type { BenchRun, Column, CPeer } from '../run.ts'
+import { type CPeer, lmdbPath, type Peer } from '../peers.ts'
+import type { BenchRun, Column } from '../run.ts'
 import { median, medianRatio } from '../statistics.ts'
 import type { CommitResult, CommitWork } from '../workloads/commit-workload.ts'
 

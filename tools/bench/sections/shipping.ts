@@ -1,13 +1,54 @@
 /** What archiving costs the application, how far the archive is behind, and what the shipper needs. */
-import type { BenchRun } from '../run.ts'
+import { cPeerPath, litestreamPath } from '../peers.ts'
+import type { BenchRun, Column } from '../run.ts'
 import { median } from '../statistics.ts'
-import type { ShippingResult } from '../workloads/shipping-workload.ts'
+import type { RecoveryPoint } from '../workloads/litestream-workload.ts'
+import { EAGER_RATE, type ShippingResult } from '../workloads/shipping-workload.ts'
+
+/** Absent for peers: all but the recovery point. */
+interface Sample extends RecoveryPoint {
+  readonly shipping?: ShippingResult
+}
 
 export async function benchShipping(run: BenchRun): Promise<void> {
-  const [measured] = await run.interleave<ShippingResult>('shipping', [
-    { title: 'timberline', measure: () => run.child('shipping', { seconds: Math.max(2, run.seconds) }) },
+  const seconds = Math.max(2, run.seconds)
+  const measured = await run.interleave<Sample>('shipping', [
+    {
+      title: 'timberline, commits that wait for the archive',
+      measure: async () => {
+        const shipping = await run.child<ShippingResult>('shipping', { seconds })
+        return { ...shipping.eager, cpu: shipping.eagerCpu, idleCpu: shipping.idleCpu, shipping }
+      },
+    },
+    litestream(run, 'Litestream (SQLite), once a second as is its default', 1000),
+    litestream(run, 'Litestream (SQLite), every millisecond', 1),
   ])
-  const of = (pick: (sample: ShippingResult) => number): number => median((measured?.samples ?? []).map(pick))
+  printCost(
+    run,
+    (measured[0]?.samples ?? []).flatMap(({ shipping }) => shipping ?? []),
+  )
+  run.print(
+    `From commit to durable in the archive, ${String(EAGER_RATE)} commits/s`,
+    ['', 'commits/s', 'p50 ms', 'p99 ms', 'shipper, % of a core', 'at rest'],
+    measured.map(({ title, samples }) => [
+      title,
+      median(samples.map((s) => s.commitsPerSecond)).toFixed(0),
+      median(samples.map((s) => s.p50Ms)).toFixed(1),
+      median(samples.map((s) => s.p99Ms)).toFixed(1),
+      percent(median(samples.map((s) => s.cpu))),
+      percent(median(samples.map((s) => s.idleCpu))),
+    ]),
+  )
+}
+
+function litestream(run: BenchRun, title: string, intervalMs: number): Column<Sample> {
+  const there = run.has('sqlite', cPeerPath('sqlite')) && run.has('litestream', litestreamPath)
+  const work = { intervalMs, commitsPerSecond: EAGER_RATE, seconds: Math.max(2, run.seconds) }
+  return { title, measure: there ? () => run.child<RecoveryPoint>('litestream', work) : undefined }
+}
+
+function printCost(run: BenchRun, samples: readonly ShippingResult[]): void {
+  const of = (pick: (sample: ShippingResult) => number): number => median(samples.map(pick))
   run.print(
     'The shipper as a process of its own, into a folder, once a second',
     ['', 'off', 'on', 'on / off'],
@@ -32,12 +73,7 @@ export async function benchShipping(run: BenchRun): Promise<void> {
       ],
     ],
   )
-  console.log(
-    [
-      `from commit to durable in the archive, 2,000 commits/s that wait for it: p50 ${of((s) => s.eager.p50Ms).toFixed(1)} ms, p99 ${of((s) => s.eager.p99Ms).toFixed(1)} ms; the shipper takes ${percent(of((s) => s.eagerCpu))} of a core`,
-      `at rest the shipper takes ${percent(of((s) => s.idleCpu))} of a core; its resident set at most ${of((s) => s.shipperRssMb).toFixed(0)} MB`,
-    ].join('\n'),
-  )
+  console.log(`resident set of the shipper at most ${of((s) => s.shipperRssMb).toFixed(0)} MB`)
 }
 
 function percent(share: number): string {

@@ -26,7 +26,8 @@ export interface ShippingResult {
 }
 
 const WRITERS = 64
-const EAGER_RATE = 2000
+/** Commits a second. */
+export const EAGER_RATE = 2000
 const script = fileURLToPath(new URL('./ship-loop.ts', import.meta.url))
 
 export async function measureShipping({ seconds }: { seconds: number }): Promise<ShippingResult> {
