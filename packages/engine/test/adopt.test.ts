@@ -1,7 +1,6 @@
 import { cpSync, readdirSync, rmSync, writeFileSync } from 'node:fs'
 import { join } from 'node:path'
-import { nodeFileSystem } from '@timberline/wal'
-import { FaultFileSystem, crashAt } from '@timberline/wal/testing'
+import { FaultFileSystem, crashAt, immediateFileSystem } from '@timberline/wal/testing'
 import { ClassicLevel } from 'classic-level'
 import { beforeAll, describe, expect, test, vi } from 'vitest'
 import { adopt, unadopt } from '../src/adopt.ts'
@@ -117,7 +116,7 @@ describe('adopting a plain LevelDB', () => {
     let stops = 0
     for (let index = 1; ; index += 1) {
       const home = copyOfPlain()
-      const fileSystem = new FaultFileSystem(nodeFileSystem, crashAt(index))
+      const fileSystem = new FaultFileSystem(immediateFileSystem, crashAt(index))
       const stopped = await adopt(home, { fileSystem }).then(
         () => false,
         () => true,
@@ -146,7 +145,7 @@ describe('adopting a plain LevelDB', () => {
       homes += 1
       const home = join(folder, `home${homes}`)
       cpSync(adopted, home, { recursive: true })
-      const fileSystem = new FaultFileSystem(nodeFileSystem, crashAt(index))
+      const fileSystem = new FaultFileSystem(immediateFileSystem, crashAt(index))
       const stopped = await unadopt(home, { fileSystem }).then(
         () => false,
         () => true,

@@ -10,9 +10,8 @@ import { cpSync, mkdirSync, rmSync } from 'node:fs'
 import { join } from 'node:path'
 import { createInterface } from 'node:readline'
 import { fileURLToPath } from 'node:url'
-import { nodeFileSystem } from '@timberline/wal'
 import type { FileSystem } from '@timberline/wal'
-import { FaultFileSystem, MirrorFileSystem, failAt } from '@timberline/wal/testing'
+import { FaultFileSystem, MirrorFileSystem, failAt, immediateFileSystem } from '@timberline/wal/testing'
 import type { CrashImage, Fault } from '@timberline/wal/testing'
 import { beforeAll, describe, expect, test } from 'vitest'
 import { testProgram } from '../../../tools/test-programs.ts'
@@ -27,7 +26,7 @@ const program = fileURLToPath(new URL('./support/bulk-load-child.ts', import.met
 const KILLS = process.env['SOAK'] === '1' ? 100 : 8
 /** Twice LevelDB's memory below, so that parts of the load are in tables before its end. */
 const LOADED = 1500
-const options = { writeBufferSize: 64 * 1024, log: { preallocateBytes: 0 } }
+const options = { writeBufferSize: 64 * 1024, log: { preallocateBytes: 0 }, fileSystem: immediateFileSystem }
 
 function* load(): Generator<readonly [string, string]> {
   for (let number = 0; number < LOADED; number += 1) yield [`k${String(number)}`, 'new'.repeat(30)]
@@ -91,7 +90,7 @@ describe('a bulk load', () => {
     await db.close()
     const counted = join(folder, 'counted')
     cpSync(template, counted, { recursive: true })
-    const clean = new FaultFileSystem(nodeFileSystem)
+    const clean = new FaultFileSystem(immediateFileSystem)
     const probe = new TimberLevel(counted, { ...options, fileSystem: clean })
     await probe.open()
     const begun = clean.operations.length
@@ -116,7 +115,7 @@ describe('a bulk load', () => {
         tried += 1
         const home = join(folder, `${fault}-${String(index)}`)
         cpSync(template, home, { recursive: true })
-        const faulty = new FaultFileSystem(nodeFileSystem)
+        const faulty = new FaultFileSystem(immediateFileSystem)
         const db = new TimberLevel(home, { ...options, fileSystem: faulty })
         await db.open()
         faulty.inject(failAt(faulty.operations.length + index, fault))
@@ -139,7 +138,7 @@ describe('a bulk load', () => {
   test('is all there or not at all after a power loss at any operation on a file', async () => {
     const root = join(folder, 'disk')
     mkdirSync(root)
-    const mirror = new MirrorFileSystem(root)
+    const mirror = new MirrorFileSystem(root, { real: immediateFileSystem })
     const home = join(root, 'home')
     await mirror.makeDirectory(home)
     await mirror.syncDirectory(root)

@@ -4,7 +4,13 @@ import { join } from 'node:path'
 import * as fc from 'fast-check'
 import { describe, expect, test, vi } from 'vitest'
 import { TimberlineError, nodeFileSystem } from '@timberline/wal'
-import { CrashFileSystem, FaultFileSystem, crashAt, failAt } from '@timberline/wal/testing'
+import {
+  CrashFileSystem,
+  FaultFileSystem,
+  crashAt,
+  failAt,
+  immediateFileSystem,
+} from '@timberline/wal/testing'
 import { hashTable } from '../src/checkpoint-hash.ts'
 import {
   decodeCheckpoint,
@@ -145,7 +151,7 @@ describe('a checkpoint', () => {
     let stops = 0
     for (let index = 1; ; index += 1) {
       await fixture.commit(30)
-      const fileSystem = new FaultFileSystem(nodeFileSystem, crashAt(index))
+      const fileSystem = new FaultFileSystem(immediateFileSystem, crashAt(index))
       const stopped = await fixture.checkpoint(fileSystem).then(
         () => false,
         () => true,
@@ -169,7 +175,7 @@ describe('a checkpoint', () => {
       let faults = 0
       for (let index = 1; ; index += 1) {
         await fixture.commit(10)
-        const fileSystem = new FaultFileSystem(nodeFileSystem, failAt(index, fault))
+        const fileSystem = new FaultFileSystem(immediateFileSystem, failAt(index, fault))
         const error: unknown = await fixture.checkpoint(fileSystem).then(
           () => undefined,
           (reason: unknown) => reason,

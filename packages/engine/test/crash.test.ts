@@ -6,10 +6,15 @@
  * Expected: a prefix of the commits in LSN order, whole ones only, with every durably acknowledged one in it; and the
  * database goes on from there.
  */
-import { CrashFileSystem, FaultFileSystem, failAt, failOn } from '@timberline/wal/testing'
+import {
+  CrashFileSystem,
+  FaultFileSystem,
+  failAt,
+  failOn,
+  immediateFileSystem,
+} from '@timberline/wal/testing'
 import type { Fault } from '@timberline/wal/testing'
 import type { FileSystem } from '@timberline/wal'
-import { nodeFileSystem } from '@timberline/wal'
 import { join } from 'node:path'
 import { describe, expect, test } from 'vitest'
 import { TimberLevel } from '../src/timber-level.ts'
@@ -168,7 +173,7 @@ describe('a crash', () => {
 describe('a failing log under LevelDB', () => {
   test('stops writes by name while reads go on, closes, and is mended by opening again', async () => {
     const home = join(folder, 'failing')
-    const fileSystem = new FaultFileSystem(nodeFileSystem)
+    const fileSystem = new FaultFileSystem(immediateFileSystem)
     const db = new TimberLevel(home, { fileSystem })
     await db.put('before', '1')
     fileSystem.inject(failOn({ path: '/log/', kind: ['sync', 'syncNow'] }, 'EIO', { once: false }))
@@ -248,7 +253,7 @@ describe('a failing log', () => {
 describe('a home whose files the system refuses to read', () => {
   test('does not open, and says so by a code with a next step', async () => {
     const home = join(folder, 'refused')
-    const fileSystem = new FaultFileSystem(nodeFileSystem)
+    const fileSystem = new FaultFileSystem(immediateFileSystem)
     const db = new TimberLevel(home, { fileSystem })
     await db.put('a', '1')
     await db.close()

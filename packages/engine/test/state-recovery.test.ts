@@ -1,7 +1,6 @@
 import { copyFileSync, cpSync, existsSync, readFileSync, readdirSync, rmSync, writeFileSync } from 'node:fs'
 import { join } from 'node:path'
-import { nodeFileSystem } from '@timberline/wal'
-import { FaultFileSystem, crashAt } from '@timberline/wal/testing'
+import { FaultFileSystem, crashAt, immediateFileSystem } from '@timberline/wal/testing'
 import { describe, expect, test, vi } from 'vitest'
 import { newestCheckpoint } from '../src/checkpoint-manifest.ts'
 import { homeLayout } from '../src/home-layout.ts'
@@ -283,7 +282,7 @@ describe('recovery at open', () => {
     for (let index = 1; ; index += 1) {
       const copy = newHome()
       cpSync(home, copy, { recursive: true })
-      const fileSystem = new FaultFileSystem(nodeFileSystem, crashAt(index))
+      const fileSystem = new FaultFileSystem(immediateFileSystem, crashAt(index))
       const opened = await HomeFixture.open(copy, { fileSystem }).catch(() => undefined)
       if (opened !== undefined) {
         await opened.close()

@@ -6,12 +6,13 @@
  * After each fault the target is absent, the older backup or the new one, never anything between; the home is as it was but
  * for marks of the dead; and the next backup succeeds and finds nothing left over.
  */
+import { rmSync } from 'node:fs'
 import { readFile, readdir, rename, rm, writeFile } from 'node:fs/promises'
 import { join } from 'node:path'
 import { decodeBackupManifest } from '@timberline/archive'
 import type { TimberLevel } from '@timberline/engine'
-import { TimberlineError, nodeFileSystem } from '@timberline/wal'
-import { FaultFileSystem, failAt } from '@timberline/wal/testing'
+import { TimberlineError } from '@timberline/wal'
+import { FaultFileSystem, failAt, immediateFileSystem } from '@timberline/wal/testing'
 import type { Fault, Injector } from '@timberline/wal/testing'
 import { afterAll, beforeAll, describe, expect, it } from 'vitest'
 import { hotbackup, verifyBackup } from '../src/index.ts'
@@ -57,7 +58,7 @@ async function attempt(
   injector: Injector | undefined,
   how: How = {},
 ): Promise<{ result?: BackupResult; error?: unknown; count: number }> {
-  const fileSystem = new FaultFileSystem(nodeFileSystem, injector)
+  const fileSystem = new FaultFileSystem(immediateFileSystem, injector)
   try {
     const result = await hotbackup({ home, target, fileSystem, digest: false, ...how })
     return { result, count: fileSystem.operations.length }
@@ -70,7 +71,7 @@ async function attempt(
 
 async function begin(withOlder: boolean): Promise<void> {
   target = join(folder, 'targets', 'target')
-  await rm(join(folder, 'targets'), { recursive: true, force: true })
+  rmSync(join(folder, 'targets'), { recursive: true, force: true })
   if (withOlder) await copyOf(older, target)
 }
 
@@ -89,10 +90,10 @@ async function bury(directory: string): Promise<void> {
 /** Takes away what a dead backup left in the home, so that the next attempt does just the same operations. */
 async function clearHome(): Promise<void> {
   for (const name of await readdir(join(home, 'log'))) {
-    if (!name.startsWith('log.')) await rm(join(home, 'log', name))
+    if (!name.startsWith('log.')) rmSync(join(home, 'log', name))
   }
   for (const name of await readdir(home)) {
-    if (name.startsWith('staging.')) await rm(join(home, name), { recursive: true })
+    if (name.startsWith('staging.')) rmSync(join(home, name), { recursive: true })
   }
 }
 

@@ -1,5 +1,6 @@
 /** The few verbs that the tests of this package are written in. */
-import { cp, mkdtemp, readFile, readdir, rm } from 'node:fs/promises'
+import { cpSync, readFileSync, readdirSync, rmSync } from 'node:fs'
+import { mkdtemp, readFile, readdir } from 'node:fs/promises'
 import { tmpdir } from 'node:os'
 import { join } from 'node:path'
 import type { ArchiveStore } from '@timberline/archive'
@@ -37,7 +38,7 @@ export async function withFolder<Result>(run: (folder: string) => Promise<Result
   try {
     return await run(folder)
   } finally {
-    await rm(folder, { recursive: true, force: true })
+    rmSync(folder, { recursive: true, force: true })
   }
 }
 
@@ -105,10 +106,10 @@ export async function restored(
 /** All names under a folder with their content, for "nothing has changed". */
 export async function contents(folder: string): Promise<Record<string, string>> {
   const found: Record<string, string> = {}
-  for (const entry of await readdir(folder, { recursive: true, withFileTypes: true })) {
+  for (const entry of readdirSync(folder, { recursive: true, withFileTypes: true })) {
     if (!entry.isFile()) continue
     const path = join(entry.parentPath, entry.name)
-    found[path.slice(folder.length + 1)] = (await readFile(path)).toString('base64')
+    found[path.slice(folder.length + 1)] = readFileSync(path).toString('base64')
   }
   return found
 }
@@ -116,7 +117,7 @@ export async function contents(folder: string): Promise<Record<string, string>> 
 /** A second copy of a folder, to be damaged. */
 export async function copyOf(folder: string, to: string): Promise<string> {
   // A control socket belongs to its owner, and cannot be copied.
-  await cp(folder, to, { recursive: true, filter: (from) => !from.endsWith('.sock') })
+  cpSync(folder, to, { recursive: true, filter: (from) => !from.endsWith('.sock') })
   return to
 }
 

@@ -11,6 +11,9 @@ import type { BackupResult } from '../src/index.ts'
 import { interrupted, makeFolder, openUsedHome, refusing, write } from './fixture.ts'
 
 const N = 60
+/** A key of age. */
+const RECIPIENT = 'age1fpkeudkllxkx5zpt5ypcugm6663q8qhv5qp3z35l8rt23dn4gv2snd4fxf'
+const AGE_IDENTITY = 'AGE-SECRET-KEY-1Y69N564YCL3UKN7XJXYMYHAXKKMUG3VQRYUUZPD2S8W2Q2HSZKRS79U479'
 
 let folder = ''
 let home = ''
@@ -174,15 +177,13 @@ describe('an incremental backup in an archive', () => {
   })
 
   it('in an encrypted archive needs a key, and is a full one after the recipients have changed', async () => {
-    const passphrase = 'correct horse'
-    const recipient = await archive.addProtectedIdentity(passphrase)
-    await archive.setRecipients([recipient])
+    await archive.setRecipients([RECIPIENT])
     await hotbackup({ home, target: { archive }, digest: false })
     await expect(incremental()).rejects.toMatchObject({ code: 'ARCHIVE_KEY_MISSING' })
-    const reading = await openArchive(store, { passphrase })
+    const reading = await openArchive(store, { identities: [AGE_IDENTITY] })
     const options = { home, target: { archive: reading }, incremental: true, digest: false }
     expect((await hotbackup(options)).manifest.kind).toBe('incremental')
-    await reading.setRecipients([recipient])
+    await reading.setRecipients([RECIPIENT])
     expect((await hotbackup(options)).manifest.kind).toBe('full')
     expect((await hotbackup(options)).manifest.kind).toBe('incremental')
   })

@@ -2,7 +2,7 @@ import { appendFile, mkdir, readFile, readdir, rename, rm, truncate, writeFile }
 import { basename, join } from 'node:path'
 import { TimberLevel } from '@timberline/engine'
 import { nodeFileSystem } from '@timberline/wal'
-import { FaultFileSystem, failAt } from '@timberline/wal/testing'
+import { FaultFileSystem, failAt, immediateFileSystem } from '@timberline/wal/testing'
 import { ClassicLevel } from 'classic-level'
 import { afterEach, beforeEach, describe, expect, it } from 'vitest'
 import { plainBackup, type HotbackupEvent } from '../src/index.ts'
@@ -242,7 +242,7 @@ describe('the target', () => {
 
   it('is durable, file by file, before it has its name', async () => {
     await fill(await openPlain())
-    const faulty = new FaultFileSystem(nodeFileSystem)
+    const faulty = new FaultFileSystem(immediateFileSystem)
     await plainBackup({ folder: source, target, fileSystem: faulty })
     const { operations } = faulty
     const renamed = operations.findLastIndex(({ kind }) => kind === 'rename')
@@ -259,13 +259,13 @@ describe('the target', () => {
     const db = await fill(await openPlain())
     const state = await states(db)
     const before = await contents(source)
-    const clean = new FaultFileSystem(nodeFileSystem)
+    const clean = new FaultFileSystem(immediateFileSystem)
     await plainBackup({ folder: source, target, fileSystem: clean })
     const seen = { absent: 0, whole: 0, succeeded: 0 }
     for (const fault of ['crash', 'EIO', 'ENOSPC'] as const) {
       for (let index = 1; index <= clean.operations.length; index++) {
         await rm(target, { recursive: true, force: true })
-        const faulty = new FaultFileSystem(nodeFileSystem, failAt(index, fault))
+        const faulty = new FaultFileSystem(immediateFileSystem, failAt(index, fault))
         const failed = await plainBackup({ folder: source, target, fileSystem: faulty }).then(
           () => false,
           () => true,

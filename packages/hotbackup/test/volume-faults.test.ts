@@ -2,12 +2,13 @@
  * Fault model: the file system below a call of a series refuses, is full or stops at any one operation. The series then holds
  * the calls before it and this one wholly or not at all, the home is unharmed, and the next call succeeds.
  */
-import { mkdir, readdir, rm } from 'node:fs/promises'
+import { mkdirSync, rmSync } from 'node:fs'
+import { readdir, rm } from 'node:fs/promises'
 import { join } from 'node:path'
 import { openSeries } from '@timberline/archive'
 import type { TimberLevel } from '@timberline/engine'
-import { nodeFileSystem, TimberlineError } from '@timberline/wal'
-import { failAt, failOn, FaultFileSystem, firstFault } from '@timberline/wal/testing'
+import { TimberlineError } from '@timberline/wal'
+import { failAt, failOn, FaultFileSystem, firstFault, immediateFileSystem } from '@timberline/wal/testing'
 import type { Fault, Injector } from '@timberline/wal/testing'
 import { afterAll, beforeAll, describe, expect, it } from 'vitest'
 import { hotbackup } from '../src/index.ts'
@@ -21,7 +22,7 @@ beforeAll(async () => {
   folder = await makeFastFolder()
   home = join(folder, 'home')
   db = await openUsedHome(home)
-  await makeDirs()
+  makeDirs()
   await call(undefined)
   await copyOf(join(folder, 'a'), join(folder, 'kept-a'))
   await copyOf(join(home, 'volumes.json'), join(folder, 'kept.json'))
@@ -33,29 +34,29 @@ afterAll(async () => {
   await rm(folder, { recursive: true, force: true })
 })
 
-async function makeDirs(): Promise<void> {
+function makeDirs(): void {
   for (const name of ['a', 'b']) {
-    await rm(join(folder, name), { recursive: true, force: true })
-    await mkdir(join(folder, name))
+    rmSync(join(folder, name), { recursive: true, force: true })
+    mkdirSync(join(folder, name))
   }
 }
 
 /** The folders as they were after the first call, or before it; and a home that no dead process has marked. */
 async function begin(withFirst: boolean): Promise<void> {
-  await makeDirs()
-  await rm(join(home, 'volumes.json'), { force: true })
+  makeDirs()
+  rmSync(join(home, 'volumes.json'), { force: true })
   if (withFirst) {
     await copyOf(join(folder, 'kept-a'), join(folder, 'a'))
     await copyOf(join(folder, 'kept.json'), join(home, 'volumes.json'))
   }
   for (const name of await readdir(join(home, 'log')))
-    if (!name.startsWith('log.')) await rm(join(home, 'log', name))
+    if (!name.startsWith('log.')) rmSync(join(home, 'log', name))
   for (const name of await readdir(home))
-    if (name.startsWith('staging.')) await rm(join(home, name), { recursive: true })
+    if (name.startsWith('staging.')) rmSync(join(home, name), { recursive: true })
 }
 
 async function call(injector: Injector | undefined): Promise<{ error: unknown; count: number }> {
-  const fileSystem = new FaultFileSystem(nodeFileSystem, injector)
+  const fileSystem = new FaultFileSystem(immediateFileSystem, injector)
   const dirs = ['a', 'b'].map((name) => join(folder, name))
   try {
     const target = { volumes: { prefix: 'z', volumePages: 100, dirs } }
@@ -72,7 +73,7 @@ async function call(injector: Injector | undefined): Promise<{ error: unknown; c
 async function callCount(): Promise<number> {
   const dirs = ['a', 'b'].map((name) => join(folder, name))
   try {
-    return (await openSeries({ prefix: 'z', dirs }, { fileSystem: nodeFileSystem })).calls.length
+    return (await openSeries({ prefix: 'z', dirs }, { fileSystem: immediateFileSystem })).calls.length
   } catch (error) {
     if ((error as { code: string }).code === 'ARCHIVE_VOLUMES_ABSENT') return 0
     throw error
@@ -81,7 +82,7 @@ async function callCount(): Promise<number> {
 
 async function nextCallLeavesNothing(): Promise<void> {
   for (const name of await readdir(join(home, 'log')))
-    if (!name.startsWith('log.')) await rm(join(home, 'log', name))
+    if (!name.startsWith('log.')) rmSync(join(home, 'log', name))
   const before = await callCount()
   expect((await call(undefined)).error).toBeUndefined()
   expect(await callCount()).toBe(before + 1)

@@ -2,11 +2,11 @@
 // clean run is such a moment once. After each, the same call on the real disk must end in exactly the right home, and until
 // then an ordinary open must refuse, because the label stands. A real `kill -9` of a child process is the second proof.
 import { type ChildProcess, fork } from 'node:child_process'
-import { cp, mkdir, rm } from 'node:fs/promises'
+import { cpSync, rmSync } from 'node:fs'
+import { mkdir } from 'node:fs/promises'
 import { join } from 'node:path'
 import { type Archive, createArchive, directoryStore, memoryStore } from '@timberline/archive'
-import { nodeFileSystem } from '@timberline/wal'
-import { crashAt, FaultFileSystem, isMutation } from '@timberline/wal/testing'
+import { crashAt, FaultFileSystem, isMutation, immediateFileSystem } from '@timberline/wal/testing'
 import { expect, test } from 'vitest'
 import { testProgram } from '../../../tools/test-programs.ts'
 import { recover, type RecoverOptions } from '../src/index.ts'
@@ -29,7 +29,7 @@ interface Case {
 }
 
 async function crashEverywhere(folder: string, { env, lsn, prepare }: Case): Promise<number> {
-  const counting = new FaultFileSystem(nodeFileSystem)
+  const counting = new FaultFileSystem(immediateFileSystem)
   const clean = join(folder, 'clean')
   await recover({ ...(await prepare(clean)), fileSystem: counting })
   // Before an operation that changes nothing, the disk is as before the next one that does.
@@ -37,12 +37,12 @@ async function crashEverywhere(folder: string, { env, lsn, prepare }: Case): Pro
   for (const index of moments) {
     const place = join(folder, 'place')
     const options = await prepare(place)
-    const faulty = new FaultFileSystem(nodeFileSystem, crashAt(index))
+    const faulty = new FaultFileSystem(immediateFileSystem, crashAt(index))
     await expect(recover({ ...options, fileSystem: faulty })).rejects.toBeInstanceOf(Error)
     await faulty.releaseHandles()
     expect(faulty.injected).toHaveLength(1)
     await againUntilRight(options, { env, lsn, index })
-    await rm(place, { recursive: true })
+    rmSync(place, { recursive: true })
   }
   return moments.length
 }
@@ -56,7 +56,8 @@ async function againUntilRight(
     (await exists(join(options.home, 'timberline.json'))) &&
     !(await exists(join(options.home, 'recovery.json')))
   const isBackup = await exists(join(options.home, 'backup.json'))
-  const report = isComplete && !isBackup ? undefined : await recover(options)
+  const report =
+    isComplete && !isBackup ? undefined : await recover({ ...options, fileSystem: immediateFileSystem })
   expect(report?.lsn ?? lsn, `crash before operation ${index}`).toBe(lsn)
   expect(await contentOf(options.home), `crash before operation ${index}`).toEqual(env.content(lsn))
 }
@@ -97,9 +98,9 @@ test('a backup that becomes a home in place can die at any operation and be run 
   const count = await crashEverywhere(folder, {
     env,
     lsn: 9,
-    prepare: async (place) => {
-      await cp(pristine, place, { recursive: true })
-      return { from: { backup: place }, home: place }
+    prepare: (place) => {
+      cpSync(pristine, place, { recursive: true })
+      return Promise.resolve({ from: { backup: place }, home: place })
     },
   })
   expect(count).toBeGreaterThan(30)

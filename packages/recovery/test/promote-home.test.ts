@@ -7,7 +7,7 @@ import { join } from 'node:path'
 import { createArchive, memoryStore, runShipper } from '@timberline/archive'
 import { homeLayout, readHomeIdentity, TimberLevel } from '@timberline/engine'
 import { nodeFileSystem } from '@timberline/wal'
-import { crashAt, FaultFileSystem } from '@timberline/wal/testing'
+import { crashAt, FaultFileSystem, immediateFileSystem } from '@timberline/wal/testing'
 import { describe, expect, test } from 'vitest'
 import { openStandby, promote } from '../src/index.ts'
 import { readStandbyLabel } from '../src/standby-label.ts'
@@ -169,7 +169,7 @@ describe('a promotion of a standby that follows a home', () => {
       await cp(made.home, place.home, { recursive: true })
       return place
     }
-    const counting = new FaultFileSystem(nodeFileSystem)
+    const counting = new FaultFileSystem(immediateFileSystem)
     await promote({ ...(await copy('clean')), fileSystem: counting })
     const moments = counting.operations.filter(({ kind }) => /^(rename|remove|removeTree)$/.test(kind))
     let ended = 0
@@ -178,7 +178,7 @@ describe('a promotion of a standby that follows a home', () => {
     for (const { index } of moments) {
       const name = `died-${index}`
       const place = await copy(name)
-      const faulty = new FaultFileSystem(nodeFileSystem, crashAt(index))
+      const faulty = new FaultFileSystem(immediateFileSystem, crashAt(index))
       await expect(promote({ ...place, fileSystem: faulty }), name).rejects.toBeInstanceOf(Error)
       await faulty.releaseHandles()
       const names = await readdir(place.home)

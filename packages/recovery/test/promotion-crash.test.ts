@@ -10,8 +10,8 @@ import { cp } from 'node:fs/promises'
 import { join } from 'node:path'
 import { type ArchiveStore, memoryStore, openArchive } from '@timberline/archive'
 import { TimberLevel } from '@timberline/engine'
-import { type FileSystem, nodeFileSystem } from '@timberline/wal'
-import { crashAt, FaultFileSystem, isMutation } from '@timberline/wal/testing'
+import { type FileSystem } from '@timberline/wal'
+import { crashAt, FaultFileSystem, isMutation, immediateFileSystem } from '@timberline/wal/testing'
 import { expect, test } from 'vitest'
 import { promote } from '../src/index.ts'
 import { contentOf, exists, ship } from './environment.ts'
@@ -141,7 +141,7 @@ async function eachOf(cases: readonly (() => Promise<void>)[]): Promise<void> {
 
 test('a promotion can die before any operation on a file and be run again', async () => {
   const made = await situation()
-  const counting = new FaultFileSystem(nodeFileSystem)
+  const counting = new FaultFileSystem(immediateFileSystem)
   const clean = join(made.folder, 'clean')
   await cp(made.home, clean, { recursive: true })
   await promote({ archive: await openArchive(await copyOf(made.store)), home: clean, fileSystem: counting })
@@ -150,7 +150,7 @@ test('a promotion can die before any operation on a file and be run again', asyn
   await made.env.writeMany(1)
   await eachOf(
     moments.map((index) => async () => {
-      const faulty = new FaultFileSystem(nodeFileSystem, crashAt(index))
+      const faulty = new FaultFileSystem(immediateFileSystem, crashAt(index))
       await dieAndHold(made, `file-${index}`, { fileSystem: faulty })
       await faulty.releaseHandles()
       expect(faulty.injected).toHaveLength(1)

@@ -5,8 +5,8 @@
 import { cp } from 'node:fs/promises'
 import { join } from 'node:path'
 import { BULK_LOAD_MARK, homeLayout, openState } from '@timberline/engine'
-import { type FileSystem, nodeFileSystem } from '@timberline/wal'
-import { crashAt, FaultFileSystem, isMutation } from '@timberline/wal/testing'
+import { type FileSystem } from '@timberline/wal'
+import { crashAt, FaultFileSystem, isMutation, immediateFileSystem } from '@timberline/wal/testing'
 import { describe, expect, test } from 'vitest'
 import { openStandby, promote } from '../src/index.ts'
 import { backupInto, ship } from './environment.ts'
@@ -82,13 +82,13 @@ describe('a standby that begins anew', () => {
       await (await openStandby(anew)).close()
       return copy
     }
-    const counting = new FaultFileSystem(nodeFileSystem)
+    const counting = new FaultFileSystem(immediateFileSystem)
     await begin('clean', counting)
     // What is written before a sync is in the folder that nobody looks into yet.
     const moments = counting.operations.filter((one) => isMutation(one) && one.kind !== 'write')
     const seen = new Map<number, number>()
     for (const { index } of moments) {
-      const faulty = new FaultFileSystem(nodeFileSystem, crashAt(index))
+      const faulty = new FaultFileSystem(immediateFileSystem, crashAt(index))
       const name = `died-${index}`
       await begin(name, faulty).catch(() => undefined)
       await faulty.releaseHandles()

@@ -53,9 +53,7 @@ export function declareEveryOperation(
       const ground = await FolderGround.make()
       try {
         const isSimulated = scenario.over === 'simulated disk'
-        const places = isSimulated
-          ? [simulatedPlace('posix'), simulatedPlace('ext4')]
-          : [await ground.place()]
+        const places = isSimulated ? [simulatedPlace('posix'), simulatedPlace('ext4')] : [ground.place()]
         const { row, problems } = await runMatrix(scenario, places, extent)
         rows.push(row)
         expect(problems).toEqual([])

@@ -5,11 +5,12 @@
  * real folders is the death of the process; its marks (holds, temporary files) are made those of a dead process, because in truth
  * this one lives on.
  */
-import { cp, mkdir, mkdtemp, readdir, readFile, rename, rm, writeFile } from 'node:fs/promises'
+import { cpSync, mkdirSync, readdirSync, readFileSync, renameSync, rmSync, writeFileSync } from 'node:fs'
+import { mkdtemp, rm } from 'node:fs/promises'
 import { tmpdir } from 'node:os'
 import { join } from 'node:path'
-import { nodeFileSystem, type FileSystem } from '@timberline/wal'
-import { CrashFileSystem, type CrashPolicy } from '@timberline/wal/testing'
+import type { FileSystem } from '@timberline/wal'
+import { CrashFileSystem, immediateFileSystem, type CrashPolicy } from '@timberline/wal/testing'
 
 export interface Place {
   readonly fileSystem: FileSystem
@@ -61,7 +62,10 @@ class SimulatedPlace implements Place {
   }
 }
 
-/** Real folders, in memory where the system has such, below one folder that the caller removes. */
+/**
+ * Real folders, in memory where the system has such, below one folder that the caller removes. All is done on the calling thread,
+ * since the way to another one costs many times what a call does there.
+ */
 export class FolderGround {
   readonly path: string
   #count = 0
@@ -77,21 +81,21 @@ export class FolderGround {
     return new FolderGround(made)
   }
 
-  async place(from?: string): Promise<Place> {
+  place(from?: string): Place {
     this.#count += 1
     const root = join(this.path, String(this.#count))
     // A control socket belongs to its owner, and cannot be copied.
-    if (from === undefined) await mkdir(root)
-    else await cp(from, root, { recursive: true, filter: (name) => !name.endsWith('.sock') })
+    if (from === undefined) mkdirSync(root)
+    else cpSync(from, root, { recursive: true, filter: (name) => !name.endsWith('.sock') })
     const place: Place = {
-      fileSystem: nodeFileSystem,
+      fileSystem: immediateFileSystem,
       root,
-      copy: () => this.place(root),
+      copy: async () => this.place(root),
       afterCrash: async () => {
-        await bury(root)
+        bury(root)
         return [place]
       },
-      remove: () => rm(root, { recursive: true, force: true }),
+      remove: async () => rmSync(root, { recursive: true, force: true }),
     }
     return place
   }
@@ -102,14 +106,14 @@ export class FolderGround {
 }
 
 /** Makes the marks below a folder those of a process that died. */
-async function bury(root: string): Promise<void> {
-  for (const entry of await readdir(root, { recursive: true, withFileTypes: true })) {
+function bury(root: string): void {
+  for (const entry of readdirSync(root, { recursive: true, withFileTypes: true })) {
     const path = join(entry.parentPath, entry.name)
     if (entry.name.endsWith('.tmp')) {
-      await rename(path, path.replace(/\.\d+(\.[0-9a-f]{12}\.tmp)$/, `.${DEAD_PID}$1`))
+      renameSync(path, path.replace(/\.\d+(\.[0-9a-f]{12}\.tmp)$/, `.${DEAD_PID}$1`))
     }
     if (!entry.name.startsWith('hold.')) continue
-    const text = await readFile(path, 'utf8')
-    await writeFile(path, text.replace(/"startedAt":\s*"\d+"/, '"startedAt":"1"'))
+    const text = readFileSync(path, 'utf8')
+    writeFileSync(path, text.replace(/"startedAt":\s*"\d+"/, '"startedAt":"1"'))
   }
 }
