@@ -1,4 +1,5 @@
 import type { BackupFile } from '@timberline/archive'
+import { chunkBuffers } from './chunk-buffers.ts'
 import type { CopyProgress, HotbackupListener } from './events.ts'
 import type { CopyContext } from './file-source.ts'
 import type { CompletedOptions } from './options.ts'
@@ -31,6 +32,7 @@ export function copyMeter(
     context: {
       fileSystem,
       limit,
+      buffers: chunkBuffers(),
       signal,
       onBytes(bytes) {
         progress.bytesCopied += bytes

@@ -1,11 +1,10 @@
 import { createHash } from 'node:crypto'
 import type { FileHandle, FileSystem } from '@timberline/wal'
 import { hotbackupError } from './errors.ts'
+import { CHUNK_BYTES } from './chunk-buffers.ts'
+import type { ChunkBuffers } from './chunk-buffers.ts'
 import type { RateLimit } from './rate-limit.ts'
 import type { SyncQueue } from './sync-queue.ts'
-
-/** Bytes read at a time: a whole table of the usual 2 MiB, so that it costs one hop to another thread and back. */
-const CHUNK_BYTES = 4 * 1024 * 1024
 
 /** So little is written on this thread: it takes less than a hop to another one and back. */
 const NOW_BYTES_MAX = 128 * 1024
@@ -14,6 +13,7 @@ const NOW_BYTES_MAX = 128 * 1024
 export interface CopyContext {
   readonly fileSystem: FileSystem
   readonly limit: RateLimit
+  readonly buffers: ChunkBuffers
   readonly signal?: AbortSignal | undefined
   /** Called after each chunk. */
   readonly onBytes: (bytes: number) => void
@@ -36,8 +36,8 @@ export interface FileRange {
  */
 export async function* readRange(range: FileRange, context: CopyContext): AsyncGenerator<Buffer, void> {
   const handle = range.handle ?? (await context.fileSystem.open(range.path, 'read'))
+  const chunk = context.buffers.take(Math.min(CHUNK_BYTES, range.bytes))
   try {
-    const chunk = Buffer.allocUnsafe(Math.max(1, Math.min(CHUNK_BYTES, range.bytes)))
     let position = 0
     while (position < range.bytes) {
       const wanted = Math.min(chunk.length, range.bytes - position)
@@ -52,6 +52,7 @@ export async function* readRange(range: FileRange, context: CopyContext): AsyncG
       yield* slicesOf(chunk.subarray(0, got), context)
     }
   } finally {
+    context.buffers.give(chunk)
     if (range.handle === undefined) await handle.close()
   }
 }

@@ -12,6 +12,7 @@ import { planCopy } from './copy-plan.ts'
 import { systemCodeOf } from './errors.ts'
 import { hashFile } from './file-source.ts'
 import { plannedSegment } from './log-copy.ts'
+import { chunkBuffers } from './chunk-buffers.ts'
 import { rateLimit } from './rate-limit.ts'
 import { inParallel } from './workers.ts'
 
@@ -79,6 +80,7 @@ async function verifyFiles(
   const context = {
     fileSystem,
     limit: rateLimit({ bytesPerS: undefined, signal }),
+    buffers: chunkBuffers(),
     onBytes: (bytes: number) => {
       bytesRead += bytes
       options.onProgress?.({ bytesRead, bytesTotal })

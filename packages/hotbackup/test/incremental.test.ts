@@ -10,6 +10,7 @@ import { afterEach, beforeEach, describe, expect, it } from 'vitest'
 import { unchangedTables } from '../src/backup-base.ts'
 import { estimateBackup, hotbackup, verifyBackup } from '../src/index.ts'
 import type { HotbackupEvent } from '../src/index.ts'
+import { chunkBuffers } from '../src/chunk-buffers.ts'
 import { rateLimit } from '../src/rate-limit.ts'
 import { SMALL, copyOf, interrupted, makeFolder, openHome, openUsedHome, restored, write } from './fixture.ts'
 import { Model, difference } from './history.ts'
@@ -252,6 +253,7 @@ describe('a table is unchanged', () => {
   const context = {
     fileSystem: nodeFileSystem,
     limit: rateLimit({ bytesPerS: undefined }),
+    buffers: chunkBuffers(),
     onBytes: () => undefined,
   }
 

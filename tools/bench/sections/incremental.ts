@@ -4,7 +4,7 @@ import { median, medianRatio } from '../statistics.ts'
 import type { BackupCost, IncrementalResult } from '../workloads/incremental-workload.ts'
 
 export async function benchIncremental(run: BenchRun): Promise<void> {
-  const records = run.quick ? 500_000 : 2_000_000
+  const records = run.quick ? 500_000 : 4_000_000
   const work = { records, changedEvery: 100 }
   const [measured] = await run.interleave<IncrementalResult>('incremental', [
     { title: 'timberline', measure: () => run.child('incremental', work) },

@@ -1,11 +1,53 @@
-/** Backs up a home again and again for some seconds, and prints how often and how long: `backup-loop.ts <home> <target> <seconds>`. */
-import { hotbackup } from '@timberline/hotbackup'
+/**
+ * Backs up a home again and again for some seconds, from when it is told to, and prints how often and how long:
+ * `backup-loop.ts <home> <target> <seconds> [<MB a second beside writers>]`.
+ */
+import { once } from 'node:events'
+import { hotbackup, type HotbackupOptions } from '@timberline/hotbackup'
+import { lowerPriority } from '../../../packages/cli/src/priority.ts'
 
-const [home = '', target = '', seconds = '1'] = process.argv.slice(2)
-const begin = performance.now()
+const [home = '', target = '', seconds = '1', maxMbPerS] = process.argv.slice(2)
+// As the command does by itself.
+if (maxMbPerS !== undefined) lowerPriority()
+const end = new AbortController()
+const limit = maxMbPerS === undefined ? {} : { maxMbPerSBesideWriters: Number(maxMbPerS) }
+let bytes = 0
 let backups = 0
-do {
-  await hotbackup({ home, target, digest: false })
-  backups++
-} while (performance.now() - begin < Number(seconds) * 1000)
-process.stdout.write(`${JSON.stringify({ backups, spentMs: performance.now() - begin })}\n`)
+
+async function backUp(more: Partial<HotbackupOptions> = {}): Promise<void> {
+  let copied = 0
+  try {
+    await hotbackup({
+      home,
+      target,
+      digest: false,
+      ...more,
+      onEvent: (event) => {
+        if ('bytesTotal' in event) copied = event.bytesCopied
+      },
+    })
+    backups++
+  } finally {
+    bytes += copied
+  }
+}
+
+// The first one warms the compiler; starting a process is not what is measured.
+await backUp()
+bytes = 0
+backups = 0
+process.stdout.write('ready\n')
+await once(process.stdin, 'data')
+process.stdin.destroy()
+const begin = performance.now()
+const timer = setTimeout(() => end.abort(), Number(seconds) * 1000)
+try {
+  while (!end.signal.aborted) {
+    // A backup that keeps to a limit may not end in time; what it copied counts all the same.
+    await backUp(maxMbPerS === undefined ? {} : { ...limit, signal: end.signal })
+  }
+} catch (error) {
+  if (!end.signal.aborted) throw error
+}
+clearTimeout(timer)
+process.stdout.write(`${JSON.stringify({ backups, bytes, spentMs: performance.now() - begin })}\n`)

@@ -1,18 +1,22 @@
 /** Hot backups of a live home, against copying a closed one, and what they do to its writer. */
 import { execFile, spawn } from 'node:child_process'
+import { once } from 'node:events'
 import { open, readdir, stat } from 'node:fs/promises'
 import { join } from 'node:path'
 import { performance } from 'node:perf_hooks'
 import { fileURLToPath } from 'node:url'
 import { promisify } from 'node:util'
 import { hotbackup } from '@timberline/hotbackup'
+import { BESIDE_WRITERS_MB_PER_S } from '../../../packages/cli/src/copy-rate.ts'
 import { openPeer } from '../peers.ts'
 import { withFolder } from '../run.ts'
+import { median } from '../statistics.ts'
 import { type CommitResult, fill, writeFor } from './commit-workload.ts'
 
 const run = promisify(execFile)
 /** Bytes of a key and its value. */
 const RECORD_BYTES = 116
+const SETTLE_MS = 2000
 
 export interface BackupResult {
   /** Of keys and values, while one writer goes on. */
@@ -21,6 +25,14 @@ export interface BackupResult {
   readonly during: CommitResult
   /** Absent for peers. */
   readonly quiet?: QuietCopies
+  /** The same beside a backup that keeps to the limit that the command has beside writers; bytes are those of files. Absent for peers. */
+  readonly limited?: Limited
+}
+
+export interface Limited {
+  readonly mbPerS: number
+  readonly without: CommitResult
+  readonly during: CommitResult
 }
 
 /** With no writer; bytes are those of the files. */
@@ -33,50 +45,69 @@ export interface QuietCopies {
 export async function measureBackup(work: { records: number; seconds: number }): Promise<BackupResult> {
   return withFolder(async (folder) => {
     const home = join(folder, 'home')
+    const filled = await openPeer('timberline', home)
+    await fill(filled, work.records)
+    await filled.close()
     const db = await openPeer('timberline', home)
-    await fill(db, work.records)
+    // What LevelDB has still to sort after the load is neither a writer nor a backup.
+    await new Promise((resolve) => setTimeout(resolve, SETTLE_MS))
     const quiet = await quietBackups(folder, home)
-    const without = await writeFor(db, 1, work.seconds)
-    const [during, { backups, spentMs }] = await Promise.all([
-      writeFor(db, 1, work.seconds),
-      backupsFor(home, join(folder, 'b4'), work.seconds),
-    ])
+    const beside = async (limit: readonly string[]): Promise<Limited & Loop> => {
+      const loop = await backupLoop([home, join(folder, 'b4'), String(work.seconds), ...limit])
+      const without = await writeFor(db, 1, work.seconds)
+      const [during, done] = await Promise.all([writeFor(db, 1, work.seconds), loop.run()])
+      return { mbPerS: done.bytes / 1000 / done.spentMs, without, during, ...done }
+    }
+    const limited = await beside([String(BESIDE_WRITERS_MB_PER_S)])
+    const { without, during, backups, spentMs } = await beside([])
     await db.close()
     const mbPerS = (backups * work.records * RECORD_BYTES) / 1e6 / (spentMs / 1000)
-    const copyMbPerS = await copyClosed(join(home, 'data'), join(folder, 'copy'))
-    return { mbPerS, without, during, quiet: { ...quiet, copyMbPerS } }
+    return { mbPerS, without, during, limited, quiet }
   })
 }
 
-async function quietBackups(folder: string, home: string): Promise<Omit<QuietCopies, 'copyMbPerS'>> {
-  const backup = await hotbackup({ home, target: join(folder, 'b1'), digest: false, checkpoint: true })
-  const backupMs = await timed(() => hotbackup({ home, target: join(folder, 'b2'), digest: false }))
-  const digestMs = await timed(() => hotbackup({ home, target: join(folder, 'b3') }))
-  const copied = backup.bytes / 1e6
-  return { backupMbPerS: copied / (backupMs / 1000), backupWithDigestMbPerS: copied / (digestMs / 1000) }
+/** Three times in turn, because one copy of so little says little; all of the same tables, which nobody changes meanwhile. */
+async function quietBackups(folder: string, home: string): Promise<QuietCopies> {
+  const warm = await hotbackup({ home, target: join(folder, 'warm'), digest: false, checkpoint: true })
+  const tables = join(home, 'checkpoint', 'tables')
+  const copied = warm.bytes / 1e6
+  const tableBytes = (await treeBytes(tables)) / 1e6
+  const rates: { backup: number; digest: number; copy: number }[] = []
+  for (const turn of ['1', '2', '3']) {
+    const at = (name: string): string => join(folder, name + turn)
+    const backupMs = await timed(() => hotbackup({ home, target: at('plain'), digest: false }))
+    const copyMs = await timed(() => copyTree(tables, at('copy')))
+    const digestMs = await timed(() => hotbackup({ home, target: at('digest') }))
+    rates.push({ backup: copied / backupMs, digest: copied / digestMs, copy: tableBytes / copyMs })
+  }
+  const perS = (kind: 'backup' | 'digest' | 'copy'): number => median(rates.map((rate) => rate[kind])) * 1000
+  return { backupMbPerS: perS('backup'), backupWithDigestMbPerS: perS('digest'), copyMbPerS: perS('copy') }
 }
 
-/** LevelDB removes files while it is open, which no `cp` outlives. */
-async function copyClosed(data: string, to: string): Promise<number> {
-  const megabytes = (await treeBytes(data)) / 1e6
-  return megabytes / ((await timed(() => copyTree(data, to))) / 1000)
+interface Loop {
+  readonly backups: number
+  readonly bytes: number
+  readonly spentMs: number
 }
 
-async function backupsFor(
-  home: string,
-  target: string,
-  seconds: number,
-): Promise<{ backups: number; spentMs: number }> {
-  // From another process, as in life; a backup that shared the writer's event loop would measure itself.
+/** From another process, as in life; a backup that shared the writer's event loop would measure itself. */
+async function backupLoop(words: readonly string[]): Promise<{ run: () => Promise<Loop> }> {
   const script = fileURLToPath(new URL('./backup-loop.ts', import.meta.url))
-  const child = spawn(process.execPath, ['--import', 'tsx', script, home, target, String(seconds)], {
-    stdio: ['ignore', 'pipe', 'inherit'],
+  const child = spawn(process.execPath, ['--import', 'tsx', script, ...words], {
+    stdio: ['pipe', 'pipe', 'inherit'],
   })
   let output = ''
   child.stdout.setEncoding('utf8').on('data', (text: string) => (output += text))
-  const code = await new Promise<number | null>((resolve) => child.once('close', resolve))
-  if (code !== 0) throw new Error(`the backup process ended with ${String(code)}`)
-  return JSON.parse(output) as { backups: number; spentMs: number }
+  const ended = once(child, 'close')
+  await once(child.stdout, 'data')
+  return {
+    run: async () => {
+      child.stdin.write('go\n')
+      const [code] = await ended
+      if (code !== 0) throw new Error(`the backup process ended with ${String(code)}`)
+      return JSON.parse(output.slice(output.indexOf('\n') + 1)) as Loop
+    },
+  }
 }
 
 export async function copyTree(from: string, to: string): Promise<void> {
