@@ -109,7 +109,7 @@ export class ActiveSegment {
     this.#advance(frame)
     for (const mark of group.marks) this.tally.addMark(mark)
     this.tally.advance(group.records, group.firstCommittedAtUs, group.lastCommittedAtUs)
-    this.#zeros.keepAhead(this.#position)
+    this.#zeros.keepAhead(this.#position, frame.length)
   }
 
   /** Writes a frame without records that states what is durable, so that damage before it is told from a torn tail. */

@@ -1,6 +1,8 @@
 import type { FileHandle, FileSystem } from './file-system.ts'
 
 const ZEROS: Buffer = Buffer.alloc(256 * 1024)
+/** Filling costs a few flushes, and each frame costs one: with so many left it is done in time. */
+const YOUNG_FRAMES = 100
 
 /** What is filled ahead, and how far. */
 export interface ZeroFillOptions {
@@ -25,6 +27,7 @@ export class ZeroFill {
   readonly #options: ZeroFillOptions
   #filled: number
   #running: Promise<void> | undefined
+  #begun = false
   #stopped = false
   #syncFailure: { readonly cause: unknown } | undefined
 
@@ -49,13 +52,16 @@ export class ZeroFill {
   }
 
   /**
-   * Begins to fill when less than half a step of written space is left, and in a young segment when half of what it began with is
-   * used: it is made small, and zeros at its very beginning would meet the checkpoint that made it at the device.
+   * Begins to fill when less than half a step of written space is left. A young segment has less from the beginning; there it waits
+   * until only so many frames like the last one fit, because the first zeros of a segment meet the checkpoint that made it at
+   * the device. Writers of large groups need them at once.
    */
-  keepAhead(position: number): void {
+  keepAhead(position: number, frameBytes: number): void {
     const { stepBytes, bytesMax } = this.#options
     if (stepBytes === 0 || this.#stopped || this.#running !== undefined) return
-    if (this.#filled - position >= Math.min(stepBytes, this.#filled) / 2 || this.#filled >= bytesMax) return
+    const reserve = this.#begun ? stepBytes / 2 : Math.min(stepBytes / 2, YOUNG_FRAMES * frameBytes)
+    if (this.#filled - position >= reserve || this.#filled >= bytesMax) return
+    this.#begun = true
     const end = Math.min(this.#filled + stepBytes, bytesMax)
     this.#running = this.#fill(this.#filled, end).finally(() => {
       this.#running = undefined
