@@ -1,6 +1,7 @@
 /**
- * The port through which every package touches files, so that every fault can be injected. Three implementations:
- * `nodeFileSystem`, and in `@timberline/wal/testing` a crashing one and a fault-injecting wrapper.
+ * The port through which every package touches files, so that every fault can be injected. Implementations: `nodeFileSystem`,
+ * `promptFileSystem` for processes that do nothing else, and in `@timberline/wal/testing` a crashing one and a fault-injecting
+ * wrapper.
  *
  * Durability, as on ext4 and in the stricter POSIX reading: bytes written are durable only after `sync` on a handle of that
  * file; a creation, link, rename or removal is durable only after `syncDirectory` on the folder that holds the name.

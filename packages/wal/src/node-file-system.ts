@@ -4,13 +4,17 @@ import { dirname, resolve } from 'node:path'
 import { systemCode } from './errors.ts'
 import type { FileHandle, FileStatus, FileSystem, OpenMode } from './file-system.ts'
 
-const FLAGS = { read: 'r', write: 'r+', create: 'wx+' } as const satisfies Record<OpenMode, string>
+/** What the system is asked for to open a file. */
+export const OPEN_FLAGS = { read: 'r', write: 'r+', create: 'wx+' } as const satisfies Record<
+  OpenMode,
+  string
+>
 
 /** The real file system. */
 export const nodeFileSystem: FileSystem = {
   open: (path, mode) =>
     new Promise((resolve, reject) => {
-      fs.open(path, FLAGS[mode], (error, descriptor) =>
+      fs.open(path, OPEN_FLAGS[mode], (error, descriptor) =>
         error === null ? resolve(new NodeFileHandle(descriptor)) : reject(error),
       )
     }),
@@ -48,18 +52,18 @@ async function makeDirectory(path: string): Promise<void> {
 }
 
 /** Over a bare descriptor, so that the same file can be written by this thread and by the pool. */
-class NodeFileHandle implements FileHandle {
-  readonly #descriptor: number
+export class NodeFileHandle implements FileHandle {
+  protected readonly descriptor: number
   #closed = false
 
   constructor(descriptor: number) {
-    this.#descriptor = descriptor
+    this.descriptor = descriptor
   }
 
   /** One call of the system: to ask again whether the file goes on is for callers who need to know. */
   read(target: Uint8Array, position: number): Promise<number> {
     return new Promise((resolve, reject) => {
-      fs.read(this.#descriptor, target, 0, target.length, position, (error, read) =>
+      fs.read(this.descriptor, target, 0, target.length, position, (error, read) =>
         error === null ? resolve(read) : reject(error),
       )
     })
@@ -73,29 +77,29 @@ class NodeFileHandle implements FileHandle {
   writeNow(source: Uint8Array, position: number): void {
     let done = 0
     while (done < source.length) {
-      done += fs.writeSync(this.#descriptor, source, done, source.length - done, position + done)
+      done += fs.writeSync(this.descriptor, source, done, source.length - done, position + done)
     }
   }
 
   sync(): Promise<void> {
     return new Promise((resolve, reject) => {
-      fs.fdatasync(this.#descriptor, (error) => (error === null ? resolve() : reject(error)))
+      fs.fdatasync(this.descriptor, (error) => (error === null ? resolve() : reject(error)))
     })
   }
 
   syncNow(): void {
-    fs.fdatasyncSync(this.#descriptor)
+    fs.fdatasyncSync(this.descriptor)
   }
 
   truncate(bytes: number): Promise<void> {
     return new Promise((resolve, reject) => {
-      fs.ftruncate(this.#descriptor, bytes, (error) => (error === null ? resolve() : reject(error)))
+      fs.ftruncate(this.descriptor, bytes, (error) => (error === null ? resolve() : reject(error)))
     })
   }
 
   status(): Promise<FileStatus> {
     return new Promise((resolve, reject) => {
-      fs.fstat(this.#descriptor, (error, stats) =>
+      fs.fstat(this.descriptor, (error, stats) =>
         error === null
           ? resolve(statusOf(stats))
           : /* v8 ignore next -- no system refuses it of an open file */ reject(error),
@@ -108,7 +112,7 @@ class NodeFileHandle implements FileHandle {
     if (this.#closed) return Promise.resolve()
     this.#closed = true
     return new Promise((resolve, reject) => {
-      fs.close(this.#descriptor, (error) =>
+      fs.close(this.descriptor, (error) =>
         error ? /* v8 ignore next -- only network file systems fail here */ reject(error) : resolve(),
       )
     })
@@ -116,14 +120,15 @@ class NodeFileHandle implements FileHandle {
 
   #writeOnce(source: Uint8Array, offset: number, position: number): Promise<number> {
     return new Promise((resolve, reject) => {
-      fs.write(this.#descriptor, source, offset, source.length - offset, position, (error, written) =>
+      fs.write(this.descriptor, source, offset, source.length - offset, position, (error, written) =>
         error === null ? resolve(written) : reject(error),
       )
     })
   }
 }
 
-function statusOf(stats: fs.Stats): FileStatus {
+/** What the port tells of a file. */
+export function statusOf(stats: fs.Stats): FileStatus {
   return {
     bytes: stats.size,
     isDirectory: stats.isDirectory(),

@@ -1,4 +1,5 @@
 import { fileURLToPath } from 'node:url'
+import { type FileSystem, nodeFileSystem } from '@timberline/wal'
 import type { ArchiveStore } from './archive-store.ts'
 import { directoryStore } from './directory-store.ts'
 import { archiveError } from '../errors.ts'
@@ -7,12 +8,17 @@ import { s3Store } from './s3-store.ts'
 
 const SCHEME = /^([a-z][a-z0-9+.-]+):/
 
-/** The store at an address: a path, `dir:/path`, `file:///path` or `s3://bucket/prefix`. @throws ARCHIVE_URL_UNKNOWN */
-export function openStore(url: string): ArchiveStore {
+/**
+ * The store at an address: a path, `dir:/path`, `file:///path` or `s3://bucket/prefix`.
+ *
+ * @param fileSystem - what a store in a folder works with
+ * @throws ARCHIVE_URL_UNKNOWN
+ */
+export function openStore(url: string, fileSystem: FileSystem = nodeFileSystem): ArchiveStore {
   const scheme = SCHEME.exec(url)?.[1]
-  if (scheme === undefined && url !== '') return directoryStore(url)
-  if (scheme === 'dir' && url.length > 4) return directoryStore(url.slice(4))
-  if (scheme === 'file') return directoryStore(pathOf(url))
+  if (scheme === undefined && url !== '') return directoryStore(url, fileSystem)
+  if (scheme === 'dir' && url.length > 4) return directoryStore(url.slice(4), fileSystem)
+  if (scheme === 'file') return directoryStore(pathOf(url), fileSystem)
   if (scheme === 's3') return s3Store(s3AddressOf(url))
   throw archiveError('ARCHIVE_URL_UNKNOWN', 'no store is known for this address', { details: { url } })
 }

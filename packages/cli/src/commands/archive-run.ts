@@ -9,7 +9,7 @@ import {
   type ShipperEvent,
 } from '@timberline/archive'
 import { type HomeIdentity, homeLayout, readHomeIdentity } from '@timberline/engine'
-import type { TimberlineError } from '@timberline/wal'
+import { nodeFileSystem, promptFileSystem, type TimberlineError } from '@timberline/wal'
 import { archiveTargets } from '../archive-targets.ts'
 import type { Arguments } from '../arguments.ts'
 import type { Command, Outcome, Surroundings } from '../command.ts'
@@ -41,6 +41,8 @@ export const archiveRunCommand: Command = async (args, surroundings) => {
     })
   }
   const targets = archiveTargets(args)
+  // A folder that hangs must hold up no other archive.
+  const isAlone = targets.length === 1
   const addresses = new Map(targets.map(({ name, url }) => [name, url]))
   const due = new BackupDueLook(home)
   await due.look()
@@ -56,7 +58,7 @@ export const archiveRunCommand: Command = async (args, surroundings) => {
     targets: targets.map(({ name, url }) => ({
       name,
       open: async () => {
-        const store = countingStore(openStore(url))
+        const store = countingStore(openStore(url, isAlone ? promptFileSystem : nodeFileSystem))
         const archive = await openTarget(store, identity, surroundings)
         addresses.set(name, store.url)
         const { fold } = archive.journal
@@ -69,6 +71,7 @@ export const archiveRunCommand: Command = async (args, surroundings) => {
       },
     })),
     intervalMs: args.number('interval-ms') ?? 1000,
+    fileSystem: promptFileSystem,
     signal: stop.signal,
     // Who runs once wants to hear that the archive is away, and has a try of its own in mind.
     ...(isOnce ? { openTriesMax: 1 } : {}),
@@ -78,7 +81,6 @@ export const archiveRunCommand: Command = async (args, surroundings) => {
     seconds === undefined || isOnce
       ? Promise.resolve()
       : switchEvery(home, seconds, { ...surroundings, signal: stop.signal })
-  const isAlone = targets.length === 1
   const voyages = fleet.members.map((member) => watchOver({ member, isOnce, isAlone }, surroundings))
   try {
     const watch = await watchShippers(

@@ -1,17 +1,15 @@
 import * as fs from 'node:fs'
-import type { FileHandle, FileStatus, FileSystem, OpenMode } from '../file-system.ts'
-import { nodeFileSystem } from '../node-file-system.ts'
+import type { FileHandle, FileStatus, FileSystem } from '../file-system.ts'
+import { nodeFileSystem, OPEN_FLAGS, statusOf } from '../node-file-system.ts'
 import { nextTurn } from './crash-file-handle.ts'
 import { statOf } from './foreign-folders.ts'
-
-const FLAGS = { read: 'r', write: 'r+', create: 'wx+' } as const satisfies Record<OpenMode, string>
 
 /**
  * The real file system on the calling thread: for thousands of short lives in a folder in memory, where the way to another thread and
  * back costs many times what the call does. Only a sync lets others run first, as that of the simulated disk.
  */
 export const immediateFileSystem: FileSystem = {
-  open: async (path, mode) => new ImmediateFileHandle(fs.openSync(path, FLAGS[mode])),
+  open: async (path, mode) => new ImmediateFileHandle(fs.openSync(path, OPEN_FLAGS[mode])),
   makeDirectory: async (path) => {
     fs.mkdirSync(path, { recursive: true })
   },
@@ -86,15 +84,6 @@ class ImmediateFileHandle implements FileHandle {
     if (this.#isClosed) return
     this.#isClosed = true
     fs.closeSync(this.#descriptor)
-  }
-}
-
-function statusOf(stats: fs.Stats): FileStatus {
-  return {
-    bytes: stats.size,
-    isDirectory: stats.isDirectory(),
-    modifiedAtMs: stats.mtimeMs,
-    linkCount: stats.nlink,
   }
 }
 

@@ -4,6 +4,7 @@ import { join } from 'node:path'
 import { afterAll, beforeAll, describe, expect, it } from 'vitest'
 import type { FileSystem } from '../../src/file-system.ts'
 import { nodeFileSystem } from '../../src/node-file-system.ts'
+import { promptFileSystem } from '../../src/prompt-file-system.ts'
 import { type Random, CrashFileSystem, immediateFileSystem, seededRandom } from '../../src/testing/index.ts'
 
 // What stands in for the real file system proves nothing unless it answers as that does: the same random history on all, step by step.
@@ -83,8 +84,11 @@ describe('the simulated disk, and the one on the calling thread', () => {
     const simulated = new CrashFileSystem()
     await nodeFileSystem.makeDirectory(root)
     await simulated.makeDirectory(root)
-    const beside = join(directory, `${String(seed)} beside`)
-    await immediateFileSystem.makeDirectory(beside)
+    const twins = [
+      { twin: immediateFileSystem, beside: join(directory, `${String(seed)} immediate`) },
+      { twin: promptFileSystem, beside: join(directory, `${String(seed)} prompt`) },
+    ]
+    for (const { twin, beside } of twins) await twin.makeDirectory(beside)
     for (let count = 0; count < STEP_COUNT; count += 1) {
       const verb = pick(random, Object.keys(VERBS) as Step['verb'][])
       const step = {
@@ -100,12 +104,14 @@ describe('the simulated disk, and the one on the calling thread', () => {
         step,
         found: await contents(nodeFileSystem, root),
       })
-      const immediate = await answer(VERBS[verb](immediateFileSystem, beside, step))
-      expect({ step, answer: immediate }).toEqual({ step, answer: expected })
-      expect({ step, found: await contents(immediateFileSystem, beside) }).toEqual({
-        step,
-        found: await contents(nodeFileSystem, root),
-      })
+      for (const { twin, beside } of twins) {
+        const own = await answer(VERBS[verb](twin, beside, step))
+        expect({ step, answer: own }).toEqual({ step, answer: expected })
+        expect({ step, found: await contents(twin, beside) }).toEqual({
+          step,
+          found: await contents(nodeFileSystem, root),
+        })
+      }
     }
   })
 })

@@ -1,0 +1,41 @@
+import * as fs from 'node:fs'
+import type { FileStatus, FileSystem } from './file-system.ts'
+import { NodeFileHandle, nodeFileSystem, OPEN_FLAGS, statusOf } from './node-file-system.ts'
+
+/** Up to here bytes are read and written faster than another thread is woken. */
+const BYTES_AT_ONCE_MAX = 64 * 1024
+
+/**
+ * The real file system, with all that is short done on the calling thread: the way to another thread and back takes longer than
+ * the call itself. Flushes, whole folders and long transfers stay with the pool, as in `nodeFileSystem`.
+ *
+ * For a process that does nothing else meanwhile, such as the shipper of one archive. Never beside an application, and never
+ * where another archive must go on: a call on a file system that hangs holds up the whole process.
+ */
+export const promptFileSystem: FileSystem = {
+  ...nodeFileSystem,
+  open: async (path, mode) => new PromptFileHandle(fs.openSync(path, OPEN_FLAGS[mode])),
+  status: async (path) => {
+    const stats = fs.statSync(path, { throwIfNoEntry: false })
+    return stats === undefined ? undefined : statusOf(stats)
+  },
+  link: async (existing, path) => fs.linkSync(existing, path),
+  rename: async (from, to) => fs.renameSync(from, to),
+  remove: async (path) => fs.unlinkSync(path),
+}
+
+class PromptFileHandle extends NodeFileHandle {
+  override async read(target: Uint8Array, position: number): Promise<number> {
+    if (target.length > BYTES_AT_ONCE_MAX) return super.read(target, position)
+    return fs.readSync(this.descriptor, target, 0, target.length, position)
+  }
+
+  override async write(source: Uint8Array, position: number): Promise<void> {
+    if (source.length > BYTES_AT_ONCE_MAX) return super.write(source, position)
+    this.writeNow(source, position)
+  }
+
+  override async status(): Promise<FileStatus> {
+    return statusOf(fs.fstatSync(this.descriptor))
+  }
+}

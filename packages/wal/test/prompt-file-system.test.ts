@@ -1,0 +1,48 @@
+import { existsSync, readFileSync } from 'node:fs'
+import { mkdtemp, rm } from 'node:fs/promises'
+import { tmpdir } from 'node:os'
+import { join } from 'node:path'
+import { afterAll, beforeAll, expect, test } from 'vitest'
+import { promptFileSystem } from '../src/index.ts'
+
+let directory: string
+beforeAll(async () => {
+  directory = await mkdtemp(join(tmpdir(), 'timberline-prompt-'))
+})
+afterAll(() => rm(directory, { recursive: true }))
+const at = (name: string): string => join(directory, name)
+
+test('what is short is done when the call returns', async () => {
+  const opening = promptFileSystem.open(at('a'), 'create')
+  expect(existsSync(at('a'))).toBe(true)
+  const file = await opening
+  const writing = file.write(Buffer.from('short'), 0)
+  expect(readFileSync(at('a'), 'utf8')).toBe('short')
+  const target = Buffer.alloc(5)
+  const reading = file.read(target, 0)
+  expect(target.toString()).toBe('short')
+  const linking = promptFileSystem.link(at('a'), at('b'))
+  const moving = promptFileSystem.rename(at('b'), at('c'))
+  expect(existsSync(at('c'))).toBe(true)
+  const removing = promptFileSystem.remove(at('c'))
+  expect(existsSync(at('c'))).toBe(false)
+  await Promise.all([writing, reading, linking, moving, removing, file.sync(), file.close()])
+})
+
+test('what is long comes and goes whole, past the end comes what there is', async () => {
+  const content = Buffer.alloc(200_000, 'long')
+  const file = await promptFileSystem.open(at('long'), 'create')
+  await file.write(content, 0)
+  const target = Buffer.alloc(content.length + 1)
+  expect(await file.read(target, 0)).toBe(content.length)
+  expect(target.subarray(0, content.length).equals(content)).toBe(true)
+  expect(await file.read(Buffer.alloc(10), content.length - 3)).toBe(3)
+  expect(await file.status()).toMatchObject({ bytes: content.length, isDirectory: false })
+  await file.close()
+})
+
+test('a call that fails rejects, as a late one would', async () => {
+  await expect(promptFileSystem.open(at('nothing'), 'read')).rejects.toMatchObject({ code: 'ENOENT' })
+  await expect(promptFileSystem.remove(at('nothing'))).rejects.toMatchObject({ code: 'ENOENT' })
+  expect(await promptFileSystem.status(at('nothing'))).toBeUndefined()
+})
