@@ -5,7 +5,7 @@ import { systemCode } from './errors.ts'
 import type { FileHandle, FileStatus, FileSystem, OpenMode } from './file-system.ts'
 
 /** What the system is asked for to open a file. */
-export const OPEN_FLAGS = { read: 'r', write: 'r+', create: 'wx+' } as const satisfies Record<
+export const OPEN_FLAGS: Readonly<Record<OpenMode, string>> = { read: 'r', write: 'r+', create: 'wx+' }
   OpenMode,
   string
 >
