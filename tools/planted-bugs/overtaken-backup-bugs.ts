@@ -96,4 +96,44 @@ export const overtakenBackupBugs: readonly PlantedBug[] = [
       title: 'what a backup recorded behind the fork, of another history, is not held against a restore',
     },
   },
+  {
+    name: 'slice-not-flushed',
+    what: 'a copy beside a writer leaves whole tables to be flushed at once',
+    file: 'packages/hotbackup/src/file-source.ts',
+    edits: [{ find: 'await context.limit.settle(() => handle.sync())', replace: 'void context' }],
+    caughtBy: {
+      testFile: 'packages/hotbackup/test/beside-writers.test.ts',
+      title: 'a copy beside a writer goes by slices, each durable before the next, and tells its limit',
+    },
+  },
+  {
+    name: 'silent-owner-not-spared',
+    what: 'an owner that does not tell of its commits is taken for one without',
+    file: 'packages/hotbackup/src/writer-watch.ts',
+    edits: [{ find: 'if (!isNobody) writtenAtMs = nowMs()', replace: 'void isNobody' }],
+    caughtBy: {
+      testFile: 'packages/hotbackup/test/writer-watch.test.ts',
+      title: 'watchWriters takes an owner that does not answer for a writer',
+    },
+  },
+  {
+    name: 'abort-slept-through',
+    what: 'an abort that comes before the wait of a rate limit is not noticed until it is over',
+    file: 'packages/hotbackup/src/rate-limit.ts',
+    edits: [
+      {
+        find: `    this.#isLimiting = await this.#applies()
+    // After that answer, in whose time it may have been aborted: a sleep waits for aborts to come only.
+    this.#signal?.throwIfAborted()
+`,
+        replace: `    this.#signal?.throwIfAborted()
+    this.#isLimiting = await this.#applies()
+`,
+      },
+    ],
+    caughtBy: {
+      testFile: 'packages/hotbackup/test/rate-limit.test.ts',
+      title: 'rateLimit stops waiting when the signal aborts',
+    },
+  },
 ]

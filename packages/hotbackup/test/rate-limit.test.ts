@@ -110,7 +110,7 @@ describe('rateLimit', () => {
 
   it('stops waiting when the signal aborts', async () => {
     const abort = new AbortController()
-    const limit = rateLimit({ bytesPerS: 1, signal: abort.signal })
+    const limit = rateLimit({ bytesPerS: 10_000, signal: abort.signal })
     await limit.take(1000)
     const waiting = limit.take(1)
     abort.abort(new Error('stop'))
