@@ -314,7 +314,7 @@ test('O17: beside a writer the command keeps to a limit of its own, and tells it
   const { err } = await timberline(['hotbackup', '-v', '-h', at('home'), '-b', at('backup'), '--no-digest'])
   isOver = true
   await writing
-  expect(err).toMatch(/^rate\.limited bytesPerS=12000000$/m)
+  expect(err).toMatch(/^rate\.limited bytesPerS=10000000$/m)
 })
 
 describe('O18: a restore goes into nothing, and a backup is verified alone and against the database', () => {

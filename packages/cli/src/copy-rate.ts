@@ -6,7 +6,7 @@ import type { Arguments } from './arguments.ts'
 export const UNLIMITED = 0
 
 /** The limit while there are commits, when none was asked for (docs/decisions/0031-easy-on-the-writer.md). */
-export const BESIDE_WRITERS_MB_PER_S = 12
+export const BESIDE_WRITERS_MB_PER_S = 10
 
 /** The limits of a backup by `--max-mb-per-s`. */
 export function ratesOf(args: Arguments): Pick<HotbackupOptions, 'maxMbPerS' | 'maxMbPerSBesideWriters'> {
