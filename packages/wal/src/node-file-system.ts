@@ -6,9 +6,6 @@ import type { FileHandle, FileStatus, FileSystem, OpenMode } from './file-system
 
 /** What the system is asked for to open a file. */
 export const OPEN_FLAGS: Readonly<Record<OpenMode, string>> = { read: 'r', write: 'r+', create: 'wx+' }
-  OpenMode,
-  string
->
 
 /** The real file system. */
 export const nodeFileSystem: FileSystem = {
