@@ -3,7 +3,7 @@ import { cPeerPath, litestreamPath } from '../peers.ts'
 import type { BenchRun, Column } from '../run.ts'
 import { median } from '../statistics.ts'
 import type { RecoveryPoint } from '../workloads/litestream-workload.ts'
-import { EAGER_RATE, type ShippingResult } from '../workloads/shipping-workload.ts'
+import { EAGER_RATE, type FloodResult, type ShippingResult } from '../workloads/shipping-workload.ts'
 
 /** Absent for peers: all but the recovery point. */
 interface Sample extends RecoveryPoint {
@@ -74,6 +74,30 @@ function printCost(run: BenchRun, samples: readonly ShippingResult[]): void {
     ],
   )
   console.log(`resident set of the shipper at most ${of((s) => s.shipperRssMb).toFixed(0)} MB`)
+  printFlood(
+    run,
+    samples.map((sample) => sample.flooded),
+  )
+}
+
+/** Whether the shipper keeps pace with all that a log can take, and compresses beside its event loop. */
+function printFlood(run: BenchRun, samples: readonly FloodResult[]): void {
+  const of = (pick: (sample: FloodResult) => number): string => median(samples.map(pick)).toFixed(1)
+  run.print(
+    'The shipper beside 256 writers, flat out',
+    ['', ''],
+    [
+      ['commits/s', of((s) => s.commitsPerSecond)],
+      ['thousands of commits behind, second by second', ...samples.slice(0, 1).map(behindOf)],
+      ['ms until nothing was behind', of((s) => s.caughtUpMs)],
+      ["shipper's event loop late, p99 ms", of((s) => s.stallP99Ms)],
+      ['at most, ms', of((s) => s.stallMaxMs)],
+    ],
+  )
+}
+
+function behindOf({ behind }: FloodResult): string {
+  return behind.map((count) => (count / 1000).toFixed(1)).join(' ')
 }
 
 function percent(share: number): string {

@@ -1,7 +1,8 @@
 /**
- * Ships a home into an archive as `timberline archive run` does, until its parent says so: `ship-loop.ts <home> <archive>`. To each message it answers with its
- * processor time and its largest resident set.
+ * Ships a home into an archive as `timberline archive run` does, until its parent says so: `ship-loop.ts <home> <archive>`. To
+ * each message it answers with its processor time, its largest resident set, and how far it is behind.
  */
+import { monitorEventLoopDelay } from 'node:perf_hooks'
 import { directoryStore, openArchive, runShipper } from '@timberline/archive'
 import { homeLayout, readHomeIdentity } from '@timberline/engine'
 import { promptFileSystem } from '@timberline/wal'
@@ -11,7 +12,15 @@ export interface ShipperFigures {
   /** Milliseconds of processor time since it began. */
   readonly cpuMs: number
   readonly rssMb: number
+  /** Up to here the archive holds every record. */
+  readonly shippedLsn: number
+  /** How late its event loop was since `watch`; 0 before. */
+  readonly stallP99Ms: number
+  readonly stallMaxMs: number
 }
+
+const STALL_RESOLUTION_MS = 1
+const NS_PER_MS = 1e6
 
 const [home = '', archivePath = ''] = process.argv.slice(2)
 const abort = new AbortController()
@@ -24,12 +33,20 @@ const shipper = runShipper({
   fileSystem: promptFileSystem,
   signal: abort.signal,
 })
+// Not before it is asked for: a timer each millisecond is processor time that is not the shipper's.
+const stalls = monitorEventLoopDelay({ resolution: STALL_RESOLUTION_MS })
+const stallMs = (ns: number): number =>
+  stalls.count === 0 ? 0 : Math.max(0, ns / NS_PER_MS - STALL_RESOLUTION_MS)
 process.on('message', (message) => {
   if (message === 'stop') abort.abort()
+  if (message === 'watch') stalls.enable()
   const { user, system } = process.cpuUsage()
   const figures: ShipperFigures = {
     cpuMs: (user + system) / 1000,
     rssMb: process.resourceUsage().maxRSS / 1024,
+    shippedLsn: shipper.status().shippedLsn,
+    stallP99Ms: stallMs(stalls.percentile(99)),
+    stallMaxMs: stallMs(stalls.max),
   }
   process.send?.(figures)
 })

@@ -23,9 +23,25 @@ export interface ShippingResult {
   readonly eagerCpu: number
   readonly idleCpu: number
   readonly shipperRssMb: number
+  readonly flooded: FloodResult
+}
+
+/** What 256 writers without a pause are to a shipper. */
+export interface FloodResult {
+  readonly commitsPerSecond: number
+  /** Commits that the archive did not hold yet, asked once a second. */
+  readonly behind: readonly number[]
+  /** From the last commit until the archive held all of them. */
+  readonly caughtUpMs: number
+  /** How late the shipper's event loop was: its own work, and what it waited for a processor. */
+  readonly stallP99Ms: number
+  readonly stallMaxMs: number
 }
 
 const WRITERS = 64
+const FLOOD_WRITERS = 256
+/** No flood is caught up with so late. */
+const CATCH_UP_MS_MAX = 60_000
 /** Commits a second. */
 export const EAGER_RATE = 2000
 const script = fileURLToPath(new URL('./ship-loop.ts', import.meta.url))
@@ -74,7 +90,35 @@ export async function measureShipping({ seconds }: { seconds: number }): Promise
     eagerCpu: eager.cpu,
     idleCpu: eager.idle,
     shipperRssMb: eager.rssMb,
+    flooded: await withHome('timberline', true, (db, shipper) => flood(db, seconds, shipper)),
   }
+}
+
+async function flood(
+  db: OpenDatabase,
+  seconds: number,
+  shipper: ChildProcess | undefined,
+): Promise<FloodResult> {
+  const warm = await writeFor(db, FLOOD_WRITERS, 1)
+  await figures(shipper, 'watch')
+  const behind: number[] = []
+  let total = warm.total
+  let commitsPerSecond = 0
+  for (let second = 0; second < seconds; second++) {
+    const one = await writeFor(db, FLOOD_WRITERS, 1)
+    total += one.total
+    commitsPerSecond += one.commitsPerSecond / seconds
+    const { shippedLsn } = await figures(shipper)
+    behind.push(total - shippedLsn)
+  }
+  const begin = performance.now()
+  let now = await figures(shipper)
+  while (now.shippedLsn < total && performance.now() - begin < CATCH_UP_MS_MAX) {
+    await pause(10)
+    now = await figures(shipper)
+  }
+  const { stallP99Ms, stallMaxMs } = now
+  return { commitsPerSecond, behind, caughtUpMs: performance.now() - begin, stallP99Ms, stallMaxMs }
 }
 
 type OpenDatabase = Awaited<ReturnType<typeof openPeer>>
@@ -107,10 +151,10 @@ async function startShipper(home: string, archivePath: string): Promise<ChildPro
   return shipper
 }
 
-async function figures(shipper: ChildProcess | undefined): Promise<ShipperFigures> {
+async function figures(shipper: ChildProcess | undefined, message = 'figures'): Promise<ShipperFigures> {
   if (shipper === undefined) throw new Error('nothing ships')
   const answer = once(shipper, 'message')
-  shipper.send('figures')
-  const [message] = (await answer) as [ShipperFigures]
-  return message
+  shipper.send(message)
+  const [reply] = (await answer) as [ShipperFigures]
+  return reply
 }
