@@ -187,6 +187,16 @@ export const archiveBugs: readonly PlantedBug[] = [
     },
   },
   {
+    name: 'removal-tried-for-ever',
+    what: 'a temporary file that cannot be removed is tried again within the same put, without end',
+    file: 'packages/archive/src/stores/directory-store.ts',
+    edits: [{ find: 'of [...this.#left])', replace: 'of this.#left)' }],
+    caughtBy: {
+      testFile: 'packages/archive/test/directory-store.test.ts',
+      title: 'tries once with each put to remove what it can never remove, and puts all the same',
+    },
+  },
+  {
     name: 'wrong-history-by-name',
     what: 'a shipper that cannot read a piece takes it for its own, whenever it was committed',
     file: 'packages/archive/src/shipping/piece-names.ts',

@@ -65,6 +65,20 @@ describe('the directory store on a refusing disk', () => {
     expect(await store.get(NAME)).toEqual(CONTENT)
   })
 
+  it('tries once with each put to remove what it can never remove, and puts all the same', async () => {
+    let removals = 0
+    const faulty = new FaultFileSystem(new CrashFileSystem(), ({ kind }) => {
+      if (kind !== 'remove') return undefined
+      removals += 1
+      // Without an end a store that tries for ever would hang this test, which could not tell then.
+      return removals < 100 ? 'EIO' : undefined
+    })
+    const store = directoryStore('/archive', faulty)
+    for (const name of ['a/1', 'a/2', 'a/3']) expect(await store.put(name, CONTENT)).toBe('created')
+    // Of the first its own; of the second its own and the first one's; of the third all three.
+    expect(removals).toBe(6)
+  })
+
   it('names every refusal as one that may pass, and leaves no object', async () => {
     const count = await countOperations((fs) => directoryStore('/archive', fs).put(NAME, CONTENT))
     let refused = 0

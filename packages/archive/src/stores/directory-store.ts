@@ -106,7 +106,8 @@ class ObjectFolder {
     await this.#folders.ensure(temporaryFolder)
     await this.#folders.ensure(dirname(path))
     await this.#sweep(temporaryFolder)
-    for (const path of this.#left) await this.#removeTemporary(path)
+    // Each once: one that still cannot be removed is noted again, and its turn is the next put.
+    for (const left of [...this.#left]) await this.#removeTemporary(left)
     const temporary = join(temporaryFolder, randomBytes(12).toString('hex'))
     try {
       await this.#write(temporary, content)
