@@ -190,7 +190,7 @@ export const archiveBugs: readonly PlantedBug[] = [
     name: 'removal-tried-for-ever',
     what: 'a temporary file that cannot be removed is tried again within the same put, without end',
     file: 'packages/archive/src/stores/directory-store.ts',
-    edits: [{ find: 'of [...this.#left])', replace: 'of this.#left)' }],
+    edits: [{ find: 'const before = [...this.#left]', replace: 'const before = this.#left' }],
     caughtBy: {
       testFile: 'packages/archive/test/directory-store.test.ts',
       title: 'tries once with each put to remove what it can never remove, and puts all the same',

@@ -107,7 +107,8 @@ class ObjectFolder {
     await this.#folders.ensure(dirname(path))
     await this.#sweep(temporaryFolder)
     // Each once: one that still cannot be removed is noted again, and its turn is the next put.
-    for (const left of [...this.#left]) await this.#removeTemporary(left)
+    const before = [...this.#left]
+    for (const left of before) await this.#removeTemporary(left)
     const temporary = join(temporaryFolder, randomBytes(12).toString('hex'))
     try {
       await this.#write(temporary, content)
