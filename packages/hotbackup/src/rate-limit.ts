@@ -31,7 +31,7 @@ export interface RateLimitOptions {
 const BURST_MS = 100
 
 /** A slice on a disk whose flush is quick, and the most that one grows to where each flush takes long, whatever its size. */
-export const SLICE_BYTES_MIN: number = Number(process.env['SLICE'] ?? 64) * 1024
+export const SLICE_BYTES_MIN: number = 64 * 1024
 export const SLICE_BYTES_MAX: number = 4 * 1024 * 1024
 
 /** A flush that takes so long is worth a larger slice, one that takes so little a smaller one. */
