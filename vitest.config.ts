@@ -11,15 +11,15 @@ const plantsBugs = process.env['PLANTED_BUG'] !== undefined
 
 /**
  * Loading all packages anew for each file took a third of the time of the tests; what a test changes in its process it changes back.
- * Coverage is counted file by file, and a bug is planted into modules that are loaded anew.
+ * A bug is planted into modules that are loaded anew.
  */
-const isolate = plantsBugs || process.argv.includes('--coverage')
+const isolate = plantsBugs
 
 export default defineConfig({
   plugins: plantsBugs ? [plantBugs(import.meta.dirname)] : [],
   test: {
-    // One more than there are processors here and on CI's machines: tests wait for disks and for processes of their own.
-    maxWorkers: 3,
+    // Twice as many as there are processors here and on CI's machines: tests wait for disks and for processes of their own.
+    maxWorkers: 4,
     sequence: { sequencer: LongestFirst },
     reporters: ['default'],
     ...(plantsBugs ? { pool: keptProcesses() } : {}),

@@ -2,8 +2,8 @@ import { expect, test } from 'vitest'
 import { hotCopies } from './hot-copies.ts'
 
 /** The soak that a merge waits for makes 250 more. */
-const COPIES = 60
-const KILLS_MIN = 6
+const COPIES = 40
+const KILLS_MIN = 4
 
 test(
   `hot copies of a home that is written, compacted, killed and reopened all hold a prefix and all that was durable`,

@@ -13,7 +13,7 @@ import { expect, test } from 'vitest'
 import { runReal } from './real-run.ts'
 import { choiceFromEnvironment } from './run-choice.ts'
 
-const RUNS = 25
+const RUNS = 22
 
 test('every history of checkpoints, backups, recoveries and timelines keeps every promise', async () => {
   const choice = choiceFromEnvironment(RUNS)
