@@ -99,6 +99,7 @@ describe('backup and recovery', () => {
     const backup = await outcome(['hotbackup', '-h', at('home'), '-b', at('backup'), '-c'])
     expect(backup).toMatchObject({ kind: 'full', digest: { algorithm: 'sha256' } })
     expect(await outcome(['verify', '-b', at('backup')])).toMatchObject({ whole: true })
+    expect(await outcome(['verify', '-h', at('backup')])).toMatchObject({ whole: true })
     expect(await timberline(['dump', '-h', at('backup')])).toMatchObject({
       code: 6,
       err: expect.stringContaining('ENGINE_BACKUP_NOT_RECOVERED'),

@@ -1,5 +1,7 @@
+import { existsSync } from 'node:fs'
+import { join } from 'node:path'
 import { type ArchiveFinding, verifyArchive, type VerifyProgress } from '@timberline/archive'
-import { readHomeIdentity } from '@timberline/engine'
+import { BACKUP_LABEL, readHomeIdentity } from '@timberline/engine'
 import { verifyBackup } from '@timberline/hotbackup'
 import { verifyAgainst, type VerifyAgainstReport } from '@timberline/recovery'
 import type { Arguments } from '../arguments.ts'
@@ -17,8 +19,15 @@ export const verifyCommand: Command = async (args, surroundings) => {
   const backup = args.text('backup')
   if (backup !== undefined) return verifyBackupFolder(backup, surroundings)
   const url = args.text('archive')
-  if (url === undefined) return verifyHomeFolder(args.required('home'), surroundings)
+  if (url === undefined) return verifyFolder(args.required('home'), surroundings)
   return args.has('against') ? compare(url, args, surroundings) : verifyWholeArchive(url, args, surroundings)
+}
+
+/** A backup is checked as one by either letter: taken for a home it would look damaged, because it is none yet. */
+function verifyFolder(folder: string, surroundings: Surroundings): Promise<Outcome> {
+  return existsSync(join(folder, BACKUP_LABEL))
+    ? verifyBackupFolder(folder, surroundings)
+    : verifyHomeFolder(folder, surroundings)
 }
 
 async function verifyBackupFolder(backup: string, surroundings: Surroundings): Promise<Outcome> {
