@@ -6,7 +6,7 @@ export default defineConfig({
   test: {
     include: [
       'packages/wal/test/{format,frame,seal,group,commit-clock,tail-verdict}.test.ts',
-      'packages/recovery/test/plan.test.ts',
+      'packages/recovery/test/{plan,plan-shortcuts}.test.ts',
     ],
     testTimeout: 60_000,
     // A plan that is wrong in one of 300 histories is noticed here; the tests themselves try 2,000.
