@@ -13,7 +13,7 @@ import { fileURLToPath } from 'node:url'
 import { testProgram } from '../tools/test-programs.ts'
 
 /** Long enough for hundreds of looks, each of which meets the writer at another moment; on a busy machine it takes longer. */
-const LOOKING_MS = 2000
+const LOOKING_MS = 800
 const LOOKS_MIN = 20
 
 let folder = ''

@@ -15,7 +15,7 @@ import { mutateBytes, mutateMessagePack, randomBytes } from './mutation.ts'
 import type { Watchdog } from './watchdog.ts'
 
 const CORPUS = fileURLToPath(new URL('corpus/', import.meta.url))
-const INPUTS = 700
+const INPUTS = 500
 const INPUT_BYTES_MAX = 64 * 1024
 const ALLOCATION_BYTES = 64 * 1024
 /** A window or a copy for each of a few passes over the input is fine; a copy for each of its parts is not. */

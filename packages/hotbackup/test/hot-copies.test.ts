@@ -2,7 +2,7 @@ import { expect, test } from 'vitest'
 import { hotCopies } from './hot-copies.ts'
 
 /** The soak that a merge waits for makes 250 more. */
-const COPIES = 40
+const COPIES = 30
 const KILLS_MIN = 4
 
 test(

@@ -2,7 +2,7 @@ import { expect, test } from 'vitest'
 import { hotPlainCopies } from './hot-plain-copies.ts'
 
 /** The soak makes 300 more. */
-const COPIES = 30
+const COPIES = 20
 
 test(
   `${COPIES} hot copies of a foreign LevelDB that is written, compacted, reopened and killed all open, and hold a prefix with all that was acknowledged`,

@@ -26,7 +26,7 @@ import { HistoryWalk } from './history-walk.ts'
 import { historiesOf, historyAt, historyCount, isVain, needsReal, type History } from './history-steps.ts'
 
 const SEED = Number(process.env['SEED'] ?? 20_261_125)
-const SAMPLE = { simulated: 40, real: 10 }
+const SAMPLE = { simulated: 28, real: 8 }
 /** Orders in which parts meet that no history of two steps has; too rare to be left to a sample. */
 const CHOSEN: readonly History[] = [
   ['ship', 'put', 'checkpoint', 'ship'],
@@ -137,7 +137,7 @@ test('a sample of the histories of three and four steps keeps its promises, wher
   await run(sample, counts)
   console.log(`histories of 3 and 4 steps, SEED=${String(SEED)}: ${String(counts)}`)
   expect(counts.histories).toBe(sample.length)
-  expect(counts.states).toBeGreaterThan(150)
+  expect(counts.states).toBeGreaterThan(100)
 })
 
 test('branches of the tree of histories up to three steps keep their promises, wherever the power fails in any step', async () => {
