@@ -97,6 +97,21 @@ export const overtakenBackupBugs: readonly PlantedBug[] = [
     },
   },
   {
+    name: 'buffer-given-back-while-in-use',
+    what: 'a copy gives its buffer to the next one before it has read its file',
+    file: 'packages/hotbackup/src/file-source.ts',
+    edits: [
+      {
+        find: '  try {\n    let position = 0\n    while',
+        replace: '  context.buffers.give(chunk)\n  try {\n    let position = 0\n    while',
+      },
+    ],
+    caughtBy: {
+      testFile: 'packages/hotbackup/test/chunk-buffers.test.ts',
+      title: 'two copies at the same time never read into one buffer, and a third goes on with theirs',
+    },
+  },
+  {
     name: 'slice-not-flushed',
     what: 'a copy beside a writer leaves whole tables to be flushed at once',
     file: 'packages/hotbackup/src/file-source.ts',

@@ -6,9 +6,6 @@ import type { ChunkBuffers } from './chunk-buffers.ts'
 import type { RateLimit } from './rate-limit.ts'
 import type { SyncQueue } from './sync-queue.ts'
 
-/** So little is written on this thread: it takes less than a hop to another one and back. */
-const NOW_BYTES_MAX = 128 * 1024
-
 /** What a copy reads from and how fast, shared by all files of one backup. */
 export interface CopyContext {
   readonly fileSystem: FileSystem
@@ -91,14 +88,9 @@ export async function copyRange(
   try {
     let position = 0
     for await (const chunk of readRange(range, context)) {
-      if (chunk.length <= NOW_BYTES_MAX) {
-        handle.writeNow(chunk, position)
-        hash.update(chunk)
-      } else {
-        const written = handle.write(chunk, position)
-        hash.update(chunk)
-        await written
-      }
+      const written = handle.write(chunk, position)
+      hash.update(chunk)
+      await written
       position += chunk.length
       if (position < range.bytes) await context.limit.settle(() => handle.sync())
     }

@@ -62,11 +62,6 @@ function meteredFiles(): { readonly runs: number[]; readonly fileSystem: FileSys
           unsynced += source.length
           return open(source, position)
         }
-        const openNow = handle.writeNow.bind(handle)
-        handle.writeNow = (source, position) => {
-          unsynced += source.length
-          openNow(source, position)
-        }
         handle.sync = async () => {
           runs.push(unsynced)
           unsynced = 0
