@@ -1,4 +1,4 @@
-import { createHash } from 'node:crypto'
+import { createHash, randomBytes } from 'node:crypto'
 import { gunzipSync as inflatePortably, gzipSync as deflatePortably } from 'fflate'
 import { TimberlineError } from '@timberline/wal'
 import fc from 'fast-check'
@@ -7,7 +7,7 @@ import { describe, expect, it } from 'vitest'
 import { type GzipCodec, memoryStore, nativeGzip, portableGzip } from '../src/index.ts'
 import { decodeCheckedJson, encodeCheckedJson } from '../src/objects/checked-json.ts'
 import { decodeObject } from '../src/objects/object-codec.ts'
-import { encodeEnvelope } from '../src/objects/object-envelope.ts'
+import { decodeEnvelope, encodeEnvelope } from '../src/objects/object-envelope.ts'
 import { ObjectShelf } from '../src/objects/object-shelf.ts'
 
 const NATIVE = nativeGzip()
@@ -186,6 +186,24 @@ describe('objects', () => {
     expect((await other.put('n', content)).outcome).toBe('exists-same')
     expect((await other.put('n', content, { codec: 'none' })).outcome).toBe('exists-same')
     await expect(other.put('n', Buffer.from('y'))).rejects.toMatchObject({ code: 'ARCHIVE_CONFLICT' })
+  })
+
+  it('are stored as they are when they are long and hardly compress', async () => {
+    const store = memoryStore()
+    const objects = new ObjectShelf(store, NATIVE)
+    const random = randomBytes(256 * 1024)
+    // A sixth of zeros: just worth it.
+    const mixed = Buffer.concat(Array.from({ length: 300 }, () => [randomBytes(1000), Buffer.alloc(200)]).flat())
+    const kept = { random, mixed, short: random.subarray(1) }
+    for (const [name, content] of Object.entries(kept)) {
+      await objects.put(name, content)
+      expect((await objects.get(name)).equals(content)).toBe(true)
+    }
+    const codecs = new Map<string, string>()
+    for (const name of Object.keys(kept)) codecs.set(name, decodeEnvelope(name, await store.get(name)).codec)
+    expect(Object.fromEntries(codecs)).toEqual({ random: 'none', mixed: 'gzip', short: 'gzip' })
+    // Tells nothing of the bytes: other codecs' objects of the same content are the same.
+    expect((await new ObjectShelf(store, portableGzip()).put('random', random)).outcome).toBe('exists-same')
   })
 
   it('are not held in memory beyond the bound', async () => {

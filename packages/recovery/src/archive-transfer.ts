@@ -78,7 +78,8 @@ export async function fetchPieces(
   const path = join(directory, `pieces-${first?.timeline}-${first?.segmentNumber}`)
   const handle = await options.fileSystem.open(path, 'create')
   try {
-    for (const piece of pieces) {
+    // Each has its place in the file, so that the order in which they come does not matter.
+    await transferAll(pieces, async (piece) => {
       throwIfAborted(options.signal)
       let { position } = piece
       for await (const chunk of archive.fetchPiece(piece)) {
@@ -87,7 +88,7 @@ export async function fetchPieces(
         options.onBytes?.(chunk.length)
       }
       if (position !== piece.endPosition) refusePiece(piece, position)
-    }
+    })
   } finally {
     await handle.close()
   }

@@ -55,8 +55,8 @@ export class LogReader {
     for (const [index, part] of spans.entries()) {
       const ahead = spans[index + 1]
       await this.#fetch(part.span)
-      // Failing early would hide records that can still be read: the failure is met when the span's turn comes.
-      if (ahead !== undefined) this.#fetch(ahead.span).catch(() => undefined)
+      // Failing early would hide records that can still be read.
+      if (ahead !== undefined) this.fetchAhead(ahead.span)
       for await (const group of this.#readSpan(part)) {
         checkOrder(group, { last, part })
         last = group.at(-1)
@@ -64,6 +64,11 @@ export class LogReader {
       }
       if (part.span !== options.keep && part.span !== ahead?.span) await this.#letGo(part.span)
     }
+  }
+
+  /** Begins to fetch a span that will be read first. A failure is met when its turn comes. */
+  fetchAhead(span: Span): void {
+    this.#fetch(span).catch(() => undefined)
   }
 
   /** The first record of a span's part. */

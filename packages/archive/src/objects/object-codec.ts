@@ -31,8 +31,16 @@ export async function measure(source: ObjectSource): Promise<{ bytes: number; sh
   return { bytes, sha256: hash.digest('hex') }
 }
 
+/** Smaller content is compressed whatever that saves. */
+const PLAIN_BYTES_MIN = 256 * 1024
+/** Its beginning tells whether compression pays; as little as is compressed without another thread. */
+const SAMPLE_BYTES = 16 * 1024
+/** LevelDB's own rule for the blocks of a table: compressed that save less than an eighth are not worth unpacking. */
+const SAVED_SHARE_MIN = 1 / 8
+
 /**
- * The bytes of an object. The content is hashed again on its way: what is stored is what the header says.
+ * The bytes of an object. The content is hashed again on its way: what is stored is what the header says. With gzip, long content
+ * that it would hardly make shorter is stored as it is.
  *
  * @throws ARCHIVE_SOURCE_CHANGED
  */
@@ -42,14 +50,32 @@ export async function* encodeObject(
   gzip: GzipCodec,
 ): AsyncGenerator<Uint8Array> {
   const { envelope, source } = object
-  yield encodeEnvelope(name, envelope)
   const content = expecting(source.read(), envelope, (reason) =>
     archiveError('ARCHIVE_SOURCE_CHANGED', `the source of an object changed, ${reason}`, {
       details: { name },
     }),
   )
-  if (envelope.codec === 'gzip') yield* gzip.compress(content)
-  else yield* content
+  try {
+    const isAsked = envelope.codec === 'gzip' && envelope.bytes >= PLAIN_BYTES_MIN
+    const { head, taken } = await takeHead(content, isAsked ? SAMPLE_BYTES : 0)
+    const codec = isAsked && !(await compressionPays(head, gzip)) ? 'none' : envelope.codec
+    yield encodeEnvelope(name, { ...envelope, codec })
+    const whole = following([taken], content)
+    if (codec === 'gzip') yield* gzip.compress(whole)
+    else yield* whole
+  } finally {
+    await content.return(undefined)
+  }
+}
+
+async function compressionPays(sample: Buffer, gzip: GzipCodec): Promise<boolean> {
+  let bytes = 0
+  for await (const part of gzip.compress(only(sample))) bytes += part.length
+  return bytes <= sample.length * (1 - SAVED_SHARE_MIN)
+}
+
+async function* only(part: Buffer): AsyncGenerator<Buffer> {
+  yield part
 }
 
 /**
