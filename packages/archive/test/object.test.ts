@@ -193,7 +193,9 @@ describe('objects', () => {
     const objects = new ObjectShelf(store, NATIVE)
     const random = randomBytes(256 * 1024)
     // A sixth of zeros: just worth it.
-    const mixed = Buffer.concat(Array.from({ length: 300 }, () => [randomBytes(1000), Buffer.alloc(200)]).flat())
+    const mixed = Buffer.concat(
+      Array.from({ length: 300 }, () => [randomBytes(1000), Buffer.alloc(200)]).flat(),
+    )
     const kept = { random, mixed, short: random.subarray(1) }
     for (const [name, content] of Object.entries(kept)) {
       await objects.put(name, content)

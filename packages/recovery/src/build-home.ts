@@ -16,6 +16,7 @@ import { restoreBase, tableBytes } from './restore-base.ts'
 import type { RecoverySource } from './source.ts'
 import { resolveEnd } from './target-end.ts'
 import { formatTarget } from './target.ts'
+import { transfersMax } from './transfer.ts'
 import type { Workplace } from './workplace.ts'
 
 /** Everything one recovery needs; complete, so that the steps below take nothing else. */
@@ -28,6 +29,9 @@ export interface Build {
   readonly meter: ProgressMeter
   readonly options: RecoverOptions & { readonly fileSystem: FileSystem }
 }
+
+/** How much log is fetched beside the base. What follows comes while it is replayed. */
+const AHEAD_BYTES_MAX = 32 * 1024 * 1024
 
 /** Builds the new home in the workplace and reports what it is. */
 export async function buildHome(
@@ -88,11 +92,17 @@ export async function buildHome(
   }
 }
 
-/** The log that the replay begins with comes beside the base: pieces of a busy hour take as long as the base does. */
+/** The log that the replay begins with comes beside the base: otherwise LevelDB has nothing to do until it is here. */
 function fetchAhead({ base, spans, deltas, throughLsnMax }: RecoveryPlan, reader: LogReader): void {
   const way = { fromLsn: base.lsn + 1, throughLsn: throughLsnMax, deltasThroughLsn: throughLsnMax - 1 }
   const [first] = stepsThrough({ spans, deltas }, way)
-  if (first?.type === 'log') for (const { span } of first.spans.slice(0, 1)) reader.fetchAhead(span)
+  if (first?.type !== 'log') return
+  let bytes = 0
+  for (const { span } of first.spans.slice(0, transfersMax)) {
+    if (bytes > 0 && bytes + span.bytes > AHEAD_BYTES_MAX) return
+    reader.fetchAhead(span)
+    bytes += span.bytes
+  }
 }
 
 interface Begun {

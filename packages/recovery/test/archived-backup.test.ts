@@ -362,3 +362,25 @@ describe('where a hard link cannot be made', () => {
     }
   })
 })
+
+test('a recovery asks for the log before the base is there, and for the pieces of a segment at the same time', async () => {
+  const { folder, env, archive } = await backupAlone()
+  await ship(env, archive, { piecesOf: () => true })
+  const last = Math.max(...(await archive.catalogue()).pieces.map(({ segmentNumber }) => segmentNumber))
+  let asked = 0
+  let goOn = (): void => undefined
+  const twoAreAsked = new Promise<void>((resolve) => (goOn = resolve))
+  async function* readPiece(piece: PieceRef): AsyncGenerator<Uint8Array> {
+    if (piece.segmentNumber === last && ++asked === 2) goOn()
+    await twoAreAsked
+    yield* archive.fetchPiece(piece)
+  }
+  const readTable: Archive['readObject'] = async function* (name, onHeader) {
+    await twoAreAsked
+    yield* archive.readObject(name, onHeader)
+  }
+  const slow = altered(archive, { fetchPiece: readPiece as Archive['fetchPiece'], readObject: readTable })
+  const home = join(folder, 'side-by-side')
+  expect((await recover({ from: { archive: slow }, home })).lsn).toBe(13)
+  expect(await contentOf(home)).toEqual(env.content(13))
+})
