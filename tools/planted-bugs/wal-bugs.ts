@@ -170,12 +170,12 @@ export const walBugs: readonly PlantedBug[] = [
         replace: 'crc32(frame.subarray(4, FRAME_HEADER_BYTES))',
       },
       {
-        find: 'crc32(bytes.subarray(position + 4, position + FRAME_HEADER_BYTES), seed)',
-        replace: 'crc32(bytes.subarray(position + 4, position + FRAME_HEADER_BYTES))',
+        find: 'crcOfRange(bytes, { begin: position + 4, end: position + FRAME_HEADER_BYTES }, seed)',
+        replace: 'crcOfRange(bytes, { begin: position + 4, end: position + FRAME_HEADER_BYTES }, 0)',
       },
       {
-        find: 'crc32(bytes.subarray(position + FRAME_HEADER_BYTES, end), frame.seed)',
-        replace: 'crc32(bytes.subarray(position + FRAME_HEADER_BYTES, end))',
+        find: 'crcOfRange(bytes, { begin, end }, frame.seed)',
+        replace: 'crcOfRange(bytes, { begin, end }, 0)',
       },
     ],
     caughtBy: {

@@ -1,4 +1,3 @@
-import { crc32 } from 'node:zlib'
 import type { ByteSource } from './byte-source.ts'
 import {
   decodeFrameHeader,
@@ -10,12 +9,14 @@ import {
   frameBytes,
   isZeroHeader,
   payloadMatches,
+  walkGroup,
   type FrameHeader,
 } from './frame.ts'
 import type { LogRecord, Lsn, SegmentMark } from './record.ts'
 import { decodeSeal, type Seal } from './seal.ts'
 import { HEADER_BYTES, type SegmentHeader } from './segment-header.ts'
 import { SegmentTally } from './segment-tally.ts'
+import { crcOfRange } from './short-crc.ts'
 
 /** How much is read from the file at once, in bytes; a larger frame gets a window of its own size. */
 export const WINDOW_BYTES: number = 256 * 1024
@@ -33,6 +34,9 @@ export type FrameStep =
   | { readonly type: 'end' }
   | { readonly type: 'bad' }
   | { readonly type: 'broken'; readonly reason: string }
+
+/** Where a segment's frames stop. */
+export type SegmentEnd = Exclude<FrameStep, { readonly type: 'group' | 'fence' }>
 
 /** Reads the frames of one segment in order, through one window that is used again and again. */
 export class FrameReader {
@@ -89,6 +93,42 @@ export class FrameReader {
     return this.#holds(bytes) ? this.#decode(header, bytes) : { type: 'bad' }
   }
 
+  /**
+   * Passes groups and fences, checked as `next` does, to the first step that is neither. Makes no records: who only wants to know that a
+   * segment is whole would spend most of its time on them.
+   */
+  async pass(): Promise<SegmentEnd> {
+    for (;;) {
+      while (this.#passGroup());
+      // Whatever is not a plain group that was read already: judged in one place.
+      const step = await this.next()
+      if (step.type !== 'group' && step.type !== 'fence') return step
+    }
+  }
+
+  /** Passes a group without marks that is wholly in the window; false, and nothing has happened, for anything else. */
+  #passGroup(): boolean {
+    if (!this.#holds(FRAME_HEADER_BYTES)) return false
+    const at = this.position - this.#windowAt
+    const seed = this.header.checksum
+    const header = decodeFrameHeader(this.#window, at, seed)
+    if (header?.type !== FRAME_GROUP) return false
+    const bytes = frameBytes(header.payloadBytes)
+    if (!this.#holds(bytes) || !payloadMatches(this.#window, at, { header, seed })) return false
+    if (this.tally.refusal(header) !== undefined) return false
+    const begin = at + FRAME_HEADER_BYTES
+    let lastUs = 0
+    let hasMark = false
+    const problem = walkGroup(header, { bytes: this.#window, begin }, ({ committedAtUs, kind }) => {
+      lastUs = committedAtUs
+      hasMark ||= kind === 'mark'
+    })
+    if (problem !== undefined || hasMark) return false
+    this.tally.advance(header.records, header.committedAtUs, lastUs)
+    this.#pass(header, bytes, crcOfRange(this.#window, { begin: at, end: begin }, this.tally.chain))
+    return true
+  }
+
   #decode(header: FrameHeader, bytes: number): FrameStep {
     const at = this.position - this.#windowAt
     if (!payloadMatches(this.#window, at, { header, seed: this.header.checksum })) return { type: 'bad' }
@@ -96,7 +136,7 @@ export class FrameReader {
     if (problem !== undefined) return { type: 'broken', reason: problem }
     const begin = at + FRAME_HEADER_BYTES
     const payload = this.#window.subarray(begin, begin + header.payloadBytes)
-    const chained = crc32(this.#window.subarray(at, begin), this.tally.chain)
+    const chained = crcOfRange(this.#window, { begin: at, end: begin }, this.tally.chain)
     if (header.type === FRAME_GROUP) return this.#group(header, { payload, bytes, chained })
     if (header.type === FRAME_FENCE) {
       this.#pass(header, bytes, chained)

@@ -1,7 +1,8 @@
 // Layout: FORMAT.md#frame.
 import { crc32 } from 'node:zlib'
 import { readU64, writeU32, writeU64 } from './little-endian.ts'
-import { kindOf, RECORD_BYTES_LIMIT, type LogRecord, type Lsn } from './record.ts'
+import { kindOf, RECORD_BYTES_LIMIT, type LogRecord, type Lsn, type RecordKind } from './record.ts'
+import { crcOfRange } from './short-crc.ts'
 
 export const FRAME_HEADER_BYTES = 40
 export const RECORD_HEADER_BYTES = 16
@@ -68,7 +69,8 @@ export function decodeFrameHeader(bytes: Buffer, position: number, seed: number)
     return undefined
   if (position + FRAME_HEADER_BYTES > bytes.length) return undefined
   const checksum = bytes.readUInt32LE(position)
-  if (checksum !== crc32(bytes.subarray(position + 4, position + FRAME_HEADER_BYTES), seed)) return undefined
+  if (checksum !== crcOfRange(bytes, { begin: position + 4, end: position + FRAME_HEADER_BYTES }, seed))
+    return undefined
   const header: FrameHeader = {
     type,
     checksum,
@@ -84,8 +86,10 @@ export function decodeFrameHeader(bytes: Buffer, position: number, seed: number)
 
 function isPlausible(header: FrameHeader): boolean {
   const { type, records, payloadBytes } = header
-  if (![header.firstLsn, header.durableLsn, header.committedAtUs].every(Number.isSafeInteger)) return false
-  if (header.firstLsn < 1 || header.durableLsn >= header.firstLsn) return false
+  const { firstLsn, durableLsn, committedAtUs } = header
+  if (!Number.isSafeInteger(firstLsn) || !Number.isSafeInteger(durableLsn)) return false
+  if (!Number.isSafeInteger(committedAtUs)) return false
+  if (firstLsn < 1 || durableLsn >= firstLsn) return false
   if (payloadBytes > FRAME_PAYLOAD_BYTES_MAX) return false
   if (type === FRAME_GROUP) return records > 0 && payloadBytes >= records * RECORD_HEADER_BYTES
   return records === 0 && (type === FRAME_SEAL ? payloadBytes > 0 : payloadBytes === 0)
@@ -97,15 +101,55 @@ export function payloadMatches(
   position: number,
   frame: { header: FrameHeader; seed: number },
 ): boolean {
+  const begin = position + FRAME_HEADER_BYTES
   const end = position + frameBytes(frame.header.payloadBytes)
-  return (
-    crc32(bytes.subarray(position + FRAME_HEADER_BYTES, end), frame.seed) === frame.header.payloadChecksum
-  )
+  return crcOfRange(bytes, { begin, end }, frame.seed) === frame.header.payloadChecksum
 }
 
 /** Whether a frame header's place holds only zeros: space written ahead, not yet used. */
 export function isZeroHeader(bytes: Buffer, position: number): boolean {
   return bytes.compare(NO_BYTES, 0, FRAME_HEADER_BYTES, position, position + FRAME_HEADER_BYTES) === 0
+}
+
+/** Where a record of a group stands, and what its header says. */
+export interface RecordSpan {
+  readonly lsn: Lsn
+  readonly committedAtUs: number
+  readonly kind: RecordKind
+  /** Of its payload. */
+  readonly begin: number
+  readonly end: number
+}
+
+/**
+ * Goes over the records of a group whose checksums hold, its payload beginning at `begin` of `bytes`; a string says what contradicts
+ * itself, which may be after some records were visited.
+ */
+export function walkGroup(
+  header: FrameHeader,
+  { bytes, begin }: { readonly bytes: Buffer; readonly begin: number },
+  visit: (record: RecordSpan) => void,
+): string | undefined {
+  const groupEnd = begin + header.payloadBytes
+  let position = begin
+  let previousUs = header.committedAtUs - 1
+  for (let index = 0; index < header.records; index += 1) {
+    if (position + RECORD_HEADER_BYTES > groupEnd) return 'a record begins beyond its group'
+    const kind = kindOf(bytes.readUInt32LE(position + 4))
+    const committedAtUs = readU64(bytes, position + 8)
+    const recordBegin = position + RECORD_HEADER_BYTES
+    const recordEnd = recordBegin + bytes.readUInt32LE(position)
+    if (kind === undefined) return 'a record has an unknown kind'
+    if (recordEnd > groupEnd) return 'a record ends beyond its group'
+    if (!Number.isSafeInteger(committedAtUs) || committedAtUs <= previousUs)
+      return 'commit times do not increase'
+    if (index === 0 && committedAtUs !== header.committedAtUs)
+      return 'the first commit time differs from the header'
+    previousUs = committedAtUs
+    position = recordEnd
+    visit({ lsn: header.firstLsn + index, committedAtUs, kind, begin: recordBegin, end: recordEnd })
+  }
+  return position === groupEnd ? undefined : 'bytes are left over behind the last record'
 }
 
 /**
@@ -114,28 +158,12 @@ export function isZeroHeader(bytes: Buffer, position: number): boolean {
  */
 export function decodeGroup(header: FrameHeader, payload: Buffer): LogRecord[] | string {
   const records: LogRecord[] = []
-  let position = 0
-  let previousUs = header.committedAtUs - 1
-  for (let index = 0; index < header.records; index += 1) {
-    if (position + RECORD_HEADER_BYTES > payload.length) return 'a record begins beyond its group'
-    const bytes = payload.readUInt32LE(position)
-    const kind = kindOf(payload.readUInt32LE(position + 4))
-    const committedAtUs = readU64(payload, position + 8)
-    const begin = position + RECORD_HEADER_BYTES
-    if (kind === undefined) return 'a record has an unknown kind'
-    if (begin + bytes > payload.length) return 'a record ends beyond its group'
-    if (!Number.isSafeInteger(committedAtUs) || committedAtUs <= previousUs)
-      return 'commit times do not increase'
-    if (index === 0 && committedAtUs !== header.committedAtUs)
-      return 'the first commit time differs from the header'
-    previousUs = committedAtUs
-    position = begin + bytes
-    records.push({
-      lsn: header.firstLsn + index,
-      committedAtUs,
-      kind,
-      payload: payload.subarray(begin, position),
-    })
-  }
-  return position === payload.length ? records : 'bytes are left over behind the last record'
+  const problem = walkGroup(
+    header,
+    { bytes: payload, begin: 0 },
+    ({ lsn, committedAtUs, kind, begin, end }) => {
+      records.push({ lsn, committedAtUs, kind, payload: payload.subarray(begin, end) })
+    },
+  )
+  return problem ?? records
 }

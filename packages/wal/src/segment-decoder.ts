@@ -1,5 +1,5 @@
 import type { ByteSource } from './byte-source.ts'
-import { FrameReader, type FrameStep } from './frame-reader.ts'
+import { FrameReader, type FrameStep, type SegmentEnd } from './frame-reader.ts'
 import type { LogIdentity, LogRecord } from './record.ts'
 import { checkIdentity, corruptAt, readHeader, type SegmentSummary } from './segment-file.ts'
 import type { SegmentHeader } from './segment-header.ts'
@@ -47,12 +47,9 @@ export async function verifySegment(
   options: Partial<DecodeOptions> = {},
 ): Promise<SegmentSummary> {
   const reader = await openReader(source, options)
-  for (;;) {
-    const step = await reader.next()
-    if (step.type === 'group' || step.type === 'fence') continue
-    await finish(reader, step, { ...options, last: options.last ?? true })
-    return summaryOf(reader, step)
-  }
+  const end = await reader.pass()
+  await finish(reader, end, { ...options, last: options.last ?? true })
+  return summaryOf(reader, end)
 }
 
 /** What a reader knows of its segment so far; `step` is its last one, or nothing while it goes on. */
@@ -84,11 +81,7 @@ async function openReader(source: ByteSource, options: Partial<DecodeOptions>): 
 }
 
 /** Accepts a segment's end or throws what is wrong with it. */
-async function finish(
-  reader: FrameReader,
-  step: Exclude<FrameStep, { type: 'group' | 'fence' }>,
-  options: DecodeOptions,
-): Promise<void> {
+async function finish(reader: FrameReader, step: SegmentEnd, options: DecodeOptions): Promise<void> {
   const { source, position, nextLsn } = reader
   if (step.type === 'seal') {
     // Space written ahead may be left behind the seal of the last segment: the owner died before it cut the file.
@@ -103,7 +96,7 @@ async function finish(
 }
 
 /** An end that is not a seal. */
-export type SegmentEnding = Exclude<FrameStep, { readonly type: 'group' | 'fence' | 'seal' }>
+export type SegmentEnding = Exclude<SegmentEnd, { readonly type: 'seal' }>
 
 /** The rule of FORMAT.md#torn-or-corrupt for an end that is not a seal. */
 export async function refuseUnlessTorn(

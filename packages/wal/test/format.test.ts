@@ -32,18 +32,30 @@ const HEADER = forgeHeader()
 const GROUP = forgeFrame(HEADER)
 const ONE = Buffer.concat([HEADER, GROUP])
 
-/** What reading a segment comes to: its records, or the code of the refusal with the place it names. */
+/**
+ * What reading a segment comes to: its records, or the code of the refusal with the place it names. A verification, which makes no
+ * records, must come to the same.
+ */
 async function read(content: Buffer, last = true): Promise<unknown> {
   const lsns: number[] = []
-  try {
+  const decode = async (): Promise<number> => {
     for await (const group of decodeSegment(memorySource(content), { last }))
       lsns.push(...group.map((record) => record.lsn))
-    return lsns
-  } catch (error) {
-    if (!(error instanceof TimberlineError)) throw error
-    const { position, lsn } = error.details
-    return { code: error.code, position, lsn, before: lsns }
+    return lsns.length
   }
+  const verify = async (): Promise<number> => {
+    const { firstLsn, lastLsn } = await verifySegment(memorySource(content), { last })
+    return lastLsn - firstLsn + 1
+  }
+  const decoded = await decode().catch(refusalOf)
+  expect(await verify().catch(refusalOf)).toEqual(decoded)
+  return typeof decoded === 'number' ? lsns : { ...decoded, before: lsns }
+}
+
+function refusalOf(error: unknown): { code: string; position: unknown; lsn: unknown } {
+  if (!(error instanceof TimberlineError)) throw error
+  const { position, lsn } = error.details
+  return { code: error.code, position, lsn }
 }
 
 function corrupt(position: number, lsn: number, before: readonly number[] = []): object {
@@ -208,13 +220,21 @@ describe('a frame header outside its bounds', () => {
 
 describe('a frame with one bit flipped', () => {
   it('is no frame, wherever in its header, payload or padding the bit is', async () => {
-    const payload = forgeRecord({ payload: Buffer.from('padded') })
-    const whole = Buffer.concat([HEADER, forgeFrame(HEADER, { payload })])
-    expect(await read(whole)).toEqual([1])
-    for (let position = 96; position < whole.length; position += 1) {
-      const damaged = Buffer.from(whole)
-      damaged[position] = (damaged[position] ?? 0) ^ 1
-      expect({ position, found: await read(damaged) }).toEqual({ position, found: [] })
+    const payload = forgeRecord({ time: 2_000n, payload: Buffer.from('padded') })
+    const first = forgeFrame(HEADER, { time: 2_000n, payload })
+    const second = forgeFrame(HEADER, { firstLsn: 2n, time: 2_000n, payload })
+    for (const [before, frame] of [
+      [HEADER, first],
+      [ONE, second],
+    ] as const) {
+      const whole = Buffer.concat([before, frame])
+      const lsns = before === ONE ? [1, 2] : [1]
+      expect(await read(whole)).toEqual(lsns)
+      for (let position = before.length; position < whole.length; position += 1) {
+        const damaged = Buffer.from(whole)
+        damaged[position] = (damaged[position] ?? 0) ^ 1
+        expect({ position, found: await read(damaged) }).toEqual({ position, found: lsns.slice(0, -1) })
+      }
     }
   })
 })
@@ -243,6 +263,10 @@ describe('a group whose checksums hold', () => {
     const padded = fields?.payloadBytes === undefined ? payload : Buffer.concat([payload, Buffer.alloc(8)])
     const frame = forgeFrame(HEADER, { payload: padded, ...fields })
     expect(await read(Buffer.concat([HEADER, frame]))).toEqual(corrupt(96, 1))
+    // And so behind another one, which who only verifies passes in another way than the first that it reads.
+    const before = forgeFrame(HEADER, { time: 1n, payload: forgeRecord({ time: 1n }) })
+    const second = forgeFrame(HEADER, { payload: padded, firstLsn: 2n, ...fields })
+    expect(await read(Buffer.concat([HEADER, before, second]))).toEqual(corrupt(96 + before.length, 2, [1]))
   })
 
   it('takes all three kinds, an empty payload, and a mark of 1,024 bytes', async () => {
@@ -264,9 +288,16 @@ describe('a group whose checksums hold', () => {
       [3, 'note', FORGED_TIME + 2, 8],
       [4, 'entry', FORGED_TIME + 3, 0],
     ])
-    expect((await verifySegment(memorySource(content))).marks).toEqual([
-      { name: 'm'.repeat(1024), lsn: 2, committedAtUs: FORGED_TIME + 1 },
-    ])
+    const before = forgeFrame(HEADER, { time: 1n, payload: forgeRecord({ time: 1n }) })
+    const second = forgeFrame(HEADER, { payload, records: 4, firstLsn: 2n })
+    for (const [lsn, segment] of [
+      [2, content],
+      [3, Buffer.concat([HEADER, before, second])],
+    ] as const) {
+      expect((await verifySegment(memorySource(segment))).marks).toEqual([
+        { name: 'm'.repeat(1024), lsn, committedAtUs: FORGED_TIME + 1 },
+      ])
+    }
   })
 
   it('must begin with the LSN after the last record, and later than it', async () => {
