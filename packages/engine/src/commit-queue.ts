@@ -45,11 +45,14 @@ export interface CommitQueueOptions {
   readonly onFailed: (error: Error) => void
 }
 
-interface Entry extends PlacedCommit {
-  readonly durable: boolean
-  readonly changes: readonly Change[]
+interface Waiting {
   readonly resolve: (place: RecordPlace) => void
   readonly reject: (error: Error) => void
+}
+
+interface Entry extends PlacedCommit, Waiting {
+  readonly durable: boolean
+  readonly changes: readonly Change[]
 }
 
 interface Barrier {
@@ -132,6 +135,12 @@ export class CommitQueue {
     return this.#gate.wait(() => this.#append(commit))
   }
 
+  /** As `commit`, for who needs no place: resolves with nothing, so that no other promise has to be made of it. */
+  commitSilently(commit: Commit): Promise<void> {
+    if (this.#gate.isOpen) return this.#appendSilently(commit)
+    return this.#gate.wait(() => this.#appendSilently(commit))
+  }
+
   /** Appends past the gate: for the engine's own records, which may be what the gate waits for. */
   commitNow(commit: Commit): Promise<RecordPlace> {
     return this.#append(commit)
@@ -202,21 +211,36 @@ export class CommitQueue {
 
   #append(commit: Commit): Promise<RecordPlace> {
     if (this.#failure !== undefined) return Promise.reject(this.#refusal())
-    commit.guard?.()
-    const { payload, kind, changes, durable } = commit
     const place = this.#place(commit)
-    this.#queuedBytes += payload.length + ENTRY_BYTES
     return new Promise((resolve, reject) => {
-      const { lsn, committedAtUs } = place
-      const entry: Entry = { lsn, committedAtUs, payload, kind, durable, changes, resolve, reject }
-      this.#pending.push(entry)
-      this.#options.onPlaced(entry)
+      this.#enter(commit, place, { resolve, reject })
+    })
+  }
+
+  #appendSilently(commit: Commit): Promise<void> {
+    if (this.#failure !== undefined) return Promise.reject(this.#refusal())
+    const place = this.#place(commit)
+    return new Promise((resolve, reject) => {
+      this.#enter(commit, place, { resolve: () => resolve(), reject })
     })
   }
 
   #place(commit: Commit): RecordPlace {
+    commit.guard?.()
     if (this.#log === undefined) throw engineError('ENGINE_CLOSED', 'the database is not open')
     return this.#log.append(commit.payload, { kind: commit.kind, durable: commit.durable })
+  }
+
+  #enter(
+    { payload, kind, durable, changes }: Commit,
+    place: RecordPlace,
+    { resolve, reject }: Waiting,
+  ): void {
+    const { lsn, committedAtUs } = place
+    this.#queuedBytes += payload.length + ENTRY_BYTES
+    const entry: Entry = { lsn, committedAtUs, payload, kind, durable, changes, resolve, reject }
+    this.#pending.push(entry)
+    this.#options.onPlaced(entry)
   }
 
   #applyNext(): void {

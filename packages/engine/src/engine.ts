@@ -15,7 +15,7 @@ import { CommitFeed } from './commits.ts'
 import type { LogReading } from './commits.ts'
 import type { CommitLog } from './commit-log.ts'
 import { CommitQueue } from './commit-queue.ts'
-import type { PlacedCommit } from './commit-queue.ts'
+import type { Commit, PlacedCommit } from './commit-queue.ts'
 import { ConflictWindow } from './conflict-window.ts'
 import type { WindowReader } from './conflict-window.ts'
 import { engineError } from './errors.ts'
@@ -151,16 +151,16 @@ export class Engine implements ChainedBatchOwner {
     return this.#queue.failure
   }
 
-  put(key: Encoded, value: Encoded, options: WriteOptions): Promise<RecordPlace> {
+  put(key: Encoded, value: Encoded, options: WriteOptions): Promise<void> {
     this.refuseReserved(key)
     this.#encoder.begin()
-    return this.#commit(this.#encoder, [this.#encoder.put(key, value)], options)
+    return this.#commitSilently([this.#encoder.put(key, value)], options)
   }
 
-  del(key: Encoded, options: WriteOptions): Promise<RecordPlace> {
+  del(key: Encoded, options: WriteOptions): Promise<void> {
     this.refuseReserved(key)
     this.#encoder.begin()
-    return this.#commit(this.#encoder, [this.#encoder.del(key)], options)
+    return this.#commitSilently([this.#encoder.del(key)], options)
   }
 
   batch(operations: readonly EncodedOperation[], options: WriteOptions): Promise<RecordPlace> {
@@ -340,15 +340,19 @@ export class Engine implements ChainedBatchOwner {
     options: WriteOptions,
   ): Promise<RecordPlace> {
     const wait = this.#waitFor(options)
-    const placed = this.#queue.commit({
-      payload: encoder.end(options.meta),
-      changes,
-      kind: 'entry',
-      durable: options.sync !== false,
-      guard: options[COMMIT_GUARD],
-    })
+    const placed = this.#queue.commit(commitOf(encoder, changes, options))
     this.meter.watch(placed)
     return wait === undefined ? placed : placed.then((place) => wait.through(place))
+  }
+
+  /** One promise for a write that waits for this home alone: the queue's own. */
+  #commitSilently(changes: readonly Change[], options: WriteOptions): Promise<void> {
+    if (this.#waitFor(options) !== undefined) {
+      return this.#commit(this.#encoder, changes, options).then(() => undefined)
+    }
+    const done = this.#queue.commitSilently(commitOf(this.#encoder, changes, options))
+    this.meter.watch(done)
+    return done
   }
 
   /** What a write waits for once it is durable here. @throws ENGINE_OPTION_INVALID before anything is written */
@@ -362,5 +366,15 @@ export class Engine implements ChainedBatchOwner {
     throw engineError('ENGINE_OPTION_INVALID', 'the write asks for a durability that it cannot have', {
       details: { durability: String(durability), sync, archived: this.#archiveWait !== undefined },
     })
+  }
+}
+
+function commitOf(encoder: TransactionEncoder, changes: readonly Change[], options: WriteOptions): Commit {
+  return {
+    payload: encoder.end(options.meta),
+    changes,
+    kind: 'entry',
+    durable: options.sync !== false,
+    guard: options[COMMIT_GUARD],
   }
 }

@@ -29,6 +29,7 @@ import { NativeClassic, classicPrototype, openIterator } from './native-level.ts
 import type { Encoded, NativeRange } from './native-level.ts'
 import type { HomeOptions, OpenReport } from './open-options.ts'
 import { SharedSnapshot, forIterator, frozenState, readingFrom } from './read-freeze.ts'
+import { PlainPut } from './plain-put.ts'
 import { openSession } from './session-opening.ts'
 import type { Quiesced } from './quiesced.ts'
 import type { HomeStatus, QuiesceOptions, Session } from './session.ts'
@@ -45,8 +46,6 @@ type Meta = Pick<WriteOptions, 'meta' | 'durability'>
 // The methods are abstract-level's; only their options know `meta` and `durability` here.
 // oxlint-disable-next-line typescript/no-unsafe-declaration-merging -- every member is the inherited one
 export interface TimberLevel<K = string, V = string> {
-  put(key: K, value: V): Promise<void>
-  put<K2 = K, V2 = V>(key: K2, value: V2, options: PutOptions<K2, V2> & Meta): Promise<void>
   del(key: K): Promise<void>
   del<K2 = K>(key: K2, options: DelOptions<K2> & Meta): Promise<void>
   batch(operations: BatchOperation<this, K, V>[]): Promise<void>
@@ -77,6 +76,7 @@ export class TimberLevel<K = string, V = string> extends ClassicLevel<K, V> {
   readonly #home: string
   readonly #options: TimberLevelOptions<K, V>
   readonly #native: NativeClassic
+  readonly #plainPut: PlainPut = new PlainPut(this)
   #session: Session | undefined
   #report: OpenReport | undefined
   /** What readers see instead of the present state, while data is loaded. */
@@ -114,6 +114,13 @@ export class TimberLevel<K = string, V = string> extends ClassicLevel<K, V> {
    */
   commitsFrom(lsn: number): Observable<CommittedTransaction> {
     return commitsOf(this, () => this.#engine.feed, lsn)
+  }
+
+  /** Writes one entry; durable when it resolves. It is abstract-level's `put`, with a shorter way where no hook and no listener is there. */
+  override put(key: K, value: V): Promise<void>
+  override put<K2 = K, V2 = V>(key: K2, value: V2, options: PutOptions<K2, V2> & Meta): Promise<void>
+  override put<K2 = K, V2 = V>(key: K2, value: V2, options: PutOptions<K2, V2> & Meta = {}): Promise<void> {
+    return this.#plainPut.put(key, value, options) ?? super.put(key, value, options)
   }
 
   /**
@@ -286,7 +293,7 @@ export class TimberLevel<K = string, V = string> extends ClassicLevel<K, V> {
   }
 
   /** @internal */
-  _put(key: Encoded, value: Encoded, options: WriteOptions): Promise<unknown> {
+  _put(key: Encoded, value: Encoded, options: WriteOptions): Promise<void> {
     return this.#engine.put(key, value, options)
   }
 

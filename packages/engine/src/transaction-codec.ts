@@ -84,6 +84,8 @@ export function decodeTransaction(payload: Uint8Array): Transaction {
  */
 export class TransactionEncoder {
   #slab = Buffer.alloc(0)
+  /** The slab's memory: views of it are made for each key and value, and to ask a buffer for its memory costs more than the view. */
+  #memory: ArrayBufferLike = this.#slab.buffer
   #begin = 0
   #at = 0
   #count = 0
@@ -154,7 +156,7 @@ export class TransactionEncoder {
     const at = this.#header(length)
     this.#slab.set(data, at)
     this.#at = at + length
-    return this.#slab.subarray(at, this.#at)
+    return new Uint8Array(this.#memory, at, length)
   }
 
   #string(text: string): void {
@@ -194,6 +196,7 @@ export class TransactionEncoder {
     const slab = Buffer.allocUnsafeSlow(Math.max(this.#slabBytes, (begun + bytes) * 2))
     this.#slab.copy(slab, 0, this.#begin, this.#at)
     this.#slab = slab
+    this.#memory = slab.buffer
     this.#begin = 0
     this.#at = begun
   }

@@ -86,7 +86,7 @@ describe('a transaction', () => {
     }
     kept.forEach(({ payload, hex, change }, round) => {
       expect(payload.toString('hex')).toBe(hex)
-      expect(change).toEqual({ key, value: Buffer.alloc(round % 97, round) })
+      expect(change).toEqual({ key: new Uint8Array(key), value: new Uint8Array(round % 97).fill(round) })
     })
   })
 

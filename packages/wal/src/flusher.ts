@@ -185,7 +185,7 @@ export class Flusher {
     const frame = group.encode(segment.header.checksum, this.#durableLsn)
     // Copying a small frame into the kernel costs less than handing it to another thread, whatever the device does.
     const writesHere = isSmall(frame.length) && segment.isClear(frame.length)
-    const inline = writesHere && this.#pace.inline()
+    const inline = writesHere && this.#pace.inline(group.records)
     try {
       if (writesHere) segment.writeNow(frame)
       else await segment.write(frame)
@@ -210,7 +210,7 @@ export class Flusher {
       }
       this.#durableLsn = this.#writtenLsn
       const ms = performance.now() - begin
-      this.#pace.measured(ms, inline)
+      this.#pace.measured(ms, inline, group.records)
       this.#returns.released({ records: group.records, flushMs: inline ? 0 : ms }, this.nextLsn)
     }
     this.#age.arm()
