@@ -13,6 +13,7 @@ import {
 } from '../src/index.ts'
 import { protectedIdentityName } from '../src/catalogue/layout.ts'
 import { archiveOn, IDENTITY } from './support/archive-scene.ts'
+import { makePassphrasesCheap } from './support/cheap-passphrases.ts'
 
 const CONTENT = Buffer.alloc(200_000, 'whatever a customer wrote ')
 const NAME = 'file/orders'
@@ -47,15 +48,6 @@ async function addCheaplyProtected(store: ArchiveStore): Promise<string> {
   encrypter.setScryptWorkFactor(10)
   await store.put(protectedIdentityName(recipient), await encrypter.encrypt(`${identity}\n`))
   return recipient
-}
-
-/** Makes a passphrase cost a millisecond until the test ends, for whatever the archive stores; one test pays the full price. */
-function makePassphrasesCheap(): void {
-  const setPassphrase = Reflect.get(Encrypter.prototype, 'setPassphrase')
-  vi.spyOn(Encrypter.prototype, 'setPassphrase').mockImplementation(function (this: Encrypter, passphrase) {
-    setPassphrase.call(this, passphrase)
-    this.setScryptWorkFactor(10)
-  })
 }
 
 /** Time for whoever reads ahead. */

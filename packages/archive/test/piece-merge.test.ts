@@ -5,6 +5,7 @@
  */
 import { crashAt, FaultFileSystem } from '@timberline/wal/testing'
 import { describe, expect, it } from 'vitest'
+import { oneIn, operationsOf } from '../../../tools/matrix-sample.ts'
 import {
   type ArchiveStore,
   countingStore,
@@ -205,14 +206,14 @@ describe('merging', () => {
       for await (const finding of verifyArchive(archive, { strays: true })) expect(finding).toBeUndefined()
       await log.close()
     }
-    // Most of each story is waiting, so many go side by side. Every third operation, to keep the default tests short: the same
-    // operations come again with each piece.
-    const moments = Array.from({ length: Math.ceil(count / 3) }, (_, at) => 3 * at + 1)
+    // Most of each story is waiting, so many go side by side. The same operations come again with each piece.
+    const moments = [...oneIn(5, operationsOf(count))]
+    const tried = moments.length
     const worker = async (): Promise<void> => {
       for (let one = moments.shift(); one !== undefined; one = moments.shift()) await crashed(one)
     }
     await Promise.all(Array.from({ length: 24 }, worker))
-    expect(crashes).toBeGreaterThan((count / 3) * 0.8)
+    expect(crashes).toBeGreaterThan(tried * 0.8)
   }, 120_000)
 
   it('loses nothing to a shipper that takes over at any moment of it', async () => {

@@ -17,6 +17,7 @@ import {
 import { crashAt, FaultFileSystem, isMutation } from '@timberline/wal/testing'
 import { describe, expect, it } from 'vitest'
 import { generateX25519Identity, identityToRecipient } from 'age-encryption'
+import { oneIn } from '../../../tools/matrix-sample.ts'
 import { type Archive, directoryStore, openArchive, verifyArchive } from '../src/index.ts'
 import {
   ARCHIVE,
@@ -178,9 +179,9 @@ describe('a shipper that loses its power', () => {
   for (const model of ['posix', 'ext4'] as const) {
     it(`at any operation goes on without loss or repeat (${model})`, async () => {
       const moments = await momentsOf(new CrashFileSystem({ model }), (index) => [index])
-      const states = distinct(moments)
+      const states = oneIn(2, distinct(moments))
       await atOnce(states, ({ disk, acknowledged }) => checkAfter(disk, acknowledged))
-      expect(states.length).toBeGreaterThan(80)
+      expect(states.length).toBeGreaterThan(40)
       console.log(`${model}: crashes at ${moments.length} operations, ${states.length} states`)
     }, 300_000)
   }
@@ -192,10 +193,10 @@ describe('a shipper that loses its power', () => {
       openArchive(directoryStore(ARCHIVE, disk), { identities: [identity] })
     const encrypted = new CrashFileSystem()
     await (await openTestArchive(encrypted)).setRecipients([recipient])
-    const moments = await momentsOf(encrypted, (index) => (index % 2 === 0 ? [index] : []))
-    const states = distinct(moments)
+    const moments = await momentsOf(encrypted, (index) => [index])
+    const states = oneIn(5, distinct(moments))
     await atOnce(states, ({ disk, acknowledged }) => checkAfter(disk, acknowledged, openReader))
-    expect(states.length).toBeGreaterThan(80)
+    expect(states.length).toBeGreaterThan(30)
     console.log(`encrypted: crashes at ${moments.length} operations, ${states.length} states`)
   }, 300_000)
 
@@ -206,7 +207,7 @@ describe('a shipper that loses its power', () => {
     )
     let crashes = 0
     const pairs = restarts.map((moment, at) => ({ ...moment, second: seconds[at % seconds.length] ?? 1 }))
-    await atOnce(pairs, async ({ disk, second, ...before }) => {
+    await atOnce(oneIn(2, pairs), async ({ disk, second, ...before }) => {
       let { acknowledged } = before
       const faulty = new FaultFileSystem(disk, crashAt(second))
       await story(faulty, (lsn) => (acknowledged = lsn)).catch(() => undefined)

@@ -5,6 +5,7 @@ import { join } from 'node:path'
 import { fileURLToPath } from 'node:url'
 import { TimberLevel } from '@timberline/engine'
 import { afterAll, afterEach, beforeAll, describe, expect, test, vi } from 'vitest'
+import { makePassphrasesCheap } from '../../archive/test/support/cheap-passphrases.ts'
 import { begin, outcome, timberline } from './terminal.ts'
 
 /** Made by age-keygen, as is the other one; its recipient stands in it. */
@@ -30,6 +31,7 @@ afterAll(() => rm(folder, { recursive: true, force: true }))
 
 afterEach(() => {
   vi.unstubAllEnvs()
+  vi.restoreAllMocks()
 })
 
 async function loaded(home: string, count: number): Promise<void> {
@@ -164,6 +166,7 @@ describe('an encrypted archive of files', () => {
   })
 
   test('opens by a passphrase from the environment', async () => {
+    makePassphrasesCheap()
     const locked = ['-a', at('locked')]
     const byPassphrase = ['archive', 'encrypt', ...locked, '--create', '--passphrase']
     expect(await timberline(byPassphrase)).toMatchObject({ code: 2 })

@@ -15,6 +15,7 @@ import { TimberlineError } from '@timberline/wal'
 import { FaultFileSystem, failAt, immediateFileSystem } from '@timberline/wal/testing'
 import type { Fault, Injector } from '@timberline/wal/testing'
 import { afterAll, beforeAll, describe, expect, it } from 'vitest'
+import { oneIn, operationsOf } from '../../../tools/matrix-sample.ts'
 import { hotbackup, verifyBackup } from '../src/index.ts'
 import type { BackupResult } from '../src/index.ts'
 import { contents, copyOf, makeFastFolder, openUsedHome, restored, write } from './fixture.ts'
@@ -147,20 +148,22 @@ describe.each(cases)('a backup to $what', ({ withOlder, how }) => {
     const count = await countOperations(withOlder, how)
     const homeBefore = await homeContents()
     const seen: Record<string, number> = {}
-    for (let index = 1; index <= count; index += 1) {
+    let tried = 0
+    for (const index of oneIn(2, operationsOf(count))) {
       await begin(withOlder)
       await attempt(failAt(index, 'crash'), how)
       const stands = await standing()
+      tried += 1
       seen[stands] = (seen[stands] ?? 0) + 1
       expect(await homeContents(), `operation ${index}`).toEqual(homeBefore)
-      if (index % 7 === 0 || stands === 'exchanged') await nextBackupFindsNothingLeft()
+      if (tried % 7 === 0 || stands === 'exchanged') await nextBackupFindsNothingLeft()
       else await clearHome()
     }
-    console.log(`${count} operations; after a crash the target was`, seen)
+    console.log(`${tried} of ${count} operations; after a crash the target was`, seen)
     expect(Object.keys(seen).toSorted()).toEqual(
       withOlder ? ['exchanged', 'new', 'older'] : ['absent', 'new'],
     )
-    expect(seen[before]).toBeGreaterThan(count / 2)
+    expect(seen[before]).toBeGreaterThan(tried / 2)
   }, 240_000)
 
   const faults: readonly Fault[] = ['EIO', 'ENOSPC', 'EIO-after']
@@ -171,8 +174,9 @@ describe.each(cases)('a backup to $what', ({ withOlder, how }) => {
       const homeBefore = await homeContents()
       const problems: string[] = []
       let failed = 0
-      // In turn, so that each operation meets one of the faults; the soak of the whole matrix strikes each with all of them.
-      for (let index = 1 + faults.indexOf(fault); index <= count; index += faults.length) {
+      let tried = 0
+      for (const index of oneIn(6, operationsOf(count), 2 * faults.indexOf(fault))) {
+        tried += 1
         await begin(withOlder)
         const { result, error } = await attempt(failAt(index, fault), how)
         const stands = await standing()
@@ -190,7 +194,7 @@ describe.each(cases)('a backup to $what', ({ withOlder, how }) => {
         await clearHome()
       }
       expect(problems).toEqual([])
-      expect(failed).toBeGreaterThan(count / faults.length / 2)
+      expect(failed).toBeGreaterThan(tried / 2)
     },
     240_000,
   )
@@ -198,7 +202,7 @@ describe.each(cases)('a backup to $what', ({ withOlder, how }) => {
   it('that meets a broken disk from any operation on leaves a whole backup or none', async () => {
     const count = await countOperations(withOlder, how)
     const seen = new Set<string>()
-    for (let index = 1; index <= count; index += 3) {
+    for (const index of oneIn(9, operationsOf(count))) {
       await begin(withOlder)
       await attempt(failAt(index, 'EIO', { once: false }), how)
       seen.add(await standing())

@@ -11,6 +11,7 @@ import { TimberlineError } from '@timberline/wal'
 import { failAt, failOn, FaultFileSystem, firstFault, immediateFileSystem } from '@timberline/wal/testing'
 import type { Fault, Injector } from '@timberline/wal/testing'
 import { afterAll, beforeAll, describe, expect, it } from 'vitest'
+import { oneIn, operationsOf } from '../../../tools/matrix-sample.ts'
 import { hotbackup } from '../src/index.ts'
 import { copyOf, makeFastFolder, openUsedHome, write } from './fixture.ts'
 
@@ -106,7 +107,7 @@ describe.each([
   it('whose process dies at any operation counts wholly or not at all', async () => {
     const count = await countOperations()
     const seen: Record<number, number> = {}
-    for (let index = 1; index <= count; index += 1) {
+    for (const index of oneIn(2, operationsOf(count))) {
       await begin(withFirst)
       await call(failAt(index, 'crash'))
       const calls = await callCount()
@@ -123,7 +124,7 @@ describe.each([
     async (fault) => {
       const count = await countOperations()
       const problems: string[] = []
-      for (let index = 1 + faults.indexOf(fault); index <= count; index += faults.length) {
+      for (const index of oneIn(6, operationsOf(count), 2 * faults.indexOf(fault))) {
         await begin(withFirst)
         const { error } = await call(failAt(index, fault))
         const calls = await callCount()

@@ -9,6 +9,7 @@ import { type Archive, createArchive, directoryStore, memoryStore } from '@timbe
 import { crashAt, FaultFileSystem, isMutation, immediateFileSystem } from '@timberline/wal/testing'
 import { expect, test } from 'vitest'
 import { testProgram } from '../../../tools/test-programs.ts'
+import { oneIn } from '../../../tools/matrix-sample.ts'
 import { recover, type RecoverOptions } from '../src/index.ts'
 import {
   backupInto,
@@ -34,7 +35,7 @@ async function crashEverywhere(folder: string, { env, lsn, prepare }: Case): Pro
   await recover({ ...(await prepare(clean)), fileSystem: counting })
   // Before an operation that changes nothing, the disk is as before the next one that does.
   const moments = counting.operations.filter((operation) => isMutation(operation)).map(({ index }) => index)
-  for (const index of moments) {
+  for (const index of oneIn(3, moments)) {
     const place = join(folder, 'place')
     const options = await prepare(place)
     const faulty = new FaultFileSystem(immediateFileSystem, crashAt(index))

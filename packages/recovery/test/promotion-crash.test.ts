@@ -13,6 +13,7 @@ import { TimberLevel } from '@timberline/engine'
 import { type FileSystem } from '@timberline/wal'
 import { crashAt, FaultFileSystem, isMutation, immediateFileSystem } from '@timberline/wal/testing'
 import { expect, test } from 'vitest'
+import { oneIn } from '../../../tools/matrix-sample.ts'
 import { promote } from '../src/index.ts'
 import { contentOf, exists, ship } from './environment.ts'
 import { followed, type Scene, shipperOf } from './standby-scene.ts'
@@ -149,7 +150,7 @@ test('a promotion can die before any operation on a file and be run again', asyn
   // The old primary has written on: what it may still ship is told in some cases and not in others.
   await made.env.writeMany(1)
   await eachOf(
-    moments.map((index) => async () => {
+    oneIn(3, moments).map((index) => async () => {
       const faulty = new FaultFileSystem(immediateFileSystem, crashAt(index))
       await dieAndHold(made, `file-${index}`, { fileSystem: faulty })
       await faulty.releaseHandles()
@@ -168,7 +169,7 @@ test('a promotion can die before and after any request to the store and be run a
   await made.env.writeMany(1)
   const moments = Array.from({ length: counting.requests }, (_, at) => at)
   await eachOf(
-    moments.flatMap((at) =>
+    oneIn(2, moments).flatMap((at) =>
       [false, true].map((isSent) => async () => {
         await dieAndHold(made, `request-${at}-${isSent}`, {
           wrap: (store) => new DyingStore(store, { at, isSent }).store,

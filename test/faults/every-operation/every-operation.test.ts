@@ -7,7 +7,7 @@ declareEveryOperation(({ over, weight = 1 }) => {
   const isSimulated = over === 'simulated disk'
   return {
     seed,
-    faults: Math.round((isSimulated ? 14 : 6) * weight),
+    faults: Math.round((isSimulated ? 10 : 4) * weight),
     crashesAgain: isSimulated ? 3 : 2,
     followEvery: isSimulated ? 8 : 5,
     states: isSimulated ? 2 : 1,
