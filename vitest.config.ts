@@ -28,21 +28,11 @@ export default defineConfig({
       {
         extends: true,
         test: {
-          name: 'packages',
+          // One for all: a worker is of one project, and the next project's workers would load everything again.
+          name: 'default',
           isolate,
           globalSetup: ['tools/memory-scratch.ts', 'tools/test-programs.ts'],
-          include: ['packages/*/test/**/*.test.ts'],
-          testTimeout: 60_000,
-          hookTimeout: 60_000,
-        },
-      },
-      {
-        extends: true,
-        test: {
-          name: 'system',
-          isolate,
-          globalSetup: ['tools/memory-scratch.ts', 'tools/test-programs.ts'],
-          include: ['test/**/*.test.ts'],
+          include: ['packages/*/test/**/*.test.ts', 'test/**/*.test.ts'],
           exclude: ['test/servers/**', 'test/soak/**', 'test/packed/**'],
           testTimeout: 120_000,
           hookTimeout: 120_000,

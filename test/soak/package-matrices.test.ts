@@ -16,7 +16,7 @@ test('every cell of the matrices of the packages keeps its promise', async () =>
   expect(files.length).toBeGreaterThan(10)
   const child = spawn(
     process.execPath,
-    [VITEST, 'run', '--project', 'packages', ...files.map(({ path }) => path)],
+    [VITEST, 'run', '--project', 'default', ...files.map(({ path }) => path)],
     {
       cwd: root,
       env: { ...process.env, SOAK: '1', NO_COLOR: '1' },

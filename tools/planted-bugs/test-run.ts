@@ -46,7 +46,7 @@ export async function openTestRuns(root: string): Promise<TestRuns> {
   process.env['PLANTED_BUG'] = ''
   const vitest = await createVitest('test', {
     root,
-    project: ['packages', 'system'],
+    project: ['default'],
     maxWorkers: 1,
     reporters: [{}],
     watch: false,
