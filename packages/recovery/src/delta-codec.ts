@@ -62,11 +62,13 @@ export async function* decodeDelta(
   let waiting: Uint8Array[] = []
   let waitingBytes = 0
   for await (const chunk of content) {
-    waiting.push(chunk)
     waitingBytes += chunk.length
-    // Put together only when they suffice: a long value comes in many chunks.
-    if (waitingBytes < decoder.wantedBytes) continue
-    const { operations, rest } = decoder.decode(Buffer.concat(waiting))
+    // Put together only when they suffice: a long value comes in many chunks, none of which stays what it is.
+    if (waitingBytes < decoder.wantedBytes) {
+      waiting.push(Buffer.from(chunk))
+      continue
+    }
+    const { operations, rest } = decoder.decode(Buffer.concat([...waiting, chunk]))
     waiting = [rest]
     waitingBytes = rest.length
     if (operations.length > 0) yield operations

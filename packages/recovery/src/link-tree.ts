@@ -1,6 +1,7 @@
 // Folders into another place of the same disk, durably, without moving a byte where the file system has hard links.
 import { join } from 'node:path'
 import { copyFileDurable, type FileSystem, systemCode } from '@timberline/wal'
+import { transferAll } from './transfer.ts'
 
 /** What systems answer that have no hard links, or no more of them for this file. */
 const noLinks: ReadonlySet<string> = new Set(['EPERM', 'ENOTSUP', 'ENOSYS', 'EMLINK', 'EXDEV'])
@@ -15,8 +16,9 @@ export async function linkTree(from: string, to: string, fileSystem: FileSystem)
   await fileSystem.makeDirectory(to)
   const folders = [{ from, to }]
   for (let folder = folders.pop(); folder !== undefined; folder = folders.pop()) {
-    for (const name of await fileSystem.list(folder.from)) {
-      const pair = { from: join(folder.from, name), to: join(folder.to, name) }
+    const { from: source, to: target } = folder
+    await transferAll(await fileSystem.list(source), async (name) => {
+      const pair = { from: join(source, name), to: join(target, name) }
       const status = await fileSystem.status(pair.from)
       if (status?.isDirectory === true) {
         await fileSystem.makeDirectory(pair.to)
@@ -24,7 +26,7 @@ export async function linkTree(from: string, to: string, fileSystem: FileSystem)
       } else {
         await linkOrCopy(pair, fileSystem)
       }
-    }
+    })
     // All names in this folder are durable; its own is once its parent is synced, by an earlier turn or the caller.
     await fileSystem.syncDirectory(folder.to)
   }

@@ -14,7 +14,7 @@ import { recoveryError } from './errors.ts'
 import { readBackupFolder, readLogFolder, requireFile } from './folder-history.ts'
 import type { Base, Branch, History, Span } from './history.ts'
 import type { LocalSegment, RecoverySource } from './source.ts'
-import { readChunks, transferAll, type TransferOptions, verifyFile, writeVerified } from './transfer.ts'
+import { copyVerified, transferAll, type TransferOptions, verifyFile } from './transfer.ts'
 import { unite } from './unite-histories.ts'
 import { openVolumeSource } from './volume-source.ts'
 
@@ -132,8 +132,7 @@ async function restoreTables(
       await verifyFile(path, expected, options)
       return fileSystem.link(path, join(directory, name.slice(tablesPrefix.length)))
     }
-    const content = { chunks: readChunks(path, bytes, fileSystem), expected }
-    await writeVerified(join(directory, name.slice(tablesPrefix.length)), content, options)
+    await copyVerified(path, join(directory, name.slice(tablesPrefix.length)), { expected, options })
   })
 }
 

@@ -27,6 +27,12 @@ export const transfersMax = 4
 
 const readBytes = 1024 * 1024
 
+/**
+ * Buffers that reads hand on to each other, a few for the whole process. The system gives a new one page by page at its first touch, each
+ * page zeroed, and the collector of garbage looks after it: together that costs more than the reading.
+ */
+const freeBuffers: Buffer[] = []
+
 /** Bytes to be written, and what they must be. */
 export interface VerifiedContent {
   readonly chunks: AsyncIterable<Uint8Array>
@@ -70,16 +76,44 @@ export async function writeVerified(
   }
 }
 
-/** The content of a file in chunks; ends early when the file does. */
+/**
+ * Writes a new file from another one, durably, and refuses content other than expected. Where the system copies, the copy is read back for
+ * it while the disk flushes: that takes half the time of writing what was read.
+ *
+ * @throws the code in `expected`
+ */
+export async function copyVerified(
+  from: string,
+  to: string,
+  { expected, options }: { readonly expected: ExpectedContent; readonly options: TransferOptions },
+): Promise<void> {
+  const { fileSystem, signal } = options
+  if (fileSystem.copyFile === undefined) {
+    const chunks = readChunks(from, expected.bytes, fileSystem)
+    return writeVerified(to, { chunks, expected }, options)
+  }
+  throwIfAborted(signal)
+  // Another length is already wrong; a longer one must not fill the disk.
+  const bytes = (await fileSystem.status(from))?.bytes ?? 0
+  if (bytes !== expected.bytes) refuse(expected, bytes)
+  await fileSystem.copyFile(from, to)
+  const handle = await fileSystem.open(to, 'read')
+  const outcomes = await Promise.allSettled([verifyFile(to, expected, options), handle.sync()])
+  await handle.close()
+  for (const outcome of outcomes) if (outcome.status === 'rejected') throw outcome.reason
+}
+
+/** The content of a file in chunks, each of which holds until the next is asked for; ends early when the file does. */
 export async function* readChunks(
   path: string,
   bytes: number,
   fileSystem: FileSystem,
 ): AsyncGenerator<Uint8Array> {
   const handle = await fileSystem.open(path, 'read')
+  const buffer = bytes < readBytes ? Buffer.allocUnsafe(bytes) : takeBuffer()
   try {
     for (let position = 0; position < bytes;) {
-      const chunk = Buffer.allocUnsafe(Math.min(readBytes, bytes - position))
+      const chunk = buffer.subarray(0, Math.min(readBytes, bytes - position))
       const read = await handle.read(chunk, position)
       if (read === 0) return
       yield chunk.subarray(0, read)
@@ -87,8 +121,13 @@ export async function* readChunks(
     }
     yield* anythingBehind(handle, bytes)
   } finally {
+    if (buffer.length === readBytes && freeBuffers.length < transfersMax) freeBuffers.push(buffer)
     await handle.close()
   }
+}
+
+function takeBuffer(): Buffer {
+  return freeBuffers.pop() ?? Buffer.allocUnsafeSlow(readBytes)
 }
 
 /** Reads a file that stays where it is, and refuses content other than expected. */

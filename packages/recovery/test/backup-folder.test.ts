@@ -1,8 +1,8 @@
-import { cp, readdir, readFile, rm, writeFile } from 'node:fs/promises'
-import { join } from 'node:path'
+import { copyFile, cp, readdir, readFile, rm, writeFile } from 'node:fs/promises'
+import { basename, join } from 'node:path'
 import { createArchive, memoryStore } from '@timberline/archive'
 import { homeLayout, lockHome, readHomeIdentity } from '@timberline/engine'
-import { nodeFileSystem, segmentName } from '@timberline/wal'
+import { type FileSystem, nodeFileSystem, segmentName } from '@timberline/wal'
 import { failOn, FaultFileSystem } from '@timberline/wal/testing'
 import { describe, expect, test } from 'vitest'
 import { recover } from '../src/index.ts'
@@ -227,4 +227,33 @@ test('a refused write has a code, a next step and its cause, and leaves no home 
   })
   expect(disk.injected.length).toBeGreaterThan(0)
   expect(await readdir(home)).toContain('recovery.json')
+})
+
+test('tables that the system copies are held against the manifest in the copy, and copied in bytes where it cannot', async () => {
+  const { folder, env, backup } = await scene()
+  const { copyFile: _, ...withoutCopy } = nodeFileSystem
+  const copied: string[] = []
+  const copying: FileSystem = {
+    ...nodeFileSystem,
+    copyFile: async (from, to) => {
+      copied.push(basename(from))
+      await copyFile(from, to)
+    },
+  }
+  for (const [name, fileSystem] of Object.entries({ copying, withoutCopy })) {
+    const home = join(folder, name)
+    await recover({ from: { backup }, home, fileSystem })
+    expect(await contentOf(home)).toEqual(env.content(14))
+  }
+  expect(copied).toEqual(await readdir(join(backup, 'checkpoint/tables')))
+  const wrong: FileSystem = {
+    ...nodeFileSystem,
+    copyFile: async (from, to) => {
+      const content = await readFile(from)
+      content.writeUInt8(content.readUInt8(20) ^ 1, 20)
+      await writeFile(to, content)
+    },
+  }
+  const attempt = recover({ from: { backup }, home: join(folder, 'wrong'), digest: false, fileSystem: wrong })
+  await expect(attempt).rejects.toMatchObject({ code: 'RECOVERY_SOURCE_DAMAGED' })
 })

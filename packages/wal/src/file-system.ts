@@ -48,6 +48,11 @@ export interface FileSystem {
   status(path: string): Promise<FileStatus | undefined>
   /** Gives an existing file a second name; EEXIST when that name is taken. */
   link(existing: string, path: string): Promise<void>
+  /**
+   * Makes a new file with the content of another by the system's own means, EEXIST when its name is taken; absent where there are none.
+   * As with other new files, content and name become durable by `sync` and `syncDirectory`.
+   */
+  copyFile?(from: string, to: string): Promise<void>
   /** Replaces `to` when it exists, atomically for observers; durable after `syncDirectory`. */
   rename(from: string, to: string): Promise<void>
   /** Removes a file; ENOENT when missing. */

@@ -28,6 +28,7 @@ export const nodeFileSystem: FileSystem = {
     return stats === undefined ? undefined : statusOf(stats)
   },
   link: (existing, path) => promises.link(existing, path),
+  copyFile: (from, to) => promises.copyFile(from, to, fs.constants.COPYFILE_EXCL),
   rename: (from, to) => promises.rename(from, to),
   remove: (path) => promises.unlink(path),
   removeTree: (path) => promises.rm(path, { recursive: true, force: true }),

@@ -46,3 +46,14 @@ test('a call that fails rejects, as a late one would', async () => {
   await expect(promptFileSystem.remove(at('nothing'))).rejects.toMatchObject({ code: 'ENOENT' })
   expect(await promptFileSystem.status(at('nothing'))).toBeUndefined()
 })
+
+test('a copy is a new file, and never one that was there', async () => {
+  const file = await promptFileSystem.open(at('original'), 'create')
+  await file.write(Buffer.from('content'), 0)
+  await file.close()
+  await promptFileSystem.copyFile?.(at('original'), at('copy'))
+  expect(readFileSync(at('copy'), 'utf8')).toBe('content')
+  await expect(promptFileSystem.copyFile?.(at('copy'), at('original'))).rejects.toMatchObject({
+    code: 'EEXIST',
+  })
+})

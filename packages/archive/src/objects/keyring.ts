@@ -59,13 +59,13 @@ export class Keyring {
   async *open(name: string, stored: AsyncIterable<Uint8Array>): AsyncGenerator<Uint8Array> {
     const iterator = stored[Symbol.asyncIterator]()
     try {
-      const { head, rest } = await takeHead(iterator, AGE_MAGIC.length)
+      const { head, taken } = await takeHead(iterator, AGE_MAGIC.length)
       if (!head.equals(AGE_MAGIC)) {
-        yield* following([head, rest], iterator)
+        // In one, as it came: whoever looks at the next head would have to put it together again.
+        yield* following([taken], iterator)
         return
       }
-      const begun = Buffer.concat([head, rest])
-      yield* await this.#decrypted(name, following([await throughHeader(name, begun, iterator)], iterator))
+      yield* await this.#decrypted(name, following([await throughHeader(name, taken, iterator)], iterator))
     } catch (error) {
       throw isStoreError(error) ? error : objectDamaged(name, 'it cannot be decrypted', error)
     } finally {
