@@ -23,7 +23,7 @@ export interface TransferOptions {
 }
 
 /** How many files are transferred at once: enough to overlap reading, hashing and writing, few enough to bound memory. */
-export const transfersMax = 4
+export const transfersMax = 6
 
 const readBytes = 1024 * 1024
 
