@@ -231,7 +231,8 @@ test('a refused write has a code, a next step and its cause, and leaves no home 
 
 test('tables that the system copies are held against the manifest in the copy, and copied in bytes where it cannot', async () => {
   const { folder, env, backup } = await scene()
-  const { copyFile: _, ...withoutCopy } = nodeFileSystem
+  const withoutCopy = { ...nodeFileSystem }
+  delete withoutCopy.copyFile
   const copied: string[] = []
   const copying: FileSystem = {
     ...nodeFileSystem,
