@@ -11,6 +11,7 @@ import { measureLitestream } from './workloads/litestream-workload.ts'
 import { measureRecovery } from './workloads/recovery-workload.ts'
 import { measureReads } from './workloads/read-workload.ts'
 import { measureReplay } from './workloads/replay-workload.ts'
+import { measureRestore } from './workloads/restore-workload.ts'
 import { measureShipping } from './workloads/shipping-workload.ts'
 
 const workloads: Readonly<Record<string, (work: never) => Promise<unknown>>> = {
@@ -26,6 +27,7 @@ const workloads: Readonly<Record<string, (work: never) => Promise<unknown>>> = {
   reads: measureReads,
   recovery: measureRecovery,
   replay: measureReplay,
+  restore: measureRestore,
   shipping: measureShipping,
 }
 

@@ -17,6 +17,7 @@ import { benchIncremental } from './sections/incremental.ts'
 import { benchReads } from './sections/reads.ts'
 import { benchRecovery } from './sections/recovery.ts'
 import { benchReplay } from './sections/replay.ts'
+import { benchRestore } from './sections/restore.ts'
 import { benchShipping } from './sections/shipping.ts'
 
 const sections: Readonly<Record<string, (run: BenchRun) => Promise<void>>> = {
@@ -29,6 +30,7 @@ const sections: Readonly<Record<string, (run: BenchRun) => Promise<void>>> = {
   shipping: benchShipping,
   replay: benchReplay,
   recovery: benchRecovery,
+  restore: benchRestore,
   deltas: benchDeltas,
   digest: benchDigest,
   incremental: benchIncremental,
