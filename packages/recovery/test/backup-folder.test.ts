@@ -257,4 +257,11 @@ test('tables that the system copies are held against the manifest in the copy, a
   }
   const attempt = recover({ from: { backup }, home: join(folder, 'wrong'), digest: false, fileSystem: wrong })
   await expect(attempt).rejects.toMatchObject({ code: 'RECOVERY_SOURCE_DAMAGED' })
+  const full: FileSystem = {
+    ...nodeFileSystem,
+    copyFile: () => Promise.reject(Object.assign(new Error('no space'), { code: 'ENOSPC' })),
+  }
+  const again = { from: { backup }, home: join(folder, 'again') }
+  expect(await codeOf(recover({ ...again, fileSystem: full }))).toBe('RECOVERY_IO_FAILED')
+  expect((await recover(again)).lsn).toBe(14)
 })
