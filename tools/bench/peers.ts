@@ -16,6 +16,8 @@ export interface OpenPeer {
   /** Reads everything, 1,000 entries at a time; how many there were. */
   readAll(): Promise<number>
   batch(entries: readonly (readonly [Buffer, Buffer])[]): Promise<void>
+  /** Sorts everything into tables of one level, which leaves LevelDB nothing to do. */
+  settle(): Promise<void>
   close(): Promise<void>
 }
 
@@ -37,6 +39,7 @@ export async function openPeer(peer: Peer, directory: string): Promise<OpenPeer>
         entries.map(([key, value]) => ({ type: 'put', key, value })),
         write,
       ),
+    settle: () => db.compactRange(Buffer.alloc(0), Buffer.alloc(32, 0xff)),
     close: () => db.close(),
   }
 }
@@ -89,6 +92,7 @@ function openLmdb(directory: string): OpenPeer {
     getMany: onlyCommits,
     readAll: onlyCommits,
     batch: onlyCommits,
+    settle: onlyCommits,
     close: () => db.close(),
   }
 }
