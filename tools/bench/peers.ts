@@ -1,4 +1,5 @@
 /** The databases that are measured, behind the few calls that the workloads need. */
+import { Buffer } from 'node:buffer'
 import { createRequire } from 'node:module'
 import { fileURLToPath } from 'node:url'
 import { TimberLevel } from '@timberline/engine'
@@ -118,7 +119,7 @@ function newLevel(peer: Peer, directory: string): ClassicLevel<Buffer, Buffer> {
 export function keyOf(number: number): Buffer {
   const key = Buffer.allocUnsafe(16)
   key.writeUInt32BE(Math.imul(number, 2_654_435_761) >>> 0, 0)
-  key.write(String(number).padStart(12, '0'), 4, 'latin1')
+  for (let at = 15, rest = number; at >= 4; at--, rest = Math.floor(rest / 10)) key[at] = 48 + (rest % 10)
   return key
 }
 

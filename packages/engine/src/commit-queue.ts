@@ -45,14 +45,17 @@ export interface CommitQueueOptions {
   readonly onFailed: (error: Error) => void
 }
 
-interface Waiting {
-  readonly resolve: (place: RecordPlace) => void
-  readonly reject: (error: Error) => void
-}
+type Reject = (error: Error) => void
 
-interface Entry extends PlacedCommit, Waiting {
+/** Who waits for a commit; the silent one for nothing but its end, without a function of its own for each commit. */
+type Waiting =
+  | { readonly silent: false; readonly resolve: (place: RecordPlace) => void; readonly reject: Reject }
+  | { readonly silent: true; readonly resolve: () => void; readonly reject: Reject }
+
+interface Entry extends PlacedCommit {
   readonly durable: boolean
   readonly changes: readonly Change[]
+  readonly waiting: Waiting
 }
 
 interface Barrier {
@@ -196,7 +199,7 @@ export class CommitQueue {
     this.#pending = written
     // In the state or on its way there, and never flushed: only reopening tells what the device has of it.
     for (const entry of [...this.#applied, ...written]) {
-      if (!this.#isFlushed(entry)) entry.reject(failure)
+      if (!this.#isFlushed(entry)) entry.waiting.reject(failure)
     }
     this.#durableLsn = this.#writtenLsn
     this.#resolveApplied()
@@ -213,7 +216,7 @@ export class CommitQueue {
     if (this.#failure !== undefined) return Promise.reject(this.#refusal())
     const place = this.#place(commit)
     return new Promise((resolve, reject) => {
-      this.#enter(commit, place, { resolve, reject })
+      this.#enter(commit, place, { silent: false, resolve, reject })
     })
   }
 
@@ -221,7 +224,7 @@ export class CommitQueue {
     if (this.#failure !== undefined) return Promise.reject(this.#refusal())
     const place = this.#place(commit)
     return new Promise((resolve, reject) => {
-      this.#enter(commit, place, { resolve: () => resolve(), reject })
+      this.#enter(commit, place, { silent: true, resolve, reject })
     })
   }
 
@@ -231,14 +234,10 @@ export class CommitQueue {
     return this.#log.append(commit.payload, { kind: commit.kind, durable: commit.durable })
   }
 
-  #enter(
-    { payload, kind, durable, changes }: Commit,
-    place: RecordPlace,
-    { resolve, reject }: Waiting,
-  ): void {
+  #enter({ payload, kind, durable, changes }: Commit, place: RecordPlace, waiting: Waiting): void {
     const { lsn, committedAtUs } = place
     this.#queuedBytes += payload.length + ENTRY_BYTES
-    const entry: Entry = { lsn, committedAtUs, payload, kind, durable, changes, resolve, reject }
+    const entry: Entry = { lsn, committedAtUs, payload, kind, durable, changes, waiting }
     this.#pending.push(entry)
     this.#options.onPlaced(entry)
   }
@@ -292,7 +291,10 @@ export class CommitQueue {
   #resolveApplied(): void {
     const waiting = this.#applied.findIndex((entry) => !this.#isFlushed(entry))
     const done = this.#applied.splice(0, waiting < 0 ? this.#applied.length : waiting)
-    for (const entry of done) entry.resolve(entry)
+    for (const entry of done) {
+      if (entry.waiting.silent) entry.waiting.resolve()
+      else entry.waiting.resolve(entry)
+    }
   }
 
   /** Whether the log has done for a commit what it was asked to. */
@@ -325,7 +327,7 @@ export class CommitQueue {
 
   #reject(entries: readonly Entry[], error: Error): void {
     for (const { payload } of entries) this.#queuedBytes -= payload.length + ENTRY_BYTES
-    for (const { reject } of entries) reject(error)
+    for (const { waiting } of entries) waiting.reject(error)
   }
 
   /** No more commits are taken; whoever waits for what will not come is told why. */
