@@ -3,7 +3,12 @@ import { cPeerPath, litestreamPath } from '../peers.ts'
 import type { BenchRun, Column } from '../run.ts'
 import { median } from '../statistics.ts'
 import type { RecoveryPoint } from '../workloads/litestream-workload.ts'
-import { EAGER_RATE, type FloodResult, type ShippingResult } from '../workloads/shipping-workload.ts'
+import {
+  EAGER_RATE,
+  type FloodResult,
+  type GzipCalls,
+  type ShippingResult,
+} from '../workloads/shipping-workload.ts'
 
 /** Absent for peers: all but the recovery point. */
 interface Sample extends RecoveryPoint {
@@ -78,9 +83,28 @@ function printCost(run: BenchRun, samples: readonly ShippingResult[]): void {
     run,
     samples.map((sample) => sample.flooded),
   )
+  const gzip = (title: string, calls: readonly GzipCalls[]): string[] => {
+    const each = (pick: (one: GzipCalls) => number, digits: number): string =>
+      median(calls.map(pick)).toFixed(digits)
+    return [title, each((c) => c.gzipCalls, 0), each((c) => c.gzipP99Ms, 2), each((c) => c.gzipMaxMs, 2)]
+  }
+  run.print(
+    "Compression on the shipper's event loop; more than 16 KiB at a time goes to a thread of its own",
+    ['', 'calls', 'p99 ms', 'longest ms'],
+    [
+      gzip(
+        `commits that wait, ${String(EAGER_RATE)}/s`,
+        samples.map((sample) => sample.eagerGzip),
+      ),
+      gzip(
+        '256 writers, flat out',
+        samples.map((sample) => sample.flooded.gzip),
+      ),
+    ],
+  )
 }
 
-/** Whether the shipper keeps pace with all that a log can take, and compresses beside its event loop. */
+/** Whether the shipper keeps pace with all that a log can take. */
 function printFlood(run: BenchRun, samples: readonly FloodResult[]): void {
   const of = (pick: (sample: FloodResult) => number): string => median(samples.map(pick)).toFixed(1)
   run.print(

@@ -2,7 +2,8 @@
  * Ships a home into an archive as `timberline archive run` does, until its parent says so: `ship-loop.ts <home> <archive>`. To
  * each message it answers with its processor time, its largest resident set, and how far it is behind.
  */
-import { monitorEventLoopDelay } from 'node:perf_hooks'
+import { createRequire, syncBuiltinESMExports } from 'node:module'
+import { createHistogram, monitorEventLoopDelay } from 'node:perf_hooks'
 import { directoryStore, openArchive, runShipper } from '@timberline/archive'
 import { homeLayout, readHomeIdentity } from '@timberline/engine'
 import { promptFileSystem } from '@timberline/wal'
@@ -17,10 +18,17 @@ export interface ShipperFigures {
   /** How late its event loop was since `watch`; 0 before. */
   readonly stallP99Ms: number
   readonly stallMaxMs: number
+  /** How long single calls of gzip kept its event loop, and how many there were; larger content goes to a thread of its own. */
+  readonly gzipP99Ms: number
+  readonly gzipMaxMs: number
+  readonly gzipCalls: number
 }
 
 const STALL_RESOLUTION_MS = 1
 const NS_PER_MS = 1e6
+
+const gzips = createHistogram()
+timeGzip()
 
 const [home = '', archivePath = ''] = process.argv.slice(2)
 const abort = new AbortController()
@@ -47,9 +55,25 @@ process.on('message', (message) => {
     shippedLsn: shipper.status().shippedLsn,
     stallP99Ms: stallMs(stalls.percentile(99)),
     stallMaxMs: stallMs(stalls.max),
+    gzipP99Ms: gzips.count === 0 ? 0 : gzips.percentile(99) / NS_PER_MS,
+    gzipMaxMs: gzips.count === 0 ? 0 : gzips.max / NS_PER_MS,
+    gzipCalls: gzips.count,
   }
   process.send?.(figures)
 })
 process.send?.('ready')
 await shipper.done
 process.disconnect()
+
+/** Puts a clock around the one call that compresses on the event loop, for every module that imports it. */
+function timeGzip(): void {
+  const zlib = createRequire(import.meta.url)('node:zlib') as typeof import('node:zlib')
+  const { gzipSync } = zlib
+  zlib.gzipSync = (...call) => {
+    const begin = process.hrtime.bigint()
+    const stored = gzipSync(...call)
+    gzips.record(process.hrtime.bigint() - begin)
+    return stored
+  }
+  syncBuiltinESMExports()
+}

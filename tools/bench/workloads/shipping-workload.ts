@@ -23,8 +23,13 @@ export interface ShippingResult {
   readonly eagerCpu: number
   readonly idleCpu: number
   readonly shipperRssMb: number
+  /** Single calls of gzip on the shipper's event loop, meanwhile. */
+  readonly eagerGzip: GzipCalls
   readonly flooded: FloodResult
 }
+
+/** How long compression kept an event loop at a time. */
+export type GzipCalls = Pick<ShipperFigures, 'gzipP99Ms' | 'gzipMaxMs' | 'gzipCalls'>
 
 /** What 256 writers without a pause are to a shipper. */
 export interface FloodResult {
@@ -36,6 +41,7 @@ export interface FloodResult {
   /** How late the shipper's event loop was: its own work, and what it waited for a processor. */
   readonly stallP99Ms: number
   readonly stallMaxMs: number
+  readonly gzip: GzipCalls
 }
 
 const WRITERS = 64
@@ -79,6 +85,7 @@ export async function measureShipping({ seconds }: { seconds: number }): Promise
       cpu: (during.cpuMs - before.cpuMs) / (seconds * 1000),
       idle: (end.cpuMs - rest.cpuMs) / 3000,
       rssMb: end.rssMb,
+      gzip: gzipOf(end),
     }
   })
   return {
@@ -90,6 +97,7 @@ export async function measureShipping({ seconds }: { seconds: number }): Promise
     eagerCpu: eager.cpu,
     idleCpu: eager.idle,
     shipperRssMb: eager.rssMb,
+    eagerGzip: eager.gzip,
     flooded: await withHome('timberline', true, (db, shipper) => flood(db, seconds, shipper)),
   }
 }
@@ -118,7 +126,12 @@ async function flood(
     now = await figures(shipper)
   }
   const { stallP99Ms, stallMaxMs } = now
-  return { commitsPerSecond, behind, caughtUpMs: performance.now() - begin, stallP99Ms, stallMaxMs }
+  const caughtUpMs = performance.now() - begin
+  return { commitsPerSecond, behind, caughtUpMs, stallP99Ms, stallMaxMs, gzip: gzipOf(now) }
+}
+
+function gzipOf({ gzipP99Ms, gzipMaxMs, gzipCalls }: ShipperFigures): GzipCalls {
+  return { gzipP99Ms, gzipMaxMs, gzipCalls }
 }
 
 type OpenDatabase = Awaited<ReturnType<typeof openPeer>>
