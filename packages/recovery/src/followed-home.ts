@@ -1,5 +1,5 @@
 import { admitHome, type HomeIdentity } from '@timberline/engine'
-import type { FileSystem } from '@timberline/wal'
+import { type FileSystem, systemCode } from '@timberline/wal'
 import { recoveryError } from './errors.ts'
 
 /** A home that a standby follows in place: nothing of it is opened, so that its own process is not in the way. */
@@ -11,7 +11,11 @@ export interface FollowedHome {
 
 /** @throws RECOVERY_PRIMARY_AWAY, ENGINE_HOME_ENDED, and what else an open of the home would be refused with */
 export async function identityOf({ home, fileSystem }: FollowedHome): Promise<HomeIdentity> {
-  const identity = await admitHome(home, fileSystem)
+  const identity = await admitHome(home, fileSystem).catch((error: unknown) => {
+    // It went away between two looks at it.
+    if (systemCode(error) === 'ENOENT') return undefined
+    throw error
+  })
   if (identity !== undefined) return identity
   throw awayError(home)
 }
