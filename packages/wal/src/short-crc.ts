@@ -8,16 +8,7 @@ import { crc32 } from 'node:zlib'
 const LONG_BYTES = 256
 
 /** For eight bytes at a time: table t holds the sum of a byte that has t zeros behind it. */
-const TABLES: Int32Array = new Int32Array(8 * 256)
-for (let byte = 0; byte < 256; byte += 1) {
-  let sum = byte
-  for (let bit = 0; bit < 8; bit += 1) sum = (sum >>> 1) ^ (sum & 1 ? 0xedb88320 : 0)
-  TABLES[byte] = sum
-}
-for (let at = 256; at < TABLES.length; at += 1) {
-  const before = TABLES[at - 256] ?? 0
-  TABLES[at] = (before >>> 8) ^ (TABLES[before & 255] ?? 0)
-}
+const TABLES: Int32Array = makeTables()
 
 /** Bytes of a buffer from `begin` to before `end`. */
 export interface ByteRange {
@@ -39,26 +30,49 @@ function shortCrc(bytes: Buffer, { begin, end }: ByteRange, seed: number): numbe
     const high = word(bytes, at + 4)
     sum = four(low, 1024) ^ four(high, 0)
   }
-  for (; at < end; at += 1) sum = (sum >>> 8) ^ (TABLES[(sum ^ (bytes[at] ?? 0)) & 255] ?? 0)
+  for (; at < end; at += 1) sum = (sum >>> 8) ^ sumAt(TABLES, (sum ^ byteAt(bytes, at)) & 255)
   return ~sum >>> 0
 }
 
 /** Four bytes, by single bytes, which the compiler inlines. */
 function word(bytes: Buffer, at: number): number {
   return (
-    (bytes[at] ?? 0) |
-    ((bytes[at + 1] ?? 0) << 8) |
-    ((bytes[at + 2] ?? 0) << 16) |
-    ((bytes[at + 3] ?? 0) << 24)
+    byteAt(bytes, at) |
+    (byteAt(bytes, at + 1) << 8) |
+    (byteAt(bytes, at + 2) << 16) |
+    (byteAt(bytes, at + 3) << 24)
   )
 }
 
 /** The part of four bytes in the sum; `tables` is the table of the last of them. */
 function four(bytes: number, tables: number): number {
   return (
-    (TABLES[tables + 768 + (bytes & 255)] ?? 0) ^
-    (TABLES[tables + 512 + ((bytes >>> 8) & 255)] ?? 0) ^
-    (TABLES[tables + 256 + ((bytes >>> 16) & 255)] ?? 0) ^
-    (TABLES[tables + (bytes >>> 24)] ?? 0)
+    sumAt(TABLES, tables + 768 + (bytes & 255)) ^
+    sumAt(TABLES, tables + 512 + ((bytes >>> 8) & 255)) ^
+    sumAt(TABLES, tables + 256 + ((bytes >>> 16) & 255)) ^
+    sumAt(TABLES, tables + (bytes >>> 24))
   )
+}
+
+function makeTables(): Int32Array {
+  const tables = new Int32Array(8 * 256)
+  for (let byte = 0; byte < 256; byte += 1) {
+    let sum = byte
+    for (let bit = 0; bit < 8; bit += 1) sum = (sum >>> 1) ^ ((sum & 1) === 1 ? 0xedb88320 : 0)
+    tables[byte] = sum
+  }
+  for (let at = 256; at < tables.length; at += 1) {
+    const before = sumAt(tables, at - 256)
+    tables[at] = (before >>> 8) ^ sumAt(tables, before & 255)
+  }
+  return tables
+}
+
+/** Within bounds by construction of the loops above. */
+function sumAt(tables: Int32Array, index: number): number {
+  return tables[index] as number
+}
+
+function byteAt(bytes: Buffer, index: number): number {
+  return bytes[index] as number
 }
