@@ -231,7 +231,7 @@ export class CommitQueue {
   #place(commit: Commit): RecordPlace {
     commit.guard?.()
     if (this.#log === undefined) throw engineError('ENGINE_CLOSED', 'the database is not open')
-    return this.#log.append(commit.payload, { kind: commit.kind, durable: commit.durable })
+    return this.#log.append(commit.payload, commit)
   }
 
   #enter({ payload, kind, durable, changes }: Commit, place: RecordPlace, waiting: Waiting): void {
