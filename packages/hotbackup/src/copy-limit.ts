@@ -1,4 +1,5 @@
 import type { HotbackupListener } from './events.ts'
+import { flushShare } from './flush-share.ts'
 import type { CompletedOptions } from './options.ts'
 import { rateLimit } from './rate-limit.ts'
 import type { RateLimit } from './rate-limit.ts'
@@ -6,9 +7,10 @@ import type { WriterWatch } from './writer-watch.ts'
 
 /**
  * The limit of one backup: the rate that was asked for, and, while somebody writes to the home, the rate for company. Two, because
- * whoever sets the first wants it kept whatever happens, and the second must not slow a copy that disturbs nobody.
+ * whoever sets the first wants it kept whatever happens, and the second must not slow a copy that disturbs nobody. With neither, a copy in
+ * company keeps to its share of the disk.
  *
- * @param writers - absent when nobody can write, or there is no rate for company
+ * @param writers - absent when nobody can write, or it does not matter
  */
 export function copyLimit(
   options: Pick<CompletedOptions, 'bytesPerS' | 'bytesPerSBesideWriters' | 'onEvent' | 'signal'>,
@@ -16,15 +18,16 @@ export function copyLimit(
 ): RateLimit {
   const { bytesPerS, bytesPerSBesideWriters, signal } = options
   const always = rateLimit({ bytesPerS, signal })
-  if (writers === undefined || bytesPerSBesideWriters === undefined) return always
+  if (writers === undefined) return always
+  if (bytesPerSBesideWriters === undefined) return flushShare({ applies: () => writers.isWriting(), signal })
   const applies = told(writers, { bytesPerS: bytesPerSBesideWriters, onEvent: options.onEvent })
   const inCompany = rateLimit({ bytesPerS: bytesPerSBesideWriters, signal, applies })
   return {
     take: async (bytes) => always.take(await inCompany.take(bytes)),
     // Synced once: the second finds nothing left to do.
     settle: async (sync) => {
-      await inCompany.settle(sync)
-      await always.settle(sync)
+      const isDurable = await inCompany.settle(sync)
+      return (await always.settle(sync)) || isDurable
     },
     get waitedMs() {
       return always.waitedMs + inCompany.waitedMs

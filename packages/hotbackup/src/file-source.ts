@@ -85,6 +85,7 @@ export async function copyRange(
 ): Promise<{ bytes: number; sha256: string; prefixSha256: string | undefined }> {
   const hash = new PrefixHash(target.prefixBytes)
   const handle = await context.fileSystem.open(target.path, 'create')
+  let isDurable = false
   try {
     let position = 0
     for await (const chunk of readRange(range, context)) {
@@ -92,13 +93,15 @@ export async function copyRange(
       hash.update(chunk)
       await written
       position += chunk.length
-      if (position < range.bytes) await context.limit.settle(() => handle.sync())
+      isDurable = await context.limit.settle(() => handle.sync())
     }
   } catch (error) {
     await handle.close()
     throw error
   }
-  await target.syncs.add(handle)
+  // A slice was the last one: to flush it again would make a writer wait for nothing.
+  if (isDurable) await handle.close()
+  else await target.syncs.add(handle)
   return { bytes: range.bytes, ...hash.end() }
 }
 

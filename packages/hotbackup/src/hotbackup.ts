@@ -13,6 +13,10 @@ import { meetOwner } from './owner.ts'
 import { settledPath } from './target-check.ts'
 import { updateBackup } from './update-backup.ts'
 import { watchWriters } from './writer-watch.ts'
+import type { WriterWatch } from './writer-watch.ts'
+
+/** A copy at full speed looks while it pins, and does not wait: a writer of 200 commits a second is seen at once, others at the next look. */
+const FULL_SPEED_SPAN_MS = 5
 
 /**
  * Backs up a home that another process has open and writes to, and needs no answer from it: it is asked to seal its log file, and what
@@ -64,7 +68,7 @@ async function besideOwner(
   make: (met: BackupRun) => Promise<BackupResult>,
 ): Promise<BackupResult> {
   const { options } = run
-  const writers = options.bytesPerSBesideWriters === undefined ? undefined : watchWriters(options)
+  const writers = writersToSpare(options)
   const owner = await meetOwner(options)
   try {
     return await make({ ...run, owner, meter: copyMeter(options, copyLimit(options, writers)) })
@@ -72,4 +76,12 @@ async function besideOwner(
     owner.close()
     writers?.close()
   }
+}
+
+/** Watched unless a rate was asked for that holds whether anybody writes or not. */
+function writersToSpare(options: CompletedOptions): WriterWatch | undefined {
+  if (options.bytesPerSBesideWriters !== undefined) return watchWriters(options)
+  return options.bytesPerS === undefined
+    ? watchWriters({ home: options.home, firstSpanMs: FULL_SPEED_SPAN_MS })
+    : undefined
 }

@@ -49,7 +49,10 @@ export interface HotbackupOptions {
   readonly checkpoint?: boolean
   /** Record the digest of the state at the end, by opening the copy in a scratch folder. Default true. */
   readonly digest?: boolean
-  /** Upper limit of the copy in 10^6 bytes a second, more than 0. Default none. */
+  /**
+   * Upper limit of the copy in 10^6 bytes a second, more than 0. Default none: then a copy beside commits flushes for a quarter of the time at
+   * most, so that a writer keeps most of its rate.
+   */
   readonly maxMbPerS?: number
   /**
    * Upper limit of the copy while there are commits in the home, in 10^6 bytes a second, more than 0. It is lifted a second after the

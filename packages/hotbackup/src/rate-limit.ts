@@ -1,3 +1,5 @@
+import { sleep } from './sleep.ts'
+
 /**
  * A leaky bucket on a schedule: every byte taken moves the earliest time of the next one. Idle time earns at most one
  * burst, so that a pause (a slow flush, say) is not followed by a rush.
@@ -11,8 +13,10 @@ export interface RateLimit {
    * aborts first.
    */
   take(bytes: number): Promise<number>
-  /** Makes durable what was moved, if it is a slice; without a limit that is left for later, when it costs least. */
-  settle(sync: () => Promise<void>): Promise<void>
+  /**
+   * Makes durable what was moved, if it is a slice, and tells whether it did; without a limit that is left for later, when it costs least.
+   */
+  settle(sync: () => Promise<void>): Promise<boolean>
   /** For how long somebody has been made to wait so far, in milliseconds; several who wait at once count once. */
   readonly waitedMs: number
 }
@@ -48,7 +52,7 @@ export function rateLimit(options: RateLimitOptions): RateLimit {
       signal?.throwIfAborted()
       return bytes
     },
-    settle: async () => undefined,
+    settle: async () => false,
   }
 }
 
@@ -97,11 +101,12 @@ class Bucket implements RateLimit {
     return slice
   }
 
-  async settle(sync: () => Promise<void>): Promise<void> {
-    if (!this.#isLimiting) return
+  async settle(sync: () => Promise<void>): Promise<boolean> {
+    if (!this.#isLimiting) return false
     const beginMs = this.#nowMs()
     await sync()
     this.#sliceBytes = nextSliceBytes(this.#sliceBytes, this.#nowMs() - beginMs)
+    return true
   }
 
   async #wait(ms: number): Promise<void> {
@@ -114,18 +119,4 @@ class Bucket implements RateLimit {
       if (this.#waitingCount === 0) this.#waitedMs += this.#nowMs() - this.#waitingSinceMs
     }
   }
-}
-
-async function sleep(ms: number, signal: AbortSignal | undefined): Promise<void> {
-  await new Promise<void>((resolve, reject) => {
-    const onAbort = (): void => {
-      clearTimeout(timer)
-      reject(signal?.reason as Error)
-    }
-    const timer = setTimeout(() => {
-      signal?.removeEventListener('abort', onAbort)
-      resolve()
-    }, ms)
-    signal?.addEventListener('abort', onAbort, { once: true })
-  })
 }

@@ -15,6 +15,8 @@ export interface WriterWatch {
 
 export interface WriterWatchOptions {
   readonly home: string
+  /** How long the first look lasts, which the first who asks waits for. Default 50. */
+  readonly firstSpanMs?: number
   /** Default: the owner's meter, over its control socket. */
   readonly meter?: (home: string) => Promise<MeteredCommits>
   readonly nowMs?: () => number
@@ -25,7 +27,7 @@ export interface WriterWatchOptions {
 const TIMEOUT_MS = 1000
 /** How often the owner is asked; somebody may also begin to write, or open the home, while it is copied. */
 const LOOK_EVERY_MS = 250
-/** The first look covers so much: a writer of some 20 commits a second is seen at once. */
+/** The first look covers so much by default: a writer of some 20 commits a second is seen at once. */
 const FIRST_SPAN_MS = 50
 /** So long after the last commit that was seen, the home counts as written to. */
 const QUIET_MS = 1000
@@ -35,6 +37,7 @@ export function watchWriters(options: WriterWatchOptions): WriterWatch {
   const nowMs = options.nowMs ?? (() => performance.now())
   const sleepMs = options.sleepMs ?? ((ms: number) => new Promise((resolve) => setTimeout(resolve, ms)))
   const open = options.meter ?? ((home: string) => meterCommits(home, { timeoutMs: TIMEOUT_MS }))
+  const firstSpanMs = options.firstSpanMs ?? FIRST_SPAN_MS
   let meter: MeteredCommits | undefined
   let isClosed = false
   let commitCount = 0
@@ -47,7 +50,7 @@ export function watchWriters(options: WriterWatchOptions): WriterWatch {
       if (meter === undefined) {
         meter = await open(options.home)
         commitCount = 0
-        await sleepMs(FIRST_SPAN_MS)
+        await sleepMs(firstSpanMs)
       }
       const report = await meter.report()
       if (report.commitCount > commitCount) writtenAtMs = nowMs()

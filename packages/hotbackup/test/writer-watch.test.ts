@@ -85,6 +85,24 @@ describe('watchWriters', () => {
     watch.close()
   })
 
+  it('looks for as long as it is told to before the first answer', async () => {
+    const spans: number[] = []
+    const meter = (): ReturnType<NonNullable<Parameters<typeof watchWriters>[0]['meter']>> =>
+      Promise.resolve({
+        report: () => Promise.resolve({ ms: 1, commitCount: 0, longestWaitMs: 0 }),
+        close: () => undefined,
+      })
+    const sleepMs = async (ms: number): Promise<void> => {
+      spans.push(ms)
+    }
+    for (const firstSpanMs of [5, 50]) {
+      const watch = watchWriters({ home: '', firstSpanMs, meter, sleepMs })
+      await watch.isWriting()
+      watch.close()
+    }
+    expect(spans).toEqual([5, 50])
+  })
+
   it('takes an owner that does not answer for a writer', async () => {
     const facts = owner()
     facts.state = 'silent'

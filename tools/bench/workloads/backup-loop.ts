@@ -8,7 +8,7 @@ import { lowerPriority } from '../../../packages/cli/src/priority.ts'
 
 const [home = '', target = '', seconds = '1', maxMbPerS] = process.argv.slice(2)
 // As the command does by itself.
-if (maxMbPerS !== undefined) lowerPriority()
+lowerPriority()
 const end = new AbortController()
 const limit = maxMbPerS === undefined ? {} : { maxMbPerSBesideWriters: Number(maxMbPerS) }
 let bytes = 0
