@@ -74,8 +74,15 @@ function headOf(entry: EntryPlace): Buffer {
 }
 
 function writeHead(target: Buffer, at: number, { keyBytes, valueBytes }: EntryPlace): void {
-  target.writeUInt32LE(keyBytes, at)
-  target.writeUInt32LE(valueBytes, at + 4)
+  writeCount(target, at, keyBytes)
+  writeCount(target, at + 4, valueBytes)
+}
+
+function writeCount(target: Buffer, at: number, count: number): void {
+  target[at] = count
+  target[at + 1] = count >>> 8
+  target[at + 2] = count >>> 16
+  target[at + 3] = count >>> 24
 }
 
 function copyInto(
@@ -84,7 +91,7 @@ function copyInto(
   { from, start, bytes }: { readonly from: Buffer; readonly start: number; readonly bytes: number },
 ): void {
   if (bytes > LOOP_BYTES_MAX) {
-    target.set(from.subarray(start, start + bytes), at)
+    target.set(new Uint8Array(from.buffer, from.byteOffset + start, bytes), at)
     return
   }
   for (let index = 0; index < bytes; index += 1) target[at + index] = from[start + index] as number

@@ -265,3 +265,18 @@ test('tables that the system copies are held against the manifest in the copy, a
   expect(await codeOf(recover({ ...again, fileSystem: full }))).toBe('RECOVERY_IO_FAILED')
   expect((await recover(again)).lsn).toBe(14)
 })
+
+test('a long log, of which LevelDB makes tables on the way, leads to the same state', async () => {
+  const folder = await scratchFolder()
+  const env = await Environment.create(join(folder, 'home'))
+  await env.writeMany(3)
+  const checkpoint = await env.checkpoint()
+  const value = 'x'.repeat(1024 * 1024)
+  for (let index = 0; index < 10; index++) await env.write({ [`long ${index}`]: `${value}${index}` })
+  const backup = join(folder, 'backup')
+  await backupTo(env, backup, { checkpoint })
+  const home = join(folder, 'restored')
+  const report = await recover({ from: { backup }, home })
+  expect(report).toMatchObject({ lsn: 13, digest: digestOf(env.content(13), 13) })
+  expect(await contentOf(home)).toEqual(env.content(13))
+})
