@@ -225,8 +225,8 @@ export const engineBugs: readonly PlantedBug[] = [
     file: 'packages/engine/src/digest-hash.ts',
     edits: [
       {
-        find: `target.writeUInt32LE(keyBytes, at)
-  target.writeUInt32LE(valueBytes, at + 4)`,
+        find: `writeCount(target, at, keyBytes)
+  writeCount(target, at + 4, valueBytes)`,
         replace: 'target.writeDoubleLE(0, at)',
       },
     ],
