@@ -6,6 +6,12 @@ import type { ChunkBuffers } from './chunk-buffers.ts'
 import type { RateLimit } from './rate-limit.ts'
 import type { SyncQueue } from './sync-queue.ts'
 
+/**
+ * Bytes written at a time. Linux keeps what is written at once in pages as large as that, if the file system can; to find 2 MiB in one piece,
+ * in memory that was not used before, took five times as long as the writing.
+ */
+export const WRITE_BYTES: number = 256 * 1024
+
 /** What a copy reads from and how fast, shared by all files of one backup. */
 export interface CopyContext {
   readonly fileSystem: FileSystem
@@ -89,10 +95,13 @@ export async function copyRange(
   try {
     let position = 0
     for await (const chunk of readRange(range, context)) {
-      const written = handle.write(chunk, position)
-      hash.update(chunk)
-      await written
-      position += chunk.length
+      for (let begin = 0; begin < chunk.length; begin += WRITE_BYTES) {
+        const part = chunk.subarray(begin, begin + WRITE_BYTES)
+        const written = handle.write(part, position)
+        hash.update(part)
+        await written
+        position += part.length
+      }
       isDurable = await context.limit.settle(() => handle.sync())
     }
   } catch (error) {

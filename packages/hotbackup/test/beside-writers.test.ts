@@ -8,6 +8,7 @@ import type { FileSystem } from '@timberline/wal'
 import { afterEach, beforeEach, expect, it } from 'vitest'
 import { estimateBackup, hotbackup, verifyBackup } from '../src/index.ts'
 import type { HotbackupEvent } from '../src/index.ts'
+import { WRITE_BYTES } from '../src/file-source.ts'
 import { SHARED_SLICE_BYTES } from '../src/flush-share.ts'
 import { SLICE_BYTES_MIN } from '../src/rate-limit.ts'
 import { makeFolder, openUsedHome } from './fixture.ts'
@@ -46,11 +47,21 @@ async function keepWriting(): Promise<void> {
   }
 }
 
-/** The real files, with what was written between two syncs of a table of the backup. */
-function meteredFiles(): { readonly runs: number[]; readonly fileSystem: FileSystem } {
+interface MeteredFiles {
+  /** Bytes between two syncs. */
+  readonly runs: number[]
+  /** Bytes of each call. */
+  readonly writes: number[]
+  readonly fileSystem: FileSystem
+}
+
+/** The real files, with what was written to the tables of the backup. */
+function meteredFiles(): MeteredFiles {
   const runs: number[] = []
+  const writes: number[] = []
   return {
     runs,
+    writes,
     fileSystem: {
       ...nodeFileSystem,
       open: async (path, mode) => {
@@ -61,6 +72,7 @@ function meteredFiles(): { readonly runs: number[]; readonly fileSystem: FileSys
         const sync = handle.sync.bind(handle)
         handle.write = (source, position) => {
           unsynced += source.length
+          writes.push(source.length)
           return open(source, position)
         }
         handle.sync = async () => {
@@ -122,8 +134,8 @@ it('a copy at full speed goes by slices too while somebody writes, each flushed 
   expect(await verifyBackup(target)).toEqual([])
 })
 
-it('with nobody writing, or nobody there, the limit is not told, and whole tables are moved', async () => {
-  const { runs, fileSystem } = meteredFiles()
+it('with nobody writing, or nobody there, the limit is not told, and whole tables are moved, by writes that Linux finds pages for', async () => {
+  const { runs, writes, fileSystem } = meteredFiles()
   const events: HotbackupEvent[] = []
   const options = { home, digest: false, fileSystem, onEvent: (event: HotbackupEvent) => events.push(event) }
   const quiet = await hotbackup({ ...options, target, maxMbPerSBesideWriters: 0.001 })
@@ -133,6 +145,8 @@ it('with nobody writing, or nobody there, the limit is not told, and whole table
   expect(limitsIn(events)).toEqual([])
   expect([quiet.heldBackMs, fast.heldBackMs, closed.heldBackMs]).toEqual([0, 0, 0])
   expect(runs.filter((bytes) => bytes > 5 * SLICE_BYTES_MIN)).toHaveLength(3)
+  expect(Math.max(...writes)).toBe(WRITE_BYTES)
+  expect(await verifyBackup(target)).toEqual([])
 })
 
 it('a rate that was asked for holds whether anybody writes or not', async () => {
