@@ -1,32 +1,35 @@
 /** Reads must cost what they cost in classic-level, which serves them. */
 import type { BenchRun } from '../run.ts'
 import { median, medianRatio } from '../statistics.ts'
-import type { ReadResult } from '../workloads/read-workload.ts'
-
-const KINDS = ['get', 'getMany', 'iterator'] as const
+import { READ_KINDS, type ReadResult, type ReadTurn } from '../workloads/read-workload.ts'
 
 export async function benchReads(run: BenchRun): Promise<void> {
-  const measured = await run.interleave<ReadResult>(
-    'reads',
-    (['timberline', 'classic-nosync'] as const).map((peer) => ({
-      title: peer,
-      measure: () => run.child('reads', { peer, records: 100_000, seconds: run.seconds }),
-    })),
-  )
-  const ours = measured[0]?.samples ?? []
-  const rows = measured.flatMap(({ title, samples }) =>
-    KINDS.map((kind) => [
-      `${kind}, ${title}`,
-      median(samples.map((sample) => sample[kind])).toFixed(0),
-      medianRatio(
-        ours.map((sample) => sample[kind]),
-        samples.map((sample) => sample[kind]),
-      ).toFixed(2),
-    ]),
-  )
+  const measured = await run.interleave<ReadResult>('reads', [
+    { title: 'in turns', measure: () => run.child('reads', { records: 100_000, seconds: run.seconds }) },
+  ])
+  const samples = measured.flatMap((column) => column.samples)
+  const rows = READ_KINDS.map((kind) => {
+    const ours = samples.flatMap((sample) => sample[kind].timberline)
+    const theirs = samples.flatMap((sample) => sample[kind]['classic-nosync'])
+    return [
+      kind,
+      ...cells(ours, theirs, { name: 'recordsPerSecond', digits: 0 }),
+      ...cells(ours, theirs, { name: 'recordUs', digits: 2 }),
+    ]
+  })
   run.print(
-    'Reads of 100,000 records, records/s: 16 readers, getMany of 100, one iterator by 1,000',
-    ['', 'records/s', 'timberline / this'],
+    'Reads of 100,000 records in turns of a quarter of a second: 16 readers, getMany of 100, one iterator by 1,000',
+    ['', 'records/s', 'classic-level', 'ratio', 'processor µs', 'classic-level', 'ratio'],
     rows,
   )
+}
+
+function cells(
+  ours: readonly ReadTurn[],
+  theirs: readonly ReadTurn[],
+  by: { readonly name: keyof ReadTurn; readonly digits: number },
+): readonly string[] {
+  const a = ours.map((turn) => turn[by.name])
+  const b = theirs.map((turn) => turn[by.name])
+  return [median(a).toFixed(by.digits), median(b).toFixed(by.digits), medianRatio(a, b).toFixed(2)]
 }
