@@ -157,7 +157,7 @@ export const engineBugs: readonly PlantedBug[] = [
       {
         find: 'if (this.#applied.length > 0) this.#resolveApplied()',
         replace: `this.#resolveApplied()
-    for (const entry of this.#pending) if (this.#isFlushed(entry)) entry.resolve(entry)`,
+    for (const entry of this.#pending) if (this.#isFlushed(entry)) entry.waiting.resolve(entry)`,
       },
     ],
     caughtBy: { testFile: queue, title: 'that the device has first resolves when the state has it' },

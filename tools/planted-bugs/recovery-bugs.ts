@@ -102,6 +102,10 @@ export const recoveryBugs: readonly PlantedBug[] = [
         find: "hash !== undefined && hash.digest('hex') !== expected.sha256",
         replace: 'false',
       },
+      {
+        find: "position !== expected.bytes || hash.digest('hex') !== expected.sha256",
+        replace: 'position !== expected.bytes',
+      },
     ],
     caughtBy: {
       testFile: 'packages/recovery/test/restore-check.test.ts',
