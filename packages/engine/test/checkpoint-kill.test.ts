@@ -15,7 +15,7 @@ import { scratchFolder, seededRandom } from './support/scratch.ts'
 
 const folder = scratchFolder()
 const CHILD = fileURLToPath(new URL('support/checkpoint-child.ts', import.meta.url))
-const KILLS = process.env['SOAK'] === '1' ? 200 : 14
+const KILLS = process.env['SOAK'] === '1' ? 200 : 10
 const SEED = 20
 
 interface Said {

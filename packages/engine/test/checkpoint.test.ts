@@ -65,7 +65,7 @@ describe('a checkpoint', () => {
     const writer = (async () => {
       while (writing) await fixture.commit(20)
     })()
-    const rounds = SOAK ? 1000 : 100
+    const rounds = SOAK ? 1000 : 60
     let retried = 0
     let lastLsn = 0
     for (let round = 0; round < rounds; round += 1) {

@@ -15,7 +15,7 @@ import { scratchFolder, seededRandom } from './support/scratch.ts'
 const folder = scratchFolder()
 const program = fileURLToPath(new URL('./support/writer-child.ts', import.meta.url))
 /** The soak before each merge kills at least ten more writers, of ten kinds. */
-const KILLS = process.env['SOAK'] === '1' ? 200 : 9
+const KILLS = process.env['SOAK'] === '1' ? 200 : 7
 
 /** Lets a child write for a while, kills it, and returns the highest number it had acknowledged. */
 async function writeAndKill(home: string, seed: number, ms: number): Promise<number> {

@@ -10,6 +10,7 @@ import { readFileWhole } from '@timberline/wal'
 import type { FileSystem } from '@timberline/wal'
 import { CrashFileSystem, FaultFileSystem, crashAt } from '@timberline/wal/testing'
 import { describe, expect, it } from 'vitest'
+import { oneIn, operationsOf } from '../../../tools/matrix-sample.ts'
 import { beginFolderSink } from '../src/folder-sink.ts'
 import { settleLeftovers } from '../src/partial-folder.ts'
 
@@ -87,7 +88,7 @@ describe.each([undefined, 'old'])('a backup that replaces %s', (before) => {
     await makeSet('new', counting)
     const seen = new Map<string | undefined, number>()
     for (let index = 1; index <= counting.operations.length; index += 1) {
-      for (let seed = 1; seed <= SEEDS; seed += 1) {
+      for (const seed of oneIn(2, operationsOf(SEEDS), index)) {
         const disk = await diskWith(before)
         // A crash while the replaced set is being removed comes too late to be an error.
         await makeSet('new', new FaultFileSystem(disk, crashAt(index))).catch(() => undefined)
@@ -125,7 +126,7 @@ it('an older backup whose removal was cut off anywhere is never taken for one ag
   let halves = 0
   const moments = Array.from({ length: counting.operations.length }, (_, at) => at + 1)
   for (const [index, seed] of moments.flatMap((at) =>
-    [1, 2, 3, 4].map((drawn) => [at, 4 * at + drawn] as const),
+    oneIn(2, [1, 2, 3, 4], at).map((drawn) => [at, 4 * at + drawn] as const),
   )) {
     const disk = await diskWith('old')
     await makeSet('new', new Stepwise(disk, crashAt(index))).catch(() => undefined)

@@ -8,7 +8,7 @@ declareEveryOperation(({ over, weight = 1 }) => {
   return {
     seed,
     faults: Math.round((isSimulated ? 10 : 4) * weight),
-    crashesAgain: isSimulated ? 3 : 2,
+    crashesAgain: isSimulated ? 2 : 1,
     followEvery: isSimulated ? 8 : 5,
     states: isSimulated ? 2 : 1,
   }
