@@ -244,7 +244,8 @@ export const here: Side = {
   data: (path) => namesIn(homeLayout(path).dataDirectory, /\.ldb$/),
   folders: (path) => ({ logs: homeLayout(path).logDirectory, data: join(path, 'checkpoint/tables') }),
   async addLogs(home, backup) {
-    await timberline(['hotbackup', '-u', '-h', home, '-b', backup])
+    const { code, err } = await timberline(['hotbackup', '-u', '-h', home, '-b', backup])
+    if (code !== 0) throw new Error(`the update of the backup ended with ${String(code)}: ${err}`)
   },
   recoverBackup: (backup, into, time) =>
     timberline(['recover', '--from', backup, '-h', into, ...(time === undefined ? [] : ['-t', time])]),
