@@ -2,7 +2,7 @@ import { expect, test } from 'vitest'
 import { hotCopies } from './hot-copies.ts'
 
 /** The soak that a merge waits for makes 250 more. */
-const COPIES = 30
+const COPIES = 20
 const KILLS_MIN = 4
 
 test(

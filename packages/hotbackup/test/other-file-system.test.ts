@@ -47,12 +47,12 @@ it(
   },
 )
 
-it('15 hot copies under kills go to another file system', { timeout: 120_000 }, async (context) => {
+it('10 hot copies under kills go to another file system', { timeout: 120_000 }, async (context) => {
   await withFolder(async (folder) => {
     const other = await otherFolder(folder)
     if (typeof other !== 'string') return context.skip(other.reason)
     try {
-      const report = await hotCopies({ copies: 15, targetFolder: other, killEveryMs: 700 })
+      const report = await hotCopies({ copies: 10, targetFolder: other, killEveryMs: 700 })
       expect(report.failures).toEqual([])
     } finally {
       await rm(other, { recursive: true })

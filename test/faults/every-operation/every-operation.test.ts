@@ -7,8 +7,8 @@ declareEveryOperation(({ over, weight = 1 }) => {
   const isSimulated = over === 'simulated disk'
   return {
     seed,
-    faults: Math.round((isSimulated ? 10 : 4) * weight),
-    crashesAgain: isSimulated ? 2 : 1,
+    faults: Math.round((isSimulated ? 15 : 6) * weight),
+    crashesAgain: 2,
     followEvery: isSimulated ? 8 : 5,
     states: isSimulated ? 2 : 1,
   }

@@ -315,12 +315,15 @@ async function hangless<Result>(work: Promise<Result>, what: string): Promise<Re
 
 /**
  * The strikes of a sample: a third are crashes, because each is followed by several states and by recoveries that crash; the others
- * have all kinds of refusals in equal parts; and one reads everything in halves, so that every reader is seen to ask again.
+ * have all kinds of refusals in equal parts, as far as they suffice; and one reads everything in halves, so that every reader is seen to ask again.
  */
 function sampleOf(operations: readonly OperationKind[], faults: number, seed: number): readonly Strike[] {
   const crashes = CRASHES.flatMap((kind) => strikesOf(kind, operations))
-  const refusals = REFUSALS.map((kind) => strikesOf(kind, operations))
-  const each = Math.ceil((faults * 2) / 3 / REFUSALS.length)
+  const refusalCount = Math.ceil((faults * 2) / 3)
+  // Where there are fewer than kinds, those of one scenario are not those of another.
+  const kinds = spread(REFUSALS, refusalCount, seed + operations.length)
+  const refusals = kinds.map((kind) => strikesOf(kind, operations))
+  const each = Math.ceil(refusalCount / kinds.length)
   const firstRead = operations.indexOf('read') + 1
   const halves: readonly Strike[] =
     firstRead > 0 ? [{ index: firstRead, fault: 'short', once: false, kind: 'read' }] : []

@@ -14,7 +14,7 @@ import { expect, test } from 'vitest'
 import { choiceFromEnvironment } from './run-choice.ts'
 import { runSimulated } from './simulated-run.ts'
 
-const RUNS = 60
+const RUNS = 50
 
 test('every history of writes, crashes, faults, archivers and recoveries keeps every promise', async () => {
   const choice = choiceFromEnvironment(RUNS)
