@@ -113,6 +113,21 @@ export const recoveryBugs: readonly PlantedBug[] = [
     },
   },
   {
+    name: 'copied-table-not-synced',
+    what: 'a table that the system copied into a new home is taken for durable before the disk has it',
+    file: 'packages/recovery/src/transfer.ts',
+    edits: [
+      {
+        find: 'Promise.allSettled([verifyFile(to, expected, options), handle.sync()])',
+        replace: 'Promise.allSettled([verifyFile(to, expected, options)])',
+      },
+    ],
+    caughtBy: {
+      testFile: 'packages/recovery/test/transfer.test.ts',
+      title: 'a copy by the system is synced after it was made, and a sync that fails is told',
+    },
+  },
+  {
     name: 'digest-difference-passed',
     what: 'a state that differs from the recorded digest is taken for the right one',
     file: 'packages/recovery/src/replay-through.ts',

@@ -1,7 +1,7 @@
 import { randomBytes } from 'node:crypto'
-import { readFile, writeFile } from 'node:fs/promises'
-import { join } from 'node:path'
-import { nodeFileSystem } from '@timberline/wal'
+import { copyFile, readFile, writeFile } from 'node:fs/promises'
+import { basename, join } from 'node:path'
+import { type FileSystem, nodeFileSystem } from '@timberline/wal'
 import { expect, test } from 'vitest'
 import { copyVerified, readChunks, transfersMax } from '../src/transfer.ts'
 import { scratchFolder, sha256 } from './environment.ts'
@@ -43,4 +43,41 @@ test('a file of another length, and one that is gone, are refused before anythin
   await writeFile(from, content)
   await copyVerified(from, to, { expected, options: { fileSystem: nodeFileSystem } })
   expect(await readFile(to, 'utf8')).toBe('all of it')
+})
+
+test('a copy by the system is synced after it was made, and a sync that fails is told', async () => {
+  const folder = await scratchFolder()
+  const from = join(folder, 'from')
+  const content = Buffer.from('all of it')
+  await writeFile(from, content)
+  const happened: string[] = []
+  let isBroken = false
+  const fileSystem: FileSystem = {
+    ...nodeFileSystem,
+    copyFile: async (source, target) => {
+      await copyFile(source, target)
+      happened.push('copied')
+    },
+    open: async (path, mode) => {
+      const handle = await nodeFileSystem.open(path, mode)
+      const sync = handle.sync.bind(handle)
+      handle.sync = async () => {
+        if (isBroken) throw Object.assign(new Error('the disk is gone'), { code: 'EIO' })
+        await sync()
+        happened.push(`synced ${basename(path)}`)
+      }
+      return handle
+    },
+  }
+  const expected = {
+    code: 'RECOVERY_SOURCE_DAMAGED',
+    name: 'from',
+    bytes: content.length,
+    sha256: sha256(content),
+  } as const
+  await copyVerified(from, join(folder, 'to'), { expected, options: { fileSystem } })
+  expect(happened).toEqual(['copied', 'synced to'])
+  isBroken = true
+  const failing = copyVerified(from, join(folder, 'other'), { expected, options: { fileSystem } })
+  await expect(failing).rejects.toMatchObject({ code: 'EIO' })
 })
