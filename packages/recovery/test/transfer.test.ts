@@ -3,10 +3,18 @@ import { copyFile, readFile, writeFile } from 'node:fs/promises'
 import { basename, join } from 'node:path'
 import { type FileSystem, nodeFileSystem } from '@timberline/wal'
 import { expect, test } from 'vitest'
-import { copyVerified, readChunks, transfersMax } from '../src/transfer.ts'
+import { copyVerified, type ExpectedContent, readChunks, transfersMax } from '../src/transfer.ts'
 import { scratchFolder, sha256 } from './environment.ts'
 
 const LONG_BYTES = 1_500_000
+
+/** What a manifest would say of this content. */
+const expectedOf = (content: Buffer): ExpectedContent => ({
+  code: 'RECOVERY_SOURCE_DAMAGED',
+  name: 'from',
+  bytes: content.length,
+  sha256: sha256(content),
+})
 
 test('files that are read at the same time, more than buffers are kept for, come as they are, and so do those after them', async () => {
   const folder = await scratchFolder()
@@ -28,12 +36,7 @@ test('a file of another length, and one that is gone, are refused before anythin
   const from = join(folder, 'from')
   const to = join(folder, 'to')
   const content = Buffer.from('all of it')
-  const expected = {
-    code: 'RECOVERY_SOURCE_DAMAGED',
-    name: 'from',
-    bytes: content.length,
-    sha256: sha256(content),
-  } as const
+  const expected = expectedOf(content)
   const copied = copyVerified(from, to, { expected, options: { fileSystem: nodeFileSystem } })
   await expect(copied).rejects.toMatchObject({ code: 'RECOVERY_SOURCE_DAMAGED' })
   await writeFile(from, 'all of it and more')
@@ -69,12 +72,7 @@ test('a copy by the system is synced after it was made, and a sync that fails is
       return handle
     },
   }
-  const expected = {
-    code: 'RECOVERY_SOURCE_DAMAGED',
-    name: 'from',
-    bytes: content.length,
-    sha256: sha256(content),
-  } as const
+  const expected = expectedOf(content)
   await copyVerified(from, join(folder, 'to'), { expected, options: { fileSystem } })
   expect(happened).toEqual(['copied', 'synced to'])
   isBroken = true
