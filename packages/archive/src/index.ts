@@ -24,13 +24,14 @@ export type {
   PutStream,
   StoredObject,
 } from './stores/archive-store.ts'
-export { decodeBackupManifest, encodeBackupManifest } from './catalogue/backup-manifest.ts'
+export { decodeBackupManifest, encodeBackupManifest, logEndOf } from './catalogue/backup-manifest.ts'
 export type {
   BackupFile,
   BackupKind,
   BackupManifest,
   CheckpointRef,
   DigestRef,
+  LogEnd,
 } from './catalogue/backup-manifest.ts'
 export type {
   ArchiveIdentity,

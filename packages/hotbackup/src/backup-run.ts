@@ -112,7 +112,11 @@ export async function digestOf(
 }
 
 /** Writes the manifest, by which the backup appears, and tells the result. */
-export async function completeRun(run: BackupRun, sink: BackupSink, set: CopiedSet): Promise<BackupResult> {
+export async function completeRun(
+  run: BackupRun,
+  sink: Pick<BackupSink, 'complete' | 'label' | 'target' | 'volumes'>,
+  set: CopiedSet,
+): Promise<BackupResult> {
   // The last moment at which nothing has happened yet: from here on the backup stands or an error says why not.
   run.options.signal?.throwIfAborted()
   const writers = await run.owner?.writers()

@@ -136,7 +136,7 @@ async function lengthOf(path: string, fileSystem: FileSystem): Promise<number> {
 }
 
 /** sha256 of a stream, and of its first bytes on the way. */
-class PrefixHash {
+export class PrefixHash {
   readonly #hash = createHash('sha256')
   readonly #prefixBytes: number
   #position = 0
@@ -146,7 +146,7 @@ class PrefixHash {
     this.#prefixBytes = prefixBytes
   }
 
-  update(chunk: Buffer): void {
+  update(chunk: Uint8Array): void {
     const cut = this.#prefixBytes - this.#position
     this.#position += chunk.length
     if (cut <= 0 || cut > chunk.length) {

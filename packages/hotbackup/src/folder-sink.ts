@@ -23,7 +23,7 @@ const SET_FOLDERS = ['checkpoint/tables', 'checkpoint', 'log'] as const
 const NO_LINK = new Set(['EXDEV', 'EPERM', 'ENOTSUP', 'ENOSYS', 'EMLINK', 'ENOENT'])
 
 /** Files that wait for the disk while others are copied: more gain nothing, fewer leave the disk idle. */
-const SYNCS_PENDING_MAX = 4
+export const SYNCS_PENDING_MAX = 4
 
 export interface FolderSinkOptions {
   readonly target: string
@@ -164,7 +164,8 @@ async function linkFile(
   }
 }
 
-async function removePartial(
+/** Removes a partial folder; resolves with what could not be removed. */
+export async function removePartial(
   { partial, syncs }: Writing,
   fileSystem: FileSystem,
 ): Promise<readonly string[]> {
@@ -181,7 +182,8 @@ async function removePartial(
   }
 }
 
-async function writeFile(
+/** Writes a new file, and leaves its durability to the queue. */
+export async function writeFile(
   path: string,
   content: Buffer,
   more: { syncs: SyncQueue; fileSystem: FileSystem },

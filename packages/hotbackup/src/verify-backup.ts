@@ -3,10 +3,17 @@
  * is, and the log leads from the checkpoint to the end that the manifest names. Nothing is opened as a database.
  */
 import { join } from 'node:path'
-import { decodeBackupManifest } from '@timberline/archive'
+import { decodeBackupManifest, logEndOf } from '@timberline/archive'
 import type { BackupFile, BackupManifest } from '@timberline/archive'
 import { BACKUP_LABEL, decodeCheckpoint } from '@timberline/engine'
-import { TimberlineError, listSegments, nodeFileSystem, readFileWhole } from '@timberline/wal'
+import {
+  TimberlineError,
+  listSegments,
+  nodeFileSystem,
+  parseSegmentName,
+  readFileWhole,
+  segmentName,
+} from '@timberline/wal'
 import type { FileSystem } from '@timberline/wal'
 import { planCopy } from './copy-plan.ts'
 import { systemCodeOf } from './errors.ts'
@@ -60,8 +67,9 @@ export async function verifyBackup(
     const missing = systemCodeOf(error) === 'ENOENT'
     return [finding(missing ? 'BACKUP_MISSING' : 'BACKUP_MANIFEST_DAMAGED', BACKUP_LABEL, error)]
   }
-  const files = await verifyFiles(directory, manifest, { ...options, fileSystem })
-  const unlisted = await findUnlisted(directory, manifest, fileSystem)
+  const goesOn = await logGoesOn(directory, manifest, fileSystem)
+  const files = await verifyFiles({ directory, manifest, goesOn }, { ...options, fileSystem })
+  const unlisted = await findUnlisted({ directory, manifest, goesOn }, fileSystem)
   // A damaged file is named once; whether the log still leads to the end is asked of files that are what was written.
   if (files.length > 0) return [...files, ...unlisted]
   const log = await verifyLog(directory, manifest, fileSystem)
@@ -69,12 +77,47 @@ export async function verifyBackup(
   return [...unlisted, ...checkpoint, ...log]
 }
 
-async function verifyFiles(
+interface CheckedSet {
+  readonly directory: string
+  readonly manifest: BackupManifest
+  /** Whether the folder has more log than the set, and that log is sound. */
+  readonly goesOn: boolean
+}
+
+/**
+ * Whether the log goes on behind the end of the set as an update leaves it that was cut off: the last segment longer, others behind it, all
+ * of them whole and linked. Readers end where the manifest does, so that is no damage. Anything else there is.
+ */
+async function logGoesOn(
   directory: string,
   manifest: BackupManifest,
+  fileSystem: FileSystem,
+): Promise<boolean> {
+  const end = logEndOf(manifest)
+  const logDirectory = join(directory, 'log')
+  if (end === undefined) return false
+  try {
+    const numbers = (await fileSystem.list(logDirectory)).map((name) => parseSegmentName(name) ?? 0)
+    const last = Math.max(...numbers)
+    const lengthOf = async (number: number): Promise<number | undefined> =>
+      (await fileSystem.status(join(logDirectory, segmentName(number))))?.bytes
+    if (last === end.segmentNumber && (await lengthOf(last)) === end.bytes) return false
+    const found = (await listSegments(logDirectory, fileSystem, { scan: true })).at(-1)
+    return found?.bytes === (await lengthOf(last))
+  } catch (error) {
+    // What is wrong with it is found file by file.
+    if (systemCodeOf(error) === undefined && !(error instanceof TimberlineError)) throw error
+    return false
+  }
+}
+
+async function verifyFiles(
+  { directory, manifest, goesOn }: CheckedSet,
   options: VerifyBackupOptions & { readonly fileSystem: FileSystem },
 ): Promise<readonly BackupFinding[]> {
   const { fileSystem, signal } = options
+  const end = logEndOf(manifest)
+  const growing = goesOn && end !== undefined ? `log/${segmentName(end.segmentNumber)}` : undefined
   const bytesTotal = manifest.files.reduce((sum, file) => sum + file.bytes, 0)
   let bytesRead = 0
   const context = {
@@ -93,10 +136,11 @@ async function verifyFiles(
       try {
         const bytes = (await fileSystem.status(join(directory, file.name)))?.bytes
         if (bytes === undefined) return [finding('BACKUP_FILE_MISSING', file.name, 'the file is missing')]
-        if (bytes !== file.bytes) {
+        const isOther = file.name === growing ? bytes < file.bytes : bytes !== file.bytes
+        if (isOther) {
           return [finding('BACKUP_FILE_LENGTH', file.name, `${bytes} bytes instead of ${file.bytes}`)]
         }
-        const { sha256 } = await hashFile(join(directory, file.name), context)
+        const { sha256 } = await hashFile(join(directory, file.name), context, file.bytes)
         if (sha256 === file.sha256) return []
         return [finding('BACKUP_FILE_CHECKSUM', file.name, `sha256 ${sha256} instead of ${file.sha256}`)]
       } catch (error) {
@@ -110,10 +154,12 @@ async function verifyFiles(
 
 /** A foreign file is as dangerous as a damaged one: a stray log or table would be taken for part of the set. */
 async function findUnlisted(
-  directory: string,
-  manifest: BackupManifest,
+  { directory, manifest, goesOn }: CheckedSet,
   fileSystem: FileSystem,
 ): Promise<readonly BackupFinding[]> {
+  const lastNumber = logEndOf(manifest)?.segmentNumber ?? 0
+  const isBehind = (name: string): boolean =>
+    goesOn && name.startsWith('log/') && (parseSegmentName(name.slice('log/'.length)) ?? 0) > lastNumber
   const listed = new Set([BACKUP_LABEL, ...manifest.files.map((file: BackupFile) => file.name)])
   const unlisted: BackupFinding[] = []
   const folders = ['']
@@ -122,7 +168,7 @@ async function findUnlisted(
       const name = folder === '' ? entry : `${folder}/${entry}`
       const status = await fileSystem.status(join(directory, name))
       if (status?.isDirectory === true) folders.push(name)
-      else if (!listed.has(name)) {
+      else if (!listed.has(name) && !isBehind(name)) {
         unlisted.push(finding('BACKUP_FILE_UNLISTED', name, 'the manifest does not name this file'))
       }
     }
@@ -163,7 +209,10 @@ async function verifyLog(
   fileSystem: FileSystem,
 ): Promise<readonly BackupFinding[]> {
   try {
-    const segments = await listSegments(join(directory, 'log'), fileSystem, { scan: true })
+    const segments = await listSegments(join(directory, 'log'), fileSystem, {
+      scan: true,
+      through: logEndOf(manifest),
+    })
     const { environmentId, timeline, checkpoint } = manifest
     const plan = planCopy({ environmentId, timeline, ...checkpoint }, segments.map(plannedSegment))
     if (plan.type === 'gap') {

@@ -1,6 +1,6 @@
 // What plain folders hold: a backup set as `hotbackup` leaves it, and log segments as a home has them.
 import { join } from 'node:path'
-import { type BackupManifest, decodeBackupManifest } from '@timberline/archive'
+import { type BackupManifest, decodeBackupManifest, type LogEnd, logEndOf } from '@timberline/archive'
 import { BACKUP_LABEL, homeLayout, readHomeIdentity } from '@timberline/engine'
 import { type FileSystem, listSegments, readFileWhole, segmentName } from '@timberline/wal'
 import { recoveryError } from './errors.ts'
@@ -60,12 +60,16 @@ export async function readBackupSet(
     })
   }
   const early = manifest.files.filter(({ name }) => !name.startsWith(tablesPrefix))
+  const through = logEndOf(manifest)
+  const lastLog = through === undefined ? undefined : `${logPrefix}${segmentName(through.segmentNumber)}`
   await transferAll(early, async ({ name, bytes, sha256 }) => {
     const path = join(directory, name)
     await requireFile(path, fileSystem)
-    await verifyFile(path, { name, bytes, sha256, code: 'RECOVERY_SOURCE_DAMAGED' }, { fileSystem })
+    const expected = { name, bytes, sha256, code: 'RECOVERY_SOURCE_DAMAGED' as const }
+    // An update that was cut off leaves the last log longer than it was.
+    await verifyFile(path, { ...expected, mayGoOn: name === lastLog }, { fileSystem })
   })
-  const log = await readLogFolder(homeLayout(directory).logDirectory, { environmentId, fileSystem })
+  const log = await readLogFolder(homeLayout(directory).logDirectory, { environmentId, through, fileSystem })
   const base: Base = {
     label: manifest.label,
     timeline,
@@ -96,15 +100,20 @@ export async function readBackupSet(
  */
 export async function readLogFolder(
   directory: string,
-  options: { readonly environmentId: string; readonly fileSystem: FileSystem },
+  options: {
+    readonly environmentId: string
+    /** Where the log ends, if not where the folder does. */
+    readonly through?: LogEnd | undefined
+    readonly fileSystem: FileSystem
+  },
 ): Promise<Pick<History, 'spans' | 'marks' | 'known'>> {
-  const { environmentId, fileSystem } = options
+  const { environmentId, fileSystem, through } = options
   if ((await fileSystem.status(directory)) === undefined) {
     throw recoveryError('RECOVERY_SOURCE_MISSING', 'no log is there', { details: { directory } })
   }
   const spans: Span[] = []
   const marks: (Mark & { timeline: number })[] = []
-  const summaries = await listSegments(directory, fileSystem)
+  const summaries = await listSegments(directory, fileSystem, { through })
   for (const [index, summary] of summaries.entries()) {
     const { timeline, segmentNumber } = summary.header
     if (summary.header.environmentId !== environmentId) {

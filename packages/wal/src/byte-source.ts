@@ -33,6 +33,7 @@ export class FileSource implements ByteSource {
   readonly path: string
   readonly handle: FileHandle
   #bytes = 0
+  #bytesMax: number = Number.POSITIVE_INFINITY
 
   constructor(handle: FileHandle, path: string) {
     this.handle = handle
@@ -43,14 +44,21 @@ export class FileSource implements ByteSource {
     return this.#bytes
   }
 
+  /** From here on the file is read as if it ended at `bytes`, however long it is. */
+  endAt(bytes: number): void {
+    this.#bytesMax = bytes
+    this.#bytes = Math.min(bytes, this.#bytes)
+  }
+
   async refresh(): Promise<number> {
     const { bytes } = await this.handle.status()
-    this.#bytes = bytes
-    return bytes
+    this.#bytes = Math.min(bytes, this.#bytesMax)
+    return this.#bytes
   }
 
   read(target: Uint8Array, position: number): Promise<number> {
-    return readFully(this.handle, target, position)
+    const there = Math.max(0, this.#bytesMax - position)
+    return readFully(this.handle, there < target.length ? target.subarray(0, there) : target, position)
   }
 }
 

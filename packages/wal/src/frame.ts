@@ -1,6 +1,6 @@
 // Layout: FORMAT.md#frame.
 import { crc32 } from 'node:zlib'
-import { readU64, writeU32, writeU64 } from './little-endian.ts'
+import { readU32, readU64, writeU32, writeU64 } from './little-endian.ts'
 import { kindOf, RECORD_BYTES_LIMIT, type LogRecord, type Lsn, type RecordKind } from './record.ts'
 import { crcOfRange } from './short-crc.ts'
 
@@ -68,14 +68,14 @@ export function decodeFrameHeader(bytes: Buffer, position: number, seed: number)
   if (type === undefined || type < FRAME_GROUP || type > FRAME_FENCE || bytes[position + 15] !== 0)
     return undefined
   if (position + FRAME_HEADER_BYTES > bytes.length) return undefined
-  const checksum = bytes.readUInt32LE(position)
+  const checksum = readU32(bytes, position)
   if (checksum !== crcOfRange(bytes, { begin: position + 4, end: position + FRAME_HEADER_BYTES }, seed))
     return undefined
   const header: FrameHeader = {
     type,
     checksum,
-    payloadChecksum: bytes.readUInt32LE(position + 4),
-    payloadBytes: bytes.readUInt32LE(position + 8),
+    payloadChecksum: readU32(bytes, position + 4),
+    payloadBytes: readU32(bytes, position + 8),
     records: bytes.readUInt16LE(position + 12),
     firstLsn: readU64(bytes, position + 16),
     durableLsn: readU64(bytes, position + 24),
@@ -135,10 +135,10 @@ export function walkGroup(
   let previousUs = header.committedAtUs - 1
   for (let index = 0; index < header.records; index += 1) {
     if (position + RECORD_HEADER_BYTES > groupEnd) return 'a record begins beyond its group'
-    const kind = kindOf(bytes.readUInt32LE(position + 4))
+    const kind = kindOf(readU32(bytes, position + 4))
     const committedAtUs = readU64(bytes, position + 8)
     const recordBegin = position + RECORD_HEADER_BYTES
-    const recordEnd = recordBegin + bytes.readUInt32LE(position)
+    const recordEnd = recordBegin + readU32(bytes, position)
     if (kind === undefined) return 'a record has an unknown kind'
     if (recordEnd > groupEnd) return 'a record ends beyond its group'
     if (!Number.isSafeInteger(committedAtUs) || committedAtUs <= previousUs)

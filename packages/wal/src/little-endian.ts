@@ -4,7 +4,22 @@ const TWO_POW_32 = 0x1_0000_0000
 
 /** Reads an unsigned 64-bit integer; a value above `Number.MAX_SAFE_INTEGER` is for the caller to refuse. */
 export function readU64(source: Buffer, position: number): number {
-  return source.readUInt32LE(position) + source.readUInt32LE(position + 4) * TWO_POW_32
+  return readU32(source, position) + readU32(source, position + 4) * TWO_POW_32
+}
+
+/** By single bytes, which the compiler inlines, as it does not `readUInt32LE`. Within bounds by the caller. */
+export function readU32(source: Buffer, position: number): number {
+  return (
+    (byteAt(source, position) |
+      (byteAt(source, position + 1) << 8) |
+      (byteAt(source, position + 2) << 16) |
+      (byteAt(source, position + 3) << 24)) >>>
+    0
+  )
+}
+
+function byteAt(source: Buffer, position: number): number {
+  return source[position] as number
 }
 
 /** Writes a safe integer as an unsigned 64-bit number. */

@@ -1,7 +1,7 @@
 import type { ByteSource } from './byte-source.ts'
 import { FrameReader, type FrameStep, type SegmentEnd } from './frame-reader.ts'
 import type { LogIdentity, LogRecord } from './record.ts'
-import { checkIdentity, corruptAt, readHeader, type SegmentSummary } from './segment-file.ts'
+import { checkIdentity, checkLink, corruptAt, readHeader, type SegmentSummary } from './segment-file.ts'
 import type { SegmentHeader } from './segment-header.ts'
 import { judgeTail } from './tail-verdict.ts'
 
@@ -9,6 +9,8 @@ import { judgeTail } from './tail-verdict.ts'
 export interface DecodeOptions {
   /** Refuse a segment of another environment or timeline (`WAL_FOREIGN`). */
   readonly expect?: LogIdentity
+  /** Refuse a segment that does not follow this one exactly (`WAL_CORRUPT`). */
+  readonly after?: SegmentSummary | undefined
   /**
    * Whether the segment is the last of its log, so that its end may be torn; otherwise a segment without a seal is corrupt.
    */
@@ -77,6 +79,7 @@ export function decodeSegmentHeader(source: ByteSource): Promise<SegmentHeader> 
 async function openReader(source: ByteSource, options: Partial<DecodeOptions>): Promise<FrameReader> {
   const header = await readHeader(source)
   if (options.expect !== undefined) checkIdentity(options.expect, header, source)
+  if (options.after !== undefined) checkLink(options.after, header, source)
   return new FrameReader(source, header)
 }
 

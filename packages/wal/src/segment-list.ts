@@ -20,6 +20,11 @@ import { segmentName } from './segment-name.ts'
 export interface ListOptions {
   /** Read and check every frame, not only headers and seals; default false. */
   readonly scan?: boolean | undefined
+  /**
+   * Read the folder as if it ended here: no segment behind this one, and of this one not more than its first `bytes` bytes. Default: read
+   * all there is.
+   */
+  readonly through?: { readonly segmentNumber: number; readonly bytes: number } | undefined
 }
 
 /**
@@ -33,7 +38,9 @@ export async function listSegments(
   fileSystem: FileSystem = nodeFileSystem,
   options: ListOptions = {},
 ): Promise<readonly SegmentSummary[]> {
-  const numbers = await segmentNumbers(directory, fileSystem)
+  const { scan = false, through } = options
+  const there = await segmentNumbers(directory, fileSystem)
+  const numbers = through === undefined ? there : there.filter((number) => number <= through.segmentNumber)
   const summaries: SegmentSummary[] = []
   for (const number of numbers) {
     const before = summaries.at(-1)
@@ -47,10 +54,8 @@ export async function listSegments(
       throw missingSegment(directory, number)
     }
     try {
-      const summary = await summarize(source, number, {
-        scan: options.scan === true,
-        last: number === numbers.at(-1),
-      })
+      if (number === through?.segmentNumber) source.endAt(through.bytes)
+      const summary = await summarize(source, number, { scan, last: number === numbers.at(-1) })
       if (before !== undefined) checkLink(before, summary.header, source)
       summaries.push(summary)
     } finally {
