@@ -84,6 +84,34 @@ describe('a new home from a backup folder alone', () => {
     expect(report.lsn).toBe(12)
   })
 
+  test('ends where the manifest ends, whatever log an update that was cut off has put behind', async () => {
+    const { folder, env, backup } = await scene()
+    await env.writeMany(2)
+    await env.log.roll()
+    await env.writeMany(3)
+    const { logDirectory } = homeLayout(env.home)
+    for (const name of [segmentName(2), segmentName(3)])
+      await copyFile(join(logDirectory, name), join(backup, 'log', name))
+    const home = join(folder, 'restored')
+    expect(await recover({ from: { backup }, home })).toMatchObject({ lsn: 14 })
+    expect(await contentOf(home)).toEqual(env.content(14))
+    await expect(
+      recover({
+        from: { backup },
+        home: join(folder, 'later'),
+        target: { type: 'lsn', lsn: 15, edge: 'through' },
+      }),
+    ).rejects.toMatchObject({ kind: 'gap' })
+    // What does belong to the set is verified as ever.
+    const path = join(backup, 'log', segmentName(2))
+    const content = await readFile(path)
+    content[120] = (content[120] ?? 0) ^ 1
+    await writeFile(path, content)
+    expect(await codeOf(recover({ from: { backup }, home: join(folder, 'damaged') }))).toBe(
+      'RECOVERY_SOURCE_DAMAGED',
+    )
+  })
+
   test('before the checkpoint is refused, never replaced by it', async () => {
     const { folder, backup } = await scene()
     const attempt = recover({

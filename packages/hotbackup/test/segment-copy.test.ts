@@ -1,0 +1,98 @@
+import { createHash } from 'node:crypto'
+import { listSegments, openLog, readFileWhole } from '@timberline/wal'
+import { CrashFileSystem } from '@timberline/wal/testing'
+import { beforeEach, describe, expect, it } from 'vitest'
+import { chunkBuffers } from '../src/chunk-buffers.ts'
+import { WRITE_BYTES } from '../src/file-source.ts'
+import { rateLimit } from '../src/rate-limit.ts'
+import type { RateLimit } from '../src/rate-limit.ts'
+import { copySegment } from '../src/segment-copy.ts'
+import type { CopiedSegment } from '../src/segment-copy.ts'
+import { syncQueue } from '../src/sync-queue.ts'
+
+const IDENTITY = { environmentId: '0123456789abcdef0123456789abcdef', timeline: 1 }
+const FIRST = '/log/log.0000000001'
+
+let disk: CrashFileSystem
+let bytes = 0
+
+/** One sealed segment of several windows, in frames that fit none of them. */
+beforeEach(async () => {
+  disk = new CrashFileSystem()
+  await disk.makeDirectory('/log')
+  await disk.makeDirectory('/copy')
+  const log = await openLog({ directory: '/log', identity: IDENTITY, fileSystem: disk })
+  for (let index = 0; index < 1000; index += 1) await log.commit(Buffer.alloc(1000 + (index % 7), index))
+  await log.roll()
+  await log.close()
+  bytes = (await listSegments('/log', disk))[0]?.bytes ?? 0
+  expect(bytes).toBeGreaterThan(3 * WRITE_BYTES)
+})
+
+async function copied(
+  limit: RateLimit,
+  more: { readonly prefixBytes?: number; readonly bytes?: number } = {},
+): Promise<CopiedSegment> {
+  const context = { fileSystem: disk, limit, buffers: chunkBuffers(), onBytes: () => undefined }
+  const syncs = syncQueue(4)
+  const result = await copySegment(
+    { range: { path: FIRST, bytes: more.bytes ?? bytes }, expected: { after: undefined, last: false } },
+    { path: '/copy/one', syncs, prefixBytes: more.prefixBytes },
+    context,
+  )
+  await syncs.settled()
+  return result
+}
+
+function sha256(content: Buffer): string {
+  return createHash('sha256').update(content).digest('hex')
+}
+
+describe('a segment that is copied', () => {
+  it('is the same byte by byte, hashed, proved and durable', async () => {
+    const found = await copied(rateLimit({ bytesPerS: undefined }), { prefixBytes: 300_001 })
+    await disk.syncDirectory('/')
+    await disk.syncDirectory('/copy')
+    const original = await readFileWhole(FIRST, disk)
+    const afterPowerLoss = disk.ifCrashed({ writes: 'lost', names: 'lost' })
+    expect((await readFileWhole('/copy/one', afterPowerLoss)).equals(original)).toBe(true)
+    expect(found).toMatchObject({
+      bytes,
+      sha256: sha256(original),
+      prefixSha256: sha256(original.subarray(0, 300_001)),
+      summary: { sealed: true, lastLsn: 1000, bytes },
+    })
+  })
+
+  it('goes slice by slice where a limit wants it, each of them durable before the next', async () => {
+    const taken: number[] = []
+    let left = 0
+    let settled = 0
+    const limit: RateLimit = {
+      waitedMs: 0,
+      take: async (wanted) => {
+        expect(settled).toBe(taken.length)
+        left = Math.min(wanted, 400_000)
+        taken.push(left)
+        return left
+      },
+      settle: async (sync) => {
+        settled += 1
+        await sync()
+        return true
+      },
+    }
+    const { sha256: hash } = await copied(limit)
+    expect(taken).toEqual([400_000, 400_000, bytes - 800_000])
+    expect(settled).toBe(3)
+    expect(hash).toBe(sha256(await readFileWhole('/copy/one', disk)))
+    expect(hash).toBe(sha256(await readFileWhole(FIRST, disk)))
+  })
+
+  it('is refused when its file ends too early', async () => {
+    const handle = await disk.open(FIRST, 'write')
+    await handle.truncate(bytes - 5000)
+    await handle.close()
+    await expect(copied(rateLimit({ bytesPerS: undefined }))).rejects.toMatchObject({ kind: 'corruption' })
+  })
+})
