@@ -36,7 +36,7 @@ export interface FolderUpdate extends Pick<
   readonly folder: string
   readonly syncs: SyncQueue
   /** Where to write a segment, by its name in the set, that comes into the set with its manifest. */
-  pathOfNew(name: string): string
+  readonly pathOfNew: (name: string) => string
 }
 
 interface Exchange {

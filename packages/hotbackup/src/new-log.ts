@@ -48,7 +48,7 @@ export async function planNewLog(run: BackupRun, base: UpdateBase): Promise<NewL
 export async function copyNewLog(
   run: BackupRun,
   { base, plan }: { readonly base: UpdateBase; readonly plan: UpdatePlan },
-  to: { readonly syncs: SyncQueue; pathOf(name: string): string },
+  to: { readonly syncs: SyncQueue; readonly pathOf: (name: string) => string },
 ): Promise<readonly BackupFile[]> {
   const { layout, meter } = run
   const segments = [...plan.kept, ...plan.copied]

@@ -54,7 +54,9 @@ async function cutOff(): Promise<void> {
     immediateFileSystem,
     failOn({ kind: 'rename', path: /backup\.json$/ }, 'crash', { once: false }),
   )
-  await expect(hotbackup({ home, target, update: true, digest: false, fileSystem: faulty })).rejects.toThrow()
+  await expect(hotbackup({ home, target, update: true, digest: false, fileSystem: faulty })).rejects.toThrow(
+    /crash/i,
+  )
   await faulty.releaseHandles()
 }
 
