@@ -120,6 +120,17 @@ export const hotbackupBugs: readonly PlantedBug[] = [
     caughtBy: { testFile: appearance, title: replacing },
   },
   {
+    name: 'updated-manifest-before-its-log',
+    what: 'an update replaces the manifest while the new log that it names is not durable in the folder',
+    file: 'packages/hotbackup/src/folder-update.ts',
+    edits: [{ find: "await fileSystem.syncDirectory(join(target, 'log'))", replace: '' }],
+    caughtBy: {
+      testFile: 'packages/hotbackup/test/update-in-place.test.ts',
+      title:
+        'an update in place leaves the old backup or the new one after a power loss at any operation on a file',
+    },
+  },
+  {
     name: 'older-backup-removed-first',
     what: 'the older backup is removed before the new one stands in its place',
     file: partial,
