@@ -8,8 +8,10 @@ import { mkdir, mkdtemp, rm, writeFile } from 'node:fs/promises'
 import { cpus } from 'node:os'
 import { join } from 'node:path'
 import { fileURLToPath } from 'node:url'
+import { type Goal, goalMarkdown, goalTable } from './goals.ts'
 import { type CPeer, cPeerPath } from './peers.ts'
 import { table } from './statistics.ts'
+import type { MachineResult } from './workloads/machine-workload.ts'
 
 export interface Column<T> {
   readonly title: string
@@ -23,12 +25,19 @@ export interface Measured<T> {
   readonly samples: readonly T[]
 }
 
+export interface Interleaved<T> {
+  readonly measured: readonly Measured<T>[]
+  /** What the machine did alone in each round. */
+  readonly machine: readonly MachineResult[]
+}
+
 export interface BenchOptions {
   readonly quick: boolean
   readonly writerCounts: readonly number[]
 }
 
 const peers = fileURLToPath(new URL('./peers', import.meta.url))
+const MACHINE_SECONDS = 0.4
 const child = fileURLToPath(new URL('./child.ts', import.meta.url))
 
 export class BenchRun {
@@ -38,24 +47,36 @@ export class BenchRun {
   readonly seconds: number
   readonly writerCounts: readonly number[]
   readonly #kept: { section: string; title: string; samples: readonly unknown[] }[] = []
+  readonly #goals: Goal[] = []
   readonly #absent = new Set<string>()
 
   constructor(options: BenchOptions) {
     this.quick = options.quick
     this.rounds = options.quick ? 3 : 5
-    this.seconds = options.quick ? 1 : 3
+    this.seconds = options.quick ? 1 : 2
     this.writerCounts = options.writerCounts
   }
 
-  /** Every round measures all columns one after another: a machine that slows down slows all of them. */
-  async interleave<T>(section: string, columns: readonly Column<T>[]): Promise<readonly Measured<T>[]> {
+  /**
+   * Every round measures all columns one after another: a machine that slows down slows all of them. It begins with what the machine does
+   * alone, under the same environment.
+   */
+  async interleave<T>(
+    section: string,
+    columns: readonly Column<T>[],
+    environment: NodeJS.ProcessEnv = {},
+  ): Promise<Interleaved<T>> {
     const there = columns.flatMap(({ title, measure }) => (measure === undefined ? [] : [{ title, measure }]))
     const samples = there.map((): T[] => [])
-    for (let round = 0; round < this.rounds; round++)
+    const machine: MachineResult[] = []
+    for (let round = 0; round < this.rounds; round++) {
+      machine.push(await this.child<MachineResult>('machine', { seconds: MACHINE_SECONDS }, environment))
       for (const [index, { measure }] of there.entries()) samples[index]?.push(await measure())
+    }
     const measured = there.map(({ title }, index) => ({ title, samples: samples[index] ?? [] }))
     this.#kept.push(...measured.map((column) => ({ section, ...column })))
-    return measured
+    this.#kept.push({ section, title: 'the machine', samples: machine })
+    return { measured, machine }
   }
 
   /** A workload of `child.ts`. */
@@ -93,17 +114,26 @@ export class BenchRun {
     console.log(table(head, rows))
   }
 
-  /** Writes every sample to a file that git ignores, and tells which peers were absent. */
+  /** Puts a line into the table of goals; one whose peer is absent is left out. */
+  judge(goal: Goal): void {
+    if (goal.ratios.length > 0) this.#goals.push(goal)
+  }
+
+  /** Writes every sample to a file that git ignores, the table of goals to another, and tells which peers were absent. */
   async end(): Promise<void> {
+    console.log(`\nGoals\n${goalTable(this.#goals)}`)
     if (this.#absent.size > 0)
       console.log(`\nabsent, see tools/bench/peers/install.sh: ${[...this.#absent].join(', ')}`)
     const folder = join(process.cwd(), '.bench-runs')
     await mkdir(folder, { recursive: true })
     const at = new Date().toISOString()
-    const path = join(folder, `${at.replaceAll(/[:.]/g, '-')}.json`)
+    const name = at.replaceAll(/[:.]/g, '-')
+    const path = join(folder, `${name}.json`)
     const machine = { node: process.version, processors: cpus().length, model: cpus()[0]?.model ?? '' }
     const { rounds, seconds } = this
-    await writeFile(path, JSON.stringify({ at, machine, rounds, seconds, samples: this.#kept }, undefined, 1))
+    const kept = { at, machine, rounds, seconds, goals: this.#goals, samples: this.#kept }
+    await writeFile(path, JSON.stringify(kept, undefined, 1))
+    await writeFile(join(folder, `${name}.md`), `${goalMarkdown(this.#goals)}\n`)
     console.log(`\nall samples: ${path}`)
   }
 }

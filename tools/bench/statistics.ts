@@ -9,9 +9,13 @@ export function median(samples: readonly number[]): number {
   return quantile(samples, 0.5)
 }
 
-/** The median of the ratios of samples taken side by side: drift of the machine hits both and cancels out. */
+/** Of samples taken side by side, one for each round that both have: drift of the machine hits both and cancels out. */
+export function ratios(ours: readonly number[], theirs: readonly number[]): number[] {
+  return ours.slice(0, theirs.length).map((value, round) => value / (theirs[round] ?? Number.NaN))
+}
+
 export function medianRatio(ours: readonly number[], theirs: readonly number[]): number {
-  return median(ours.map((value, round) => value / (theirs[round] ?? Number.NaN)))
+  return median(ratios(ours, theirs))
 }
 
 export function table(head: readonly string[], rows: readonly (readonly string[])[]): string {

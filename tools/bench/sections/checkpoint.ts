@@ -1,11 +1,12 @@
 /** No commit may wait for a checkpoint, however large the database is. */
+import { limit } from '../goals.ts'
 import type { BenchRun } from '../run.ts'
 import { median } from '../statistics.ts'
 import type { CheckpointResult } from '../workloads/checkpoint-workload.ts'
 
 export async function benchCheckpoint(run: BenchRun): Promise<void> {
-  const sizes = run.quick ? [100_000, 1_000_000] : [100_000, 1_000_000, 10_000_000]
-  const measured = await run.interleave<CheckpointResult>(
+  const sizes = run.quick ? [100_000, 1_000_000] : [100_000, 1_000_000, 4_000_000]
+  const { measured } = await run.interleave<CheckpointResult>(
     'checkpoint',
     sizes.map((records) => ({
       title: `${String(records)} records`,
@@ -19,6 +20,14 @@ export async function benchCheckpoint(run: BenchRun): Promise<void> {
     `${median(samples.map((sample) => sample.without.p99Ms)).toFixed(2)} / ${median(samples.map((sample) => sample.during.p99Ms)).toFixed(2)}`,
     `${median(samples.map((sample) => sample.without.longestMs)).toFixed(2)} / ${median(samples.map((sample) => sample.during.longestMs)).toFixed(2)}`,
   ])
+  for (const { title, samples } of measured)
+    run.judge({
+      what: `longest commit beside checkpoints, ms more, ${title}`,
+      against: 'the seconds before',
+      ratios: samples.map((sample) => sample.during.longestMs - sample.without.longestMs),
+      atMost: 5,
+      limit: limit('none', [0]),
+    })
   run.print(
     'Checkpoints without a pause beside one writer',
     ['', 'checkpoints', 'ms each', 'p99 ms without / during', 'longest ms'],

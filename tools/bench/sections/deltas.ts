@@ -1,17 +1,25 @@
 /** Recovery of many updates over few keys: record by record, and over deltas. */
+import { limit } from '../goals.ts'
 import type { BenchRun } from '../run.ts'
-import { median, medianRatio } from '../statistics.ts'
+import { median, medianRatio, ratios } from '../statistics.ts'
 import type { DeltaResult } from '../workloads/delta-workload.ts'
 
 export async function benchDeltas(run: BenchRun): Promise<void> {
   const work = { records: run.quick ? 500_000 : 1_000_000, keys: 1000 }
-  const [measured] = await run.interleave<DeltaResult>('deltas', [
+  const { measured } = await run.interleave<DeltaResult>('deltas', [
     { title: 'timberline', measure: () => run.child('deltas', work) },
   ])
-  const samples = measured?.samples ?? []
+  const samples = measured.flatMap((column) => column.samples)
   const plain = samples.map((sample) => sample.plainMs)
   const over = samples.map((sample) => sample.deltaMs)
   const segments = median(samples.map((sample) => sample.segments))
+  run.judge({
+    what: 'replay of updates over few keys, times as fast',
+    against: 'record by record',
+    ratios: ratios(plain, over),
+    atLeast: 3,
+    limit: limit('nothing to replay'),
+  })
   run.print(
     `Recovery of ${String(work.records)} updates over ${String(work.keys)} keys, in ${String(segments)} segments, after the backup is restored`,
     ['', 'ms', 'record by record / this'],

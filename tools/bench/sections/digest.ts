@@ -1,20 +1,35 @@
 /** The digest of a state against merely reading all of it. */
+import { limit } from '../goals.ts'
 import type { BenchRun } from '../run.ts'
-import { median, medianRatio } from '../statistics.ts'
+import { median, medianRatio, ratios } from '../statistics.ts'
 import type { DigestResult } from '../workloads/digest-workload.ts'
+
+const RECORD_BYTES = 116
 
 export async function benchDigest(run: BenchRun): Promise<void> {
   const records = run.quick ? 500_000 : 2_000_000
-  const [measured] = await run.interleave<DigestResult>('digest', [
+  const { measured, machine } = await run.interleave<DigestResult>('digest', [
     { title: 'timberline', measure: () => run.child('digest', { records }) },
   ])
-  const samples = measured?.samples ?? []
+  const samples = measured.flatMap((column) => column.samples)
   const reading = samples.map(({ nextvMs }) => nextvMs)
   const row = (title: string, these: readonly number[]): readonly string[] => [
     title,
     median(these).toFixed(0),
     medianRatio(reading, these).toFixed(2),
   ]
+  const hashMs = machine.map(({ sha256MbPerS }) => (records * RECORD_BYTES) / 1000 / sha256MbPerS)
+  for (const [what, pick] of [
+    ['of a database at work', ({ liveMs }: DigestResult) => liveMs],
+    ['of a state at rest', ({ tablesMs }: DigestResult) => tablesMs],
+  ] as const)
+    run.judge({
+      what: `digest ${what}, speed`,
+      against: 'reading all by nextv',
+      ratios: ratios(reading, samples.map(pick)),
+      atLeast: 0.7,
+      limit: limit('sha256 of the same bytes', ratios(reading, hashMs)),
+    })
   run.print(
     `Digests of ${String(records)} records`,
     ['', 'ms', 'speed / nextv'],

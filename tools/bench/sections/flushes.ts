@@ -3,8 +3,9 @@ import { execFileSync } from 'node:child_process'
 import { mkdirSync, readFileSync, rmdirSync, rmSync } from 'node:fs'
 import { basename, join } from 'node:path'
 import { fileURLToPath } from 'node:url'
+import { limit } from '../goals.ts'
 import { type BenchRun, withFolder } from '../run.ts'
-import { median, medianRatio } from '../statistics.ts'
+import { median, medianRatio, ratios } from '../statistics.ts'
 import type { CommitResult } from '../workloads/commit-workload.ts'
 
 interface FlushResult {
@@ -14,6 +15,7 @@ interface FlushResult {
 
 const slowFlush = fileURLToPath(new URL('../peers/build/slow-flush.so', import.meta.url))
 const IMAGE_BYTES = 2 ** 31
+const SLOW_FLUSH_GOALS: Readonly<Record<number, number>> = { 16: 10, 256: 50 }
 
 export async function benchFlushes(run: BenchRun): Promise<void> {
   if (process.getuid?.() !== 0) {
@@ -23,7 +25,7 @@ export async function benchFlushes(run: BenchRun): Promise<void> {
   await withFolder(async (folder) => {
     const device = mountLoop(folder)
     try {
-      const measured = await run.interleave<FlushResult>(
+      const { measured } = await run.interleave<FlushResult>(
         'flushes',
         [1, 16, 64].flatMap((writers) =>
           (['timberline', 'classic-sync'] as const).map((peer) => ({
@@ -43,6 +45,18 @@ export async function benchFlushes(run: BenchRun): Promise<void> {
         title,
         median(samples.map(({ flushes, commits }) => flushes / commits)).toFixed(3),
       ])
+      const perCommit = (measured[0]?.samples ?? []).map(({ flushes, commits }) => flushes / commits)
+      run.judge({
+        what: 'device flushes of a commit, 1 writer',
+        against: 'counted',
+        ratios: perCommit,
+        // What the log's own files cost beside commits is a hundredth or two.
+        atMost: 1.05,
+        limit: limit(
+          'a commit is durable after one',
+          perCommit.map(() => 1),
+        ),
+      })
       run.print('Flushes that a block device was asked for (ext4 on a loop device)', ['', 'a commit'], rows)
     } finally {
       unmountLoop(folder, device)
@@ -56,16 +70,27 @@ export async function benchSlowFlush(run: BenchRun): Promise<void> {
   const environment = { LD_PRELOAD: slowFlush, BENCH_FLUSH_US: '500' }
   const rows: string[][] = []
   for (const writers of [1, 16, 64, 256]) {
-    const measured = await run.interleave<CommitResult>(
+    const { measured, machine } = await run.interleave<CommitResult>(
       `slow flush, ${String(writers)} writers`,
       (['timberline', 'classic-sync'] as const).map((peer) => ({
         title: peer,
         measure: () => run.child('commits', { peer, writers, seconds: run.seconds }, environment),
       })),
+      environment,
     )
     const [ours = [], theirs = []] = measured.map(({ samples }) =>
       samples.map((sample) => sample.commitsPerSecond),
     )
+    const atLeast = SLOW_FLUSH_GOALS[writers]
+    const shared = machine.map(({ flushesPerSecond }) => flushesPerSecond * writers)
+    if (atLeast !== undefined)
+      run.judge({
+        what: `commits/s, ${String(writers)} writers, a flush of 0.5 ms more`,
+        against: 'classic sync',
+        ratios: ratios(ours, theirs),
+        atLeast,
+        limit: limit('one flush for all writers', ratios(shared, theirs)),
+      })
     rows.push([
       `${String(writers)} writers`,
       median(ours).toFixed(0),

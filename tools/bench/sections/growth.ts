@@ -1,6 +1,7 @@
 /** What grows when the work grows ten times: times, bytes and resident sets of each part, on two sizes of one database. */
+import { limit } from '../goals.ts'
 import { type BenchRun, withFolder } from '../run.ts'
-import { median, medianRatio } from '../statistics.ts'
+import { median, medianRatio, ratios } from '../statistics.ts'
 import type { BackupResult } from '../workloads/backup-workload.ts'
 import type { DeltaResult } from '../workloads/delta-workload.ts'
 import { CHANGED_KEYS, PARTS, type Part, type PartResult } from '../workloads/growth-workload.ts'
@@ -14,8 +15,10 @@ interface Growth {
 }
 
 export async function benchGrowth(run: BenchRun): Promise<void> {
-  const sizes = run.quick ? [100_000, 1_000_000] : [300_000, 3_000_000]
-  const [small, large] = await run.interleave<Growth>(
+  const sizes = run.quick ? [100_000, 1_000_000] : [200_000, 2_000_000]
+  const {
+    measured: [small, large],
+  } = await run.interleave<Growth>(
     'growth',
     sizes.map((records) => ({ title: `${String(records)} records`, measure: () => measure(run, records) })),
   )
@@ -29,6 +32,20 @@ export async function benchGrowth(run: BenchRun): Promise<void> {
       medianRatio(many, few).toFixed(2),
     ]
   }
+  const grown = (what: string, pick: (growth: Growth) => number, atMost: number): void =>
+    run.judge({
+      what: `${what}, ten times the data`,
+      against: 'the tenth',
+      ratios: ratios(large.samples.map(pick), small.samples.map(pick)),
+      atMost,
+      limit: limit('no growth', [1]),
+    })
+  grown('p99 of a commit during backups', ({ beside }) => beside.during.p99Ms, 1.2)
+  grown('MB of a backup by log', ({ parts }) => parts['by-log'].megabytes, 1.2)
+  grown('resident set of commits', ({ parts }) => parts.commit.rssMb, 1.5)
+  grown('resident set of a full backup', ({ parts }) => parts.full.rssMb, 1.5)
+  grown('resident set of the shipper', ({ parts }) => parts.ship.rssMb, 1.5)
+  grown('resident set of a recovery', ({ parts }) => parts.recover.rssMb, 1.5)
   run.print(
     'Ten times the data',
     ['', small.title, large.title, 'ratio'],

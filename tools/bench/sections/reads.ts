@@ -1,4 +1,5 @@
 /** Reads must cost what they cost in classic-level, which serves them. */
+import { limit } from '../goals.ts'
 import type { BenchRun } from '../run.ts'
 import { median, medianRatio } from '../statistics.ts'
 import { READ_KINDS, type ReadResult, type ReadTurn } from '../workloads/read-workload.ts'
@@ -7,7 +8,7 @@ import { READ_KINDS, type ReadResult, type ReadTurn } from '../workloads/read-wo
 const SECONDS_MIN = 2
 
 export async function benchReads(run: BenchRun): Promise<void> {
-  const measured = await run.interleave<ReadResult>('reads', [
+  const { measured } = await run.interleave<ReadResult>('reads', [
     {
       title: 'in turns',
       measure: () => run.child('reads', { records: 100_000, seconds: Math.max(run.seconds, SECONDS_MIN) }),
@@ -17,6 +18,15 @@ export async function benchReads(run: BenchRun): Promise<void> {
   const rows = READ_KINDS.map((kind) => {
     const ours = samples.flatMap((sample) => sample[kind].timberline)
     const theirs = samples.flatMap((sample) => sample[kind]['classic-nosync'])
+    run.judge({
+      what: `reads, ${kind}`,
+      against: 'classic-level',
+      ratios: samples.map((sample) =>
+        medianRatio(rates(sample[kind].timberline), rates(sample[kind]['classic-nosync'])),
+      ),
+      atLeast: 0.95,
+      limit: limit('the same calls', [1]),
+    })
     return [
       kind,
       ...cells(ours, theirs, { name: 'recordsPerSecond', digits: 0 }),
@@ -28,6 +38,10 @@ export async function benchReads(run: BenchRun): Promise<void> {
     ['', 'records/s', 'classic-level', 'ratio', 'processor µs', 'classic-level', 'ratio'],
     rows,
   )
+}
+
+function rates(turns: readonly ReadTurn[]): readonly number[] {
+  return turns.map((turn) => turn.recordsPerSecond)
 }
 
 function cells(

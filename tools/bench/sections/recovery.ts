@@ -3,12 +3,13 @@
  * others.
  */
 import { litestreamPath } from '../peers.ts'
+import { limit } from '../goals.ts'
 import type { BenchRun, Column } from '../run.ts'
-import { median, medianRatio } from '../statistics.ts'
+import { median, medianRatio, ratios } from '../statistics.ts'
 import type { RecoveryResult } from '../workloads/recovery-workload.ts'
 
 export async function benchRecovery(run: BenchRun): Promise<void> {
-  const records = run.quick ? 500_000 : 2_000_000
+  const records = 500_000
   const transactions = run.quick ? 200_000 : 500_000
   const bdb: Column<RecoveryResult> = {
     title: 'Berkeley DB (C), db5.3_recover -c',
@@ -28,7 +29,7 @@ export async function benchRecovery(run: BenchRun): Promise<void> {
       String(transactions),
     ]),
   })
-  const measured = await run.interleave<RecoveryResult>('recovery', [
+  const { measured } = await run.interleave<RecoveryResult>('recovery', [
     { title: 'timberline', measure: () => run.child('recovery', { records, transactions }) },
     bdb,
     script(
@@ -50,6 +51,16 @@ export async function benchRecovery(run: BenchRun): Promise<void> {
       ['timberline, without the digests that prove it', ...ratio(unproved, catastrophe(ours))],
     ],
   )
+  const copies = ours.flatMap(({ restore }) => (restore === undefined ? [] : [restore.copyMs]))
+  for (const { title, samples } of measured.slice(1)) {
+    if (title.startsWith('PostgreSQL 15, base')) continue
+    const theirs = catastrophe(samples)
+    const cp = limit('cp of what it leads to, and open', ratios(theirs, copies))
+    const judge = (what: string, these: readonly number[]): void =>
+      run.judge({ what, against: title, ratios: ratios(theirs, these), atLeast: 2, limit: cp })
+    judge('recovery, proved by digests, times as fast', catastrophe(ours))
+    judge('recovery, times as fast', unproved)
+  }
   printBase(run, records, ours)
 }
 

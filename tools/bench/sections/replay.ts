@@ -1,11 +1,12 @@
 /** Replay of the log against what LevelDB takes at most, and against Berkeley DB's own replay. */
+import { limit } from '../goals.ts'
 import type { BenchRun } from '../run.ts'
-import { median, medianRatio } from '../statistics.ts'
+import { median, medianRatio, ratios } from '../statistics.ts'
 import type { ReplayResult } from '../workloads/replay-workload.ts'
 
 export async function benchReplay(run: BenchRun): Promise<void> {
   const records = run.quick ? 200_000 : 500_000
-  const measured = await run.interleave<ReplayResult>(
+  const { measured, machine } = await run.interleave<ReplayResult>(
     'replay',
     (['replay', 'ingestion', 'batches'] as const).map((way) => ({
       title: TITLES[way],
@@ -17,8 +18,24 @@ export async function benchReplay(run: BenchRun): Promise<void> {
     const rates = samples.map((sample) => sample.recordsPerSecond)
     return [title, median(rates).toFixed(0), medianRatio(ours, rates).toFixed(2)]
   })
+  const taken = measured[1]?.samples.map((sample) => sample.recordsPerSecond) ?? []
+  run.judge({
+    what: 'replay of inserts, records/s',
+    against: 'classic-level, chained batches',
+    ratios: ratios(ours, taken),
+    atLeast: 0.85,
+    limit: limit(
+      'files written at the speed of the disk',
+      ratios(
+        machine.map(({ writeMbPerS }) => (writeMbPerS * 1e6) / RECORD_BYTES),
+        taken,
+      ),
+    ),
+  })
   run.print('Replay of single-record transactions', ['', 'records/s', 'replay / this'], rows)
 }
+
+const RECORD_BYTES = 116
 
 const TITLES = {
   replay: 'replay of the log',

@@ -1,6 +1,7 @@
 /** What archiving costs the application, how far the archive is behind, and what the shipper needs. */
 import { cPeerPath, litestreamPath } from '../peers.ts'
-import type { BenchRun, Column } from '../run.ts'
+import { limit } from '../goals.ts'
+import type { BenchRun, Column, Measured } from '../run.ts'
 import { median } from '../statistics.ts'
 import type { RecoveryPoint } from '../workloads/litestream-workload.ts'
 import {
@@ -17,7 +18,7 @@ interface Sample extends RecoveryPoint {
 
 export async function benchShipping(run: BenchRun): Promise<void> {
   const seconds = Math.max(2, run.seconds)
-  const measured = await run.interleave<Sample>('shipping', [
+  const { measured, machine } = await run.interleave<Sample>('shipping', [
     {
       title: 'timberline, commits that wait for the archive',
       measure: async () => {
@@ -28,6 +29,11 @@ export async function benchShipping(run: BenchRun): Promise<void> {
     litestream(run, 'Litestream (SQLite), once a second as is its default', 1000),
     litestream(run, 'Litestream (SQLite), every millisecond', 1),
   ])
+  judge(
+    run,
+    measured,
+    machine.map(({ flushP50Ms }) => flushP50Ms),
+  )
   printCost(
     run,
     (measured[0]?.samples ?? []).flatMap(({ shipping }) => shipping ?? []),
@@ -44,6 +50,49 @@ export async function benchShipping(run: BenchRun): Promise<void> {
       percent(median(samples.map((s) => s.idleCpu))),
     ]),
   )
+}
+
+function judge(run: BenchRun, measured: readonly Measured<Sample>[], flushMs: readonly number[]): void {
+  const ours = measured[0]?.samples ?? []
+  const point = (what: string, pick: (sample: Sample) => number, atMost: number): void => {
+    const bound = limit(
+      'two flushes: log and archive',
+      flushMs.map((ms) => 2 * ms),
+    )
+    run.judge({ what, against: 'commit to archive', ratios: ours.map(pick), atMost, limit: bound })
+  }
+  point('recovery point, p50 ms', (sample) => sample.p50Ms, 10)
+  point('recovery point, p99 ms', (sample) => sample.p99Ms, 100)
+  const share = (what: string, pick: (sample: Sample) => number, atMost: number): void => {
+    run.judge({ what, against: 'of a core', ratios: ours.map(pick), atMost, limit: limit('') })
+  }
+  share(`eager shipper, ${String(EAGER_RATE)} commits/s`, (sample) => sample.cpu, 0.1)
+  share('shipper at rest', (sample) => sample.idleCpu, 0.01)
+  const shipping = ours.flatMap((sample) => sample.shipping ?? [])
+  const cost = (
+    what: string,
+    pick: (sample: ShippingResult) => number,
+    goal: { atLeast: number } | { atMost: number },
+  ): void => {
+    const nothing = limit('nothing lost', [1])
+    run.judge({
+      what: `shipping on, ${what}`,
+      against: 'off',
+      ratios: shipping.map(pick),
+      ...goal,
+      limit: nothing,
+    })
+  }
+  cost('64 writers flat out', (s) => s.on.commitsPerSecond / s.off.commitsPerSecond, { atLeast: 0.8 })
+  cost('half of that', (s) => s.halfOn.commitsPerSecond / s.halfOff.commitsPerSecond, { atLeast: 0.98 })
+  cost('p99 at half', (s) => s.halfOn.p99Ms / s.halfOff.p99Ms, { atMost: 1.2 })
+  run.judge({
+    what: 'gzip on the event loop, p99 ms',
+    against: 'the loop',
+    ratios: shipping.map((s) => s.eagerGzip.gzipP99Ms),
+    atMost: 1,
+    limit: limit(''),
+  })
 }
 
 function litestream(run: BenchRun, title: string, intervalMs: number): Column<Sample> {

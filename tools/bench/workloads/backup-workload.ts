@@ -54,8 +54,11 @@ export async function measureBackup(work: { records: number; seconds: number }):
     const quiet = await quietBackups(folder, home)
     const beside = async (limit: readonly string[]): Promise<Limited & Loop> => {
       const loop = await backupLoop([home, join(folder, 'b4'), String(work.seconds), ...limit])
-      const without = await writeFor(db, 1, work.seconds)
-      const [during, done] = await Promise.all([writeFor(db, 1, work.seconds), loop.run()])
+      const without = await writeFor(db, { writers: 1, seconds: work.seconds })
+      const [during, done] = await Promise.all([
+        writeFor(db, { writers: 1, seconds: work.seconds }),
+        loop.run(),
+      ])
       return { mbPerS: done.bytes / 1000 / done.spentMs, without, during, ...done }
     }
     const limited = await beside([String(BESIDE_WRITERS_MB_PER_S)])

@@ -29,8 +29,8 @@ export async function measureCheckpoint(work: {
     }
     await fill(db, work.records)
     await level.checkpoint()
-    await writeFor(db, 1, 1)
-    const without = await writeFor(db, 1, work.seconds)
+    await writeFor(db, { writers: 1, seconds: 1 })
+    const without = await writeFor(db, { writers: 1, seconds: work.seconds })
     let checkpoints = 0
     let spentMs = 0
     const end = performance.now() + work.seconds * 1000
@@ -41,7 +41,7 @@ export async function measureCheckpoint(work: {
         checkpoints++
       }
     }
-    const [during] = await Promise.all([writeFor(db, 1, work.seconds), checkpointing()])
+    const [during] = await Promise.all([writeFor(db, { writers: 1, seconds: work.seconds }), checkpointing()])
     await level.close()
     return { checkpoints, checkpointMs: spentMs / checkpoints, without, during }
   })

@@ -61,7 +61,7 @@ const parts: Readonly<Record<Part, (work: PartWork) => Promise<Cost>>> = {
   ship: ({ folder }) => ship(folder),
   commit: async ({ folder, seconds }) => {
     const db = await openWithoutCheckpoints(folder)
-    const { p99Ms } = await writeFor(db, 64, seconds)
+    const { p99Ms } = await writeFor(db, { writers: 64, seconds })
     await db.checkpoint()
     await db.close()
     return { ms: p99Ms, megabytes: 0 }

@@ -54,8 +54,8 @@ const script = fileURLToPath(new URL('./ship-loop.ts', import.meta.url))
 
 export async function measureShipping({ seconds }: { seconds: number }): Promise<ShippingResult> {
   const off = await withHome('timberline', false, async (db) => {
-    await writeFor(db, WRITERS, 1)
-    return writeFor(db, WRITERS, seconds)
+    await writeFor(db, { writers: WRITERS, seconds: 1 })
+    return writeFor(db, { writers: WRITERS, seconds })
   })
   const half = off.commitsPerSecond / 2
   const halfOff = await withHome('timberline', false, async (db) => {
@@ -63,8 +63,8 @@ export async function measureShipping({ seconds }: { seconds: number }): Promise
     return writeAt(db, half, seconds)
   })
   const flatOut = await withHome('timberline', true, async (db) => {
-    await writeFor(db, WRITERS, 1)
-    return writeFor(db, WRITERS, seconds)
+    await writeFor(db, { writers: WRITERS, seconds: 1 })
+    return writeFor(db, { writers: WRITERS, seconds })
   })
   const halfOn = await withHome('timberline', true, async (db) => {
     await writeAt(db, half, 1)
@@ -107,13 +107,13 @@ async function flood(
   seconds: number,
   shipper: ChildProcess | undefined,
 ): Promise<FloodResult> {
-  const warm = await writeFor(db, FLOOD_WRITERS, 1)
+  const warm = await writeFor(db, { writers: FLOOD_WRITERS, seconds: 1 })
   await figures(shipper, 'watch')
   const behind: number[] = []
   let total = warm.total
   let commitsPerSecond = 0
   for (let second = 0; second < seconds; second++) {
-    const one = await writeFor(db, FLOOD_WRITERS, 1)
+    const one = await writeFor(db, { writers: FLOOD_WRITERS, seconds: 1 })
     total += one.total
     commitsPerSecond += one.commitsPerSecond / seconds
     const { shippedLsn } = await figures(shipper)
