@@ -133,7 +133,7 @@ export class BenchRun {
     const { rounds, seconds } = this
     const kept = { at, machine, rounds, seconds, goals: this.#goals, samples: this.#kept }
     await writeFile(path, JSON.stringify(kept, undefined, 1))
-    await writeFile(join(folder, `${name}.md`), `${goalMarkdown(this.#goals)}\n`)
+    await writeFile(join(folder, `${name}.md`), `# Goals of a run\n\n${goalMarkdown(this.#goals)}\n`)
     console.log(`\nall samples: ${path}`)
   }
 }

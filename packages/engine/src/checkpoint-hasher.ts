@@ -3,6 +3,7 @@ import { hashTable } from './checkpoint-hash.ts'
 import { writeCheckpoint } from './checkpoint-manifest.ts'
 import type { CheckpointManifest, CheckpointTable } from './checkpoint-manifest.ts'
 import type { HomeLayout } from './home-layout.ts'
+import { inTurns } from './turns.ts'
 
 /**
  * Hashes tables of a checkpoint in the background, each once in its life, and writes the manifest again with what it
@@ -40,20 +41,23 @@ export class CheckpointHasher {
     manifest: CheckpointManifest,
     onDone: (hashed: number, error?: unknown) => void,
   ): Promise<CheckpointManifest> {
-    let hashed = 0
-    const tables: CheckpointTable[] = []
+    const hashes = new Map<string, string>()
     try {
-      for (const table of manifest.tables) {
-        const sha256 = table.sha256 ?? (await this.#hash(table))
-        if (table.sha256 === undefined && sha256 !== undefined) hashed += 1
-        tables.push(sha256 === undefined ? table : { ...table, sha256 })
+      const unhashed: CheckpointTable[] = []
+      await inTurns(manifest.tables, (table) => {
+        if (table.sha256 === undefined) unhashed.push(table)
+      })
+      for (const table of unhashed) {
+        const sha256 = await this.#hash(table)
+        if (sha256 !== undefined) hashes.set(table.name, sha256)
       }
-      const whole = { ...manifest, tables }
-      if (hashed > 0 && !this.#stopping) await writeCheckpoint(this.#layout.home, whole, this.#fileSystem)
-      if (!this.#stopping) onDone(hashed)
+      const whole = hashes.size === 0 ? manifest : await withHashes(manifest, hashes)
+      if (whole !== manifest && !this.#stopping)
+        await writeCheckpoint(this.#layout.home, whole, this.#fileSystem)
+      if (!this.#stopping) onDone(hashes.size)
       return whole
     } catch (error) {
-      onDone(hashed, error)
+      onDone(hashes.size, error)
       return manifest
     }
   }
@@ -63,4 +67,16 @@ export class CheckpointHasher {
     const place = { tablesDirectory: this.#layout.tablesDirectory, fileSystem: this.#fileSystem }
     return hashTable(table, place, () => !this.#stopping)
   }
+}
+
+async function withHashes(
+  manifest: CheckpointManifest,
+  hashes: ReadonlyMap<string, string>,
+): Promise<CheckpointManifest> {
+  const tables: CheckpointTable[] = []
+  await inTurns(manifest.tables, (table) => {
+    const sha256 = hashes.get(table.name)
+    tables.push(sha256 === undefined ? table : { ...table, sha256 })
+  })
+  return { ...manifest, tables }
 }

@@ -114,6 +114,8 @@ export class CheckpointKeeper {
   /** Measures the log, and from now on looks once a second whether something is due. */
   async begin(): Promise<void> {
     await this.#pruner.measure()
+    // Parsed whole now, while nobody commits; later only what was added.
+    await this.#reader.read()
     if (this.#newest !== undefined) this.#beginHashing(this.#newest)
     if (this.#stage.isPending) this.#takeBySelf('load')
     this.#timer = setInterval(() => this.#tick(), TICK_MS)

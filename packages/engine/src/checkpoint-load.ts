@@ -65,7 +65,7 @@ export class LoadStage {
     const { dataDirectory, tablesDirectory } = layout
     const place = { dataDirectory, tablesDirectory, fileSystem }
     const confirmed = await flushConfirmed(level, reader, place)
-    const linked = await linkVersion(confirmed, reader, { ...place, published: tablesByNumber(newest) })
+    const linked = await linkVersion(confirmed, reader, { ...place, published: await tablesByNumber(newest) })
     if (linked.tries > 1) await syncVersion(dataDirectory, linked.found.manifestName, fileSystem)
     const { environmentId, timeline } = identity
     const { found, tables } = linked

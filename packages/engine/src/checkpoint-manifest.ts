@@ -6,6 +6,7 @@ import * as v from 'valibot'
 import type { StateDigest } from './digest.ts'
 import { engineError } from './errors.ts'
 import { homeLayout } from './home-layout.ts'
+import { nextTurn } from './turns.ts'
 
 /** One immutable LevelDB table of a checkpoint, in `checkpoint/tables/`. */
 export interface CheckpointTable {
@@ -146,7 +147,7 @@ export async function writeCheckpoint(
     turnBytes += piece.length
     if (turnBytes < TURN_BYTES) continue
     turnBytes = 0
-    await new Promise(setImmediate)
+    await nextTurn()
   }
   await writeFileAtomic(path, text.end(), fileSystem)
 }

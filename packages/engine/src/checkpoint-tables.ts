@@ -13,6 +13,7 @@ import type { ManifestTable } from './leveldb-edit.ts'
 import { parseLeveldbName, tableName } from './leveldb-files.ts'
 import { readVersion } from './leveldb-flush.ts'
 import type { LeveldbVersion, VersionReader } from './leveldb-version.ts'
+import { inTurns } from './turns.ts'
 
 /** Where links go from and to. */
 export interface LinkPlace {
@@ -26,8 +27,6 @@ export interface LinkedVersion {
   readonly found: LeveldbVersion
   /** In the order of their numbers. */
   readonly tables: readonly CheckpointTable[]
-  /** The version's own description of them. */
-  readonly live: readonly ManifestTable[]
   readonly linkedCount: number
   readonly tries: number
 }
@@ -54,15 +53,15 @@ export async function linkVersion(
   const linked = new Map<number, CheckpointTable>()
   let found = first
   for (let tries = 1; tries <= TRIES_MAX; tries += 1) {
-    const live = [...found.version.tables.values()].toSorted((a, b) => a.number - b.number)
-    refuseForked(live, place)
-    const wanted = live.filter((table) => !isHeld(table, linked) && !isHeld(table, place.published))
+    const numbers = await sortedNumbers(found)
+    const wanted = await tablesToLink(found, numbers, { linked, published: place.published })
     if (await linkAll(wanted, linked, place)) {
       await dropOthers(linked, found, place)
       // The names of the links are durable.
       await place.fileSystem.syncDirectory(place.tablesDirectory)
-      const tables = live.map((table) => tableOf(table, linked, place.published))
-      return { found, tables, live, linkedCount: linked.size, tries }
+      const tables: CheckpointTable[] = []
+      await inTurns(numbers, (number) => tables.push(tableOf(number, linked, place.published)))
+      return { found, tables, linkedCount: linked.size, tries }
     }
     found = await readVersion(reader, place.dataDirectory)
     await dropOthers(linked, found, place)
@@ -87,18 +86,42 @@ export async function sweepTables(
   return removed
 }
 
+/** Numbers alone, which takes a tenth of what sorting the tables would. */
+async function sortedNumbers({ version: { tables } }: LeveldbVersion): Promise<Float64Array> {
+  const numbers = new Float64Array(tables.size)
+  let at = 0
+  await inTurns(tables.keys(), (number) => {
+    numbers[at] = number
+    at += 1
+  })
+  return numbers.sort()
+}
+
+/** Those that neither an earlier try nor the published checkpoint has linked. */
+async function tablesToLink(
+  found: LeveldbVersion,
+  numbers: Iterable<number>,
+  held: {
+    readonly linked: ReadonlyMap<number, CheckpointTable>
+    readonly published: ReadonlyMap<number, CheckpointTable>
+  },
+): Promise<readonly ManifestTable[]> {
+  const wanted: ManifestTable[] = []
+  await inTurns(numbers, (number) => {
+    const table = found.version.tables.get(number)
+    if (table === undefined) return
+    refuseForked(table, held.published.get(number))
+    if (!isHeld(table, held.linked) && !isHeld(table, held.published)) wanted.push(table)
+  })
+  return wanted
+}
+
 /** A rebuild begins a new numbering and removes the checkpoints of the old one; if that failed, linking would spoil both. */
-function refuseForked(
-  live: readonly ManifestTable[],
-  place: { published: ReadonlyMap<number, CheckpointTable> },
-): void {
-  for (const table of live) {
-    const held = place.published.get(table.number)
-    if (held === undefined || held.bytes === table.bytes) continue
-    throw engineError('ENGINE_CHECKPOINT_DAMAGED', 'a checkpoint holds another table of the same number', {
-      details: { table: held.name, bytes: held.bytes, liveBytes: table.bytes },
-    })
-  }
+function refuseForked(table: ManifestTable, held: CheckpointTable | undefined): void {
+  if (held === undefined || held.bytes === table.bytes) return
+  throw engineError('ENGINE_CHECKPOINT_DAMAGED', 'a checkpoint holds another table of the same number', {
+    details: { table: held.name, bytes: held.bytes, liveBytes: table.bytes },
+  })
 }
 
 function isHeld(table: ManifestTable, held: ReadonlyMap<number, CheckpointTable>): boolean {
@@ -106,13 +129,13 @@ function isHeld(table: ManifestTable, held: ReadonlyMap<number, CheckpointTable>
 }
 
 function tableOf(
-  table: ManifestTable,
+  number: number,
   linked: ReadonlyMap<number, CheckpointTable>,
   published: ReadonlyMap<number, CheckpointTable>,
 ): CheckpointTable {
-  const held = linked.get(table.number) ?? published.get(table.number)
+  const held = linked.get(number) ?? published.get(number)
   if (held !== undefined) return held
-  throw new Error(`table ${table.number} is neither linked nor published`)
+  throw new Error(`table ${number} is neither linked nor published`)
 }
 
 /** False as soon as one has vanished; what was linked until then stays. */

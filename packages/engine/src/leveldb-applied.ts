@@ -7,6 +7,7 @@ import { findInTable } from './leveldb-table.ts'
 import type { TableEntry, TableSource } from './leveldb-table.ts'
 import { APPLIED_KEY, NOTHING_APPLIED, decodeApplied } from './reserved-keys.ts'
 import type { AppliedPosition } from './reserved-keys.ts'
+import { inTurns } from './turns.ts'
 
 /**
  * The applied position that a set of tables holds, read out of the tables themselves. Between a flush and the reading of
@@ -21,10 +22,13 @@ export async function appliedInTables(
   directory: string,
   fileSystem: FileSystem,
 ): Promise<AppliedPosition> {
+  const last: number[] = []
+  await inTurns(tables, ({ largestKey, number }) => {
+    if (Buffer.compare(largestKey, APPLIED_KEY) >= 0) last.push(number)
+  })
   let newest: TableEntry | undefined
-  for (const table of tables) {
-    if (Buffer.compare(table.largestKey, APPLIED_KEY) < 0) continue
-    const path = await tablePath(table.number, directory, fileSystem)
+  for (const number of last) {
+    const path = await tablePath(number, directory, fileSystem)
     const entry = await withTable(path, fileSystem, (source) => findInTable(source, APPLIED_KEY))
     if (entry !== undefined && entry.sequence > (newest?.sequence ?? -1)) newest = entry
   }

@@ -47,8 +47,10 @@ export async function leveldbNames(
 /** The greatest number of LevelDB's own logs; 0 when there is none. */
 export async function highestLogNumber(dataDirectory: string, fileSystem: FileSystem): Promise<number> {
   let highest = 0
-  for (const name of (await leveldbNames(dataDirectory, fileSystem)).values()) {
-    if (name.type === 'log') highest = Math.max(highest, name.number)
+  for (const name of await fileSystem.list(dataDirectory)) {
+    // Nearly all are tables, and this is asked beside commits: no more than a look at each of them.
+    const parsed = name.endsWith('.log') ? parseLeveldbName(name) : undefined
+    if (parsed?.type === 'log') highest = Math.max(highest, parsed.number)
   }
   return highest
 }

@@ -36,7 +36,7 @@ export async function verifyData(
   const { fileSystem = nodeFileSystem, signal } = options
   const reader = new VersionReader(layout.dataDirectory, fileSystem)
   const live = [...(await readVersion(reader, layout.dataDirectory)).version.tables.values()]
-  const hashed = tablesByNumber(await newestIfSound(layout.home, fileSystem))
+  const hashed = await tablesByNumber(await newestIfSound(layout.home, fileSystem))
   const findings: DataFinding[] = []
   for (const { number, bytes } of live) {
     signal?.throwIfAborted()

@@ -177,8 +177,8 @@ class OpenedState implements State {
     await fileSystem.removeTree(tablesDirectory)
     try {
       const confirmed = await flushConfirmed(this.level, reader, place)
-      const { live } = await linkVersion(confirmed, reader, { ...place, published: new Map() })
-      return await digestTables(live, tablesDirectory, fileSystem)
+      const { found } = await linkVersion(confirmed, reader, { ...place, published: new Map() })
+      return await digestTables([...found.version.tables.values()], tablesDirectory, fileSystem)
     } finally {
       await fileSystem.removeTree(tablesDirectory)
     }

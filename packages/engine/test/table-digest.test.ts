@@ -46,7 +46,8 @@ async function flushed({ level, directory }: Opened): Promise<Tables> {
     fileSystem: nodeFileSystem,
   }
   const confirmed = await flushConfirmed(level, reader, place)
-  const { live } = await linkVersion(confirmed, reader, { ...place, published: new Map() })
+  const { found } = await linkVersion(confirmed, reader, { ...place, published: new Map() })
+  const live = [...found.version.tables.values()].toSorted((a, b) => a.number - b.number)
   return { live, place: place.tablesDirectory }
 }
 
