@@ -14,6 +14,7 @@ import { measureReads } from './workloads/read-workload.ts'
 import { measureReplay } from './workloads/replay-workload.ts'
 import { measureRestore } from './workloads/restore-workload.ts'
 import { measureShipping } from './workloads/shipping-workload.ts'
+import { measureStandby } from './workloads/standby-workload.ts'
 
 const workloads: Readonly<Record<string, (work: never) => Promise<unknown>>> = {
   backup: measureBackup,
@@ -31,6 +32,7 @@ const workloads: Readonly<Record<string, (work: never) => Promise<unknown>>> = {
   replay: measureReplay,
   restore: measureRestore,
   shipping: measureShipping,
+  standby: measureStandby,
 }
 
 const [name = '', work = '{}'] = process.argv.slice(2)

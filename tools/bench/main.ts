@@ -2,7 +2,7 @@
  * Medians and ratios against peers, interleaved in one run. Ratios are taken within a round, so that a machine that slows down slows
  * both of their sides.
  *
- * `pnpm bench [--quick] [--writers=1,16] [SECTION...]`; a section is one of the names below.
+ * `pnpm bench [--quick] [--rounds=5] [--writers=1,16] [SECTION...]`; a section is one of the names below.
  */
 import { BenchRun } from './run.ts'
 import { benchBackup } from './sections/backup.ts'
@@ -19,6 +19,7 @@ import { benchRecovery } from './sections/recovery.ts'
 import { benchReplay } from './sections/replay.ts'
 import { benchRestore } from './sections/restore.ts'
 import { benchShipping } from './sections/shipping.ts'
+import { benchStandby } from './sections/standby.ts'
 
 const sections: Readonly<Record<string, (run: BenchRun) => Promise<void>>> = {
   commits: benchCommits,
@@ -28,6 +29,7 @@ const sections: Readonly<Record<string, (run: BenchRun) => Promise<void>>> = {
   backup: benchBackup,
   checkpoint: benchCheckpoint,
   shipping: benchShipping,
+  standby: benchStandby,
   replay: benchReplay,
   recovery: benchRecovery,
   restore: benchRestore,
@@ -40,6 +42,7 @@ const sections: Readonly<Record<string, (run: BenchRun) => Promise<void>>> = {
 
 const words = process.argv.slice(2)
 const writers = words.find((word) => word.startsWith('--writers=')) ?? '--writers=1,16,64,256'
+const rounds = words.find((word) => word.startsWith('--rounds='))
 const chosen = words.filter((word) => !word.startsWith('--'))
 const unknown = chosen.filter((name) => sections[name] === undefined)
 if (unknown.length > 0) {
@@ -48,6 +51,7 @@ if (unknown.length > 0) {
 }
 const run = new BenchRun({
   quick: words.includes('--quick'),
+  rounds: rounds === undefined ? undefined : Number(rounds.slice('--rounds='.length)),
   writerCounts: writers.slice('--writers='.length).split(',').map(Number),
 })
 console.log(`node ${process.version}, ${String(run.rounds)} rounds, medians; ratios are taken within a round`)

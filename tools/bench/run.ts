@@ -32,7 +32,9 @@ export interface Interleaved<T> {
 }
 
 export interface BenchOptions {
+  /** Smaller databases and shorter turns; three rounds instead of five. */
   readonly quick: boolean
+  readonly rounds: number | undefined
   readonly writerCounts: readonly number[]
 }
 
@@ -52,7 +54,7 @@ export class BenchRun {
 
   constructor(options: BenchOptions) {
     this.quick = options.quick
-    this.rounds = options.quick ? 3 : 5
+    this.rounds = options.rounds ?? (options.quick ? 3 : 5)
     this.seconds = options.quick ? 1 : 2
     this.writerCounts = options.writerCounts
   }

@@ -105,13 +105,13 @@ function columns(run: BenchRun, writers: number): readonly Column<CommitResult>[
   return [
     ours('timberline', 'timberline'),
     ours('timberline, shipping', 'timberline', { shipping: true }),
-    ours('timberline, archived', 'timberline-archived', { shipping: true }),
+    ...(run.quick ? [] : [ours('timberline, archived', 'timberline-archived', { shipping: true })]),
     ours('classic sync', 'classic-sync'),
     {
       title: 'classic sync, pool 64',
       measure: () => run.child('commits', { peer: 'classic-sync', writers, seconds: run.seconds }, pool64),
     },
-    ours('classic no sync', 'classic-nosync'),
+    ...(run.quick ? [] : [ours('classic no sync', 'classic-nosync')]),
     run.has('lmdb', lmdbPath) ? ours('lmdb, flushed', 'lmdb') : { title: 'lmdb', measure: undefined },
     ...(['bdb', 'rocksdb', 'sqlite'] as const).map((name) => inC(run, name, writers)),
     ...(WAITS_AT.has(writers)

@@ -78,7 +78,7 @@ async function openAndClose(db: ClassicLevel<Buffer, Buffer> | TimberLevel<Buffe
   await db.close()
 }
 
-async function commit(db: OpenPeer, from: number, transactions: number): Promise<void> {
+export async function commit(db: OpenPeer, from: number, transactions: number): Promise<void> {
   let next = from
   const writer = async (): Promise<void> => {
     for (let number = next++; number < from + transactions; number = next++)
@@ -87,7 +87,7 @@ async function commit(db: OpenPeer, from: number, transactions: number): Promise
   await Promise.all(Array.from({ length: 64 }, writer))
 }
 
-async function shipWhile(archive: Archive, home: string, work: () => Promise<void>): Promise<void> {
+export async function shipWhile(archive: Archive, home: string, work: () => Promise<void>): Promise<void> {
   const abort = new AbortController()
   const { logDirectory } = homeLayout(home)
   const identity = await readHomeIdentity(home)
