@@ -10,9 +10,10 @@ import { engineError } from './errors.ts'
 import type { HomeIdentity } from './home-identity.ts'
 import type { HomeLayout } from './home-layout.ts'
 import { appliedInTables } from './leveldb-applied.ts'
-import { flushConfirmed, syncVersion } from './leveldb-flush.ts'
+import { flushConfirmed, readVersion, syncVersion } from './leveldb-flush.ts'
 import type { Compactable } from './leveldb-flush.ts'
 import { VersionReader } from './leveldb-version.ts'
+import type { LeveldbVersion } from './leveldb-version.ts'
 import type { AppliedPosition } from './reserved-keys.ts'
 import { inTurns, nextTurn } from './turns.ts'
 
@@ -23,8 +24,8 @@ const BASE64_BYTES = 3 * 256 * 1024
 export interface TakeCheckpointOptions {
   readonly layout: HomeLayout
   readonly identity: HomeIdentity
-  /** The open LevelDB of the home. */
-  readonly level: Compactable
+  /** The open LevelDB of the home; absent when nobody has it open: its tables are all there is. */
+  readonly level?: Compactable
   /**
    * Called with the position that the tables hold, before the checkpoint appears: makes the log durable through it, and
    * resolves with the first segment needed to go on from there.
@@ -69,7 +70,10 @@ export async function takeCheckpoint(options: TakeCheckpointOptions): Promise<Ta
   const place = { dataDirectory: layout.dataDirectory, tablesDirectory: layout.tablesDirectory, fileSystem }
   const previous = 'previous' in options ? options.previous : await newestCheckpoint(layout.home, fileSystem)
   const published = await tablesByNumber(previous, options.linked)
-  const confirmed = await flushConfirmed(options.level, reader, place)
+  const confirmed =
+    options.level === undefined
+      ? await readResting(reader, place)
+      : await flushConfirmed(options.level, reader, place)
   const linked = await linkVersion(confirmed, reader, { ...place, published })
   // The confirmed version is durable; the linked one may be a later one.
   if (linked.tries > 1) await syncVersion(layout.dataDirectory, linked.found.manifestName, fileSystem)
@@ -88,6 +92,17 @@ export async function takeCheckpoint(options: TakeCheckpointOptions): Promise<Ta
   await writeCheckpoint(layout.home, manifest, fileSystem)
   const droppedCount = await dropOlder(manifest, previous?.tables ?? [], { layout, fileSystem })
   return { manifest, created: true, linkedCount: linked.linkedCount, droppedCount, ms: elapsedMs() }
+}
+
+/** The version of a folder that nobody has open, made durable. */
+async function readResting(
+  reader: VersionReader,
+  place: { readonly dataDirectory: string; readonly fileSystem: FileSystem },
+): Promise<LeveldbVersion> {
+  const { dataDirectory, fileSystem } = place
+  const found = await readVersion(reader, dataDirectory)
+  await syncVersion(dataDirectory, found.manifestName, fileSystem)
+  return found
 }
 
 /** Its tables by their numbers, and others of the same numbering. */

@@ -1,4 +1,5 @@
 import { LeveldbCursor } from './leveldb-cursor.ts'
+import { encodeSlice, encodeVarint } from './leveldb-varint.ts'
 
 /** One live table. */
 export interface ManifestTable {
@@ -51,6 +52,29 @@ export function applyEdit(fold: ManifestFold, bytes: Buffer): boolean {
   fold.nextFile = edit.nextFile ?? fold.nextFile
   fold.lastSequence = edit.lastSequence ?? fold.lastSequence
   return true
+}
+
+/** A table that a version is to have besides what it has. */
+export interface NewTable {
+  readonly number: number
+  readonly bytes: number
+  /** First and last key, with LevelDB's suffix. */
+  readonly smallest: Buffer
+  readonly largest: Buffer
+}
+
+/** The version edit that adds a table where tables may overlap, and says what numbers are in use from then on. */
+export function encodeNewTable(
+  table: NewTable,
+  counters: { readonly nextFile: number; readonly lastSequence: number },
+): Buffer {
+  const numbers = [NEXT_FILE, counters.nextFile, LAST_SEQUENCE, counters.lastSequence]
+  const place = [NEW_TABLE, 0, table.number, table.bytes]
+  return Buffer.concat([
+    ...[...numbers, ...place].map(encodeVarint),
+    encodeSlice(table.smallest),
+    encodeSlice(table.largest),
+  ])
 }
 
 function decodeEdit(bytes: Buffer): VersionEdit | undefined {

@@ -51,15 +51,6 @@ export async function flushConfirmed(
   })
 }
 
-/** Asks LevelDB to make tables of what it holds in memory. Whatever comes of it, the next confirmed flush does it or says why not. */
-export async function flushUnconfirmed(level: Compactable): Promise<void> {
-  try {
-    await level.compactRange(BEYOND_ALL_KEYS, BEYOND_ALL_KEYS, { keyEncoding: 'buffer' })
-  } catch {
-    // A refusal here has no other consequence than that more is left for then.
-  }
-}
-
 /**
  * The newest version of a folder, waiting while LevelDB replaces its MANIFEST.
  *

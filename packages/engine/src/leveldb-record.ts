@@ -28,7 +28,7 @@ export const BLOCK_BYTES: number = 32 * 1024
 export const HEADER_BYTES: number = 7
 const FULL = 1
 const FIRST = 2
-// 3 is a fragment in the middle of a record
+const MIDDLE = 3
 const LAST = 4
 
 /** The fragment at `position`; `bytes` begin at the beginning of a block. */
@@ -68,6 +68,32 @@ export function recordAt(
     at = fragment.endBytes
     if (fragment.isLast) return { data: join(parts), endBytes: at }
   }
+}
+
+/** The bytes of a record that is to begin at `position` of a file, which is where the one before ends. */
+export function encodeRecord(data: Buffer, position: number): Buffer {
+  const parts: Buffer[] = []
+  let at = position
+  let left = data
+  do {
+    const blockLeft = BLOCK_BYTES - (at % BLOCK_BYTES)
+    if (blockLeft < HEADER_BYTES) {
+      parts.push(Buffer.alloc(blockLeft))
+      at += blockLeft
+      continue
+    }
+    const piece = left.subarray(0, blockLeft - HEADER_BYTES)
+    const isFirst = left === data
+    left = left.subarray(piece.length)
+    const type = isFirst ? (left.length === 0 ? FULL : FIRST) : left.length === 0 ? LAST : MIDDLE
+    const fragment = Buffer.concat([Buffer.alloc(HEADER_BYTES), piece])
+    fragment.writeUInt16LE(piece.length, 4)
+    fragment.writeUInt8(type, 6)
+    fragment.writeUInt32LE(maskCrc(crc32c(fragment.subarray(6))), 0)
+    parts.push(fragment)
+    at += fragment.length
+  } while (left.length > 0)
+  return Buffer.concat(parts)
 }
 
 /** Whether there is nothing but zeros. */

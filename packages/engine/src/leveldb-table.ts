@@ -33,11 +33,13 @@ export interface BlockHandle {
   readonly bytes: number
 }
 
-const FOOTER_BYTES = 48
+/** At the end of a table: where the two directories of its blocks lie, zeros, the magic number. */
+export const FOOTER_BYTES = 48
 /** Behind each block: how it is packed, and its checksum. */
 export const TRAILER_BYTES = 5
-const KEY_SUFFIX_BYTES = 8
-const MAGIC = 0xdb4775248b80fb57n
+/** LevelDB appends type and sequence number to every key. */
+export const KEY_SUFFIX_BYTES = 8
+export const MAGIC = 0xdb4775248b80fb57n
 const PLAIN = 0
 const SNAPPY = 1
 /** A block is 4 KiB, or one entry longer than that; this bounds what a damaged length can make us allocate. */

@@ -7,7 +7,7 @@ import { linkVersion } from './checkpoint-tables.ts'
 import type { StateDigest } from './digest.ts'
 import { codeOf, engineError } from './errors.ts'
 import { leveldbNames, removeLeveldbLogs } from './leveldb-files.ts'
-import { flushConfirmed, flushUnconfirmed } from './leveldb-flush.ts'
+import { flushConfirmed } from './leveldb-flush.ts'
 import { RawLevel } from './leveldb-raw.ts'
 import { refusalOf } from './leveldb-refusal.ts'
 import { VersionReader } from './leveldb-version.ts'
@@ -34,11 +34,6 @@ export interface State {
   appliedLsn(): Promise<number>
   /** Takes a checkpoint of this state into a home. */
   checkpoint(options: Omit<TakeCheckpointOptions, 'level'>): Promise<TakenCheckpoint>
-  /**
-   * Brings what was applied so far into tables beside further writes, so that less is left for a digest or a checkpoint, which say whether
-   * everything is there; this does not.
-   */
-  flushAhead(): Promise<void>
   /** Of all that was applied before the call. Brings it into tables first, and reads those beside LevelDB. */
   digest(): Promise<StateDigest>
   /** Does not flush: what was not in a checkpoint comes out of the log again. */
@@ -162,10 +157,6 @@ class OpenedState implements State {
 
   checkpoint(options: Omit<TakeCheckpointOptions, 'level'>): Promise<TakenCheckpoint> {
     return takeCheckpoint({ ...options, level: this.level })
-  }
-
-  flushAhead(): Promise<void> {
-    return flushUnconfirmed(this.level)
   }
 
   async digest(): Promise<StateDigest> {

@@ -2,7 +2,7 @@
 // installed; everything is durable when it returns.
 import { join } from 'node:path'
 import type { BackupManifest } from '@timberline/archive'
-import { type HomeIdentity, openState, type State, writeHomeIdentity } from '@timberline/engine'
+import { type HomeIdentity, openStateAtRest, type StateAtRest, writeHomeIdentity } from '@timberline/engine'
 import type { FileSystem, Lsn } from '@timberline/wal'
 import { stepsThrough } from './delta-steps.ts'
 import { writeFirstRecord } from './first-record.ts'
@@ -67,7 +67,7 @@ export async function buildHome(
     meter.begin('resolve')
     const throughLsn = await resolveEnd(plan, reader)
     meter.setRecordsTotal(throughLsn - plan.base.lsn)
-    const state = await openState(workplace.building.dataDirectory, { createIfMissing: false })
+    const state = await openStateAtRest(workplace.building.dataDirectory, { fileSystem })
     let outcome: ReplayOutcome
     let begun: Begun
     try {
@@ -119,7 +119,7 @@ interface Begun {
  */
 async function beginTimeline(
   build: Build,
-  state: State,
+  state: StateAtRest,
   { throughLsn, digest }: ReplayOutcome,
 ): Promise<Begun> {
   const { plan, source, options, meter, workplace, manifest } = build

@@ -1,9 +1,8 @@
 // Replay up to an exact record, stopping on the way wherever a digest was recorded that can be compared.
-import type { State, StateDigest } from '@timberline/engine'
+import type { StateAtRest, StateDigest } from '@timberline/engine'
 import { type Lsn, TimberlineError } from '@timberline/wal'
 import type { Build } from './build-home.ts'
 import { recoveryError } from './errors.ts'
-import type { RecoveryPrediction } from './plan.ts'
 import { RangeReplay, requireLsn } from './range-replay.ts'
 import type { DigestProof, UsedDeltas } from './report.ts'
 import { briefOf, type TransactionBrief } from './transaction-brief.ts'
@@ -27,18 +26,17 @@ export interface ReplayOutcome {
  *
  * @throws RECOVERY_SOURCE_DAMAGED, RECOVERY_LOG_DAMAGED, RECOVERY_DIGEST_MISMATCH, RECOVERY_BULK_LOAD
  */
-export async function replayThrough(build: Build, state: State, throughLsn: Lsn): Promise<ReplayOutcome> {
+export async function replayThrough(
+  build: Build,
+  state: StateAtRest,
+  throughLsn: Lsn,
+): Promise<ReplayOutcome> {
   const { plan, manifest, options } = build
   requireLsn(await state.applied(), plan.base.lsn)
   const recorded = manifest.digest
   const meets = recorded !== undefined && recorded.lsn <= throughLsn && isOnPath(plan, recorded.lsn)
   const stops = options.digest === false ? [] : [...(meets ? [recorded.lsn] : []), throughLsn]
-  let flushLsn: Lsn | undefined
-  const replay = replayOf(build, state, (lsn) => {
-    if (flushLsn === undefined || lsn < flushLsn) return
-    flushLsn = undefined
-    void state.flushAhead()
-  })
+  const replay = replayOf(build, state)
   const proofs: DigestProof[] = []
   let digest: StateDigest | undefined
   let replayMs = 0
@@ -47,7 +45,6 @@ export async function replayThrough(build: Build, state: State, throughLsn: Lsn)
   for (const stop of new Set([...stops, throughLsn])) {
     const beganAt = performance.now()
     if (reached < stop) build.meter.begin('replay')
-    flushLsn = flushAheadLsn({ afterLsn: reached, throughLsn: stop }, plan.predicted)
     await replay.run({ fromLsn: reached + 1, throughLsn: stop, deltasThroughLsn: throughLsn - 1 })
     replayMs += performance.now() - beganAt
     reached = stop
@@ -78,24 +75,6 @@ export async function replayThrough(build: Build, state: State, throughLsn: Lsn)
   }
 }
 
-/** Below, what is left for the end takes no time worth a table more. */
-const FLUSH_AHEAD_BYTES_MIN = 8 * 1024 * 1024
-/** Less would leave more for the end, and more would not be done by then. */
-const FLUSH_AHEAD_SHARE = 0.6
-
-/**
- * The record at which LevelDB begins to make tables beside the rest of a part of the replay: at the part's end everything must be in
- * tables, and nobody would have anything to do meanwhile.
- */
-export function flushAheadLsn(
-  part: { readonly afterLsn: Lsn; readonly throughLsn: Lsn },
-  { logBytes }: Pick<RecoveryPrediction, 'logBytes'>,
-): Lsn | undefined {
-  const { afterLsn, throughLsn } = part
-  if (logBytes < FLUSH_AHEAD_BYTES_MIN || throughLsn <= afterLsn) return undefined
-  return afterLsn + Math.ceil((throughLsn - afterLsn) * FLUSH_AHEAD_SHARE)
-}
-
 /** Whether the path has the state that the base's backup recorded: it may have left the backup's timeline before its end. */
 function isOnPath({ path, base }: Build['plan'], lsn: Lsn): boolean {
   return (
@@ -104,10 +83,10 @@ function isOnPath({ path, base }: Build['plan'], lsn: Lsn): boolean {
   )
 }
 
-function replayOf(build: Build, state: State, onLsn: (lsn: Lsn) => void): RangeReplay {
+function replayOf(build: Build, state: StateAtRest): RangeReplay {
   const { source, reader, plan, meter, options, workplace } = build
   return new RangeReplay({
-    target: state.level,
+    target: state,
     source,
     reader,
     choice: plan,
@@ -115,10 +94,7 @@ function replayOf(build: Build, state: State, onLsn: (lsn: Lsn) => void): RangeR
     fileSystem: options.fileSystem,
     signal: options.signal,
     keep: plan.next?.span,
-    onLsn: (lsn) => {
-      meter.setRecords(lsn - plan.base.lsn)
-      onLsn(lsn)
-    },
+    onLsn: (lsn) => meter.setRecords(lsn - plan.base.lsn),
   })
 }
 

@@ -10,7 +10,6 @@ import { ProgressMeter, type RecoveryProgress } from '../src/progress.ts'
 import { decodeReport } from '../src/report.ts'
 import { formatTimeUs } from '../src/target.ts'
 import { briefOf } from '../src/transaction-brief.ts'
-import { flushAheadLsn } from '../src/replay-through.ts'
 import { transferAll, transfersMax } from '../src/transfer.ts'
 
 afterEach(() => {
@@ -233,12 +232,4 @@ describe('transfers', () => {
     expect(begun).toEqual(items.slice(0, transfersMax))
     expect(ended).toBe(transfersMax - 1)
   })
-})
-
-test('LevelDB makes tables beside the last four tenths of a long part, and of a short one not at all', () => {
-  const long = { logBytes: 8 * 1024 * 1024 }
-  expect(flushAheadLsn({ afterLsn: 100, throughLsn: 200 }, long)).toBe(160)
-  expect(flushAheadLsn({ afterLsn: 100, throughLsn: 101 }, long)).toBe(101)
-  expect(flushAheadLsn({ afterLsn: 100, throughLsn: 100 }, long)).toBeUndefined()
-  expect(flushAheadLsn({ afterLsn: 100, throughLsn: 200 }, { logBytes: long.logBytes - 1 })).toBeUndefined()
 })

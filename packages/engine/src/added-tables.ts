@@ -1,0 +1,115 @@
+/**
+ * Tables added to a LevelDB folder that nobody has open. The table is durable before a record of the MANIFEST names it, and the record
+ * before anything rests on it: a crash leaves a file that LevelDB removes as its own leftovers, or a cut record, which it leaves out.
+ */
+import { join } from 'node:path'
+import { removeIfPresent } from '@timberline/wal'
+import type { FileSystem } from '@timberline/wal'
+import type { StateDigest } from './digest.ts'
+import { appliedInTables } from './leveldb-applied.ts'
+import { encodeNewTable } from './leveldb-edit.ts'
+import { tableName } from './leveldb-files.ts'
+import { readVersion } from './leveldb-flush.ts'
+import { encodeRecord } from './leveldb-record.ts'
+import { VersionReader } from './leveldb-version.ts'
+import type { LeveldbVersion } from './leveldb-version.ts'
+import type { OperationWindow } from './operation-window.ts'
+import { APPLIED_KEY, encodeApplied } from './reserved-keys.ts'
+import type { AppliedPosition } from './reserved-keys.ts'
+import { digestTables } from './table-digest.ts'
+import { encodeTable } from './table-encoder.ts'
+import type { EncodedTable } from './table-encoder.ts'
+
+/** A folder of LevelDB at rest. */
+export interface RestingFolder {
+  readonly dataDirectory: string
+  readonly fileSystem: FileSystem
+}
+
+/** The tables of a folder, as its MANIFEST names them, and those that are added. */
+export class AddedTables {
+  readonly #folder: RestingFolder
+  readonly #reader: VersionReader
+  #found: LeveldbVersion
+
+  private constructor(folder: RestingFolder, reader: VersionReader, found: LeveldbVersion) {
+    this.#folder = folder
+    this.#reader = reader
+    this.#found = found
+  }
+
+  /** @throws ENGINE_CURRENT_DAMAGED, ENGINE_MANIFEST_DAMAGED */
+  static async of(folder: RestingFolder): Promise<AddedTables> {
+    const reader = new VersionReader(folder.dataDirectory, folder.fileSystem)
+    return new AddedTables(folder, reader, await readVersion(reader, folder.dataDirectory))
+  }
+
+  /** Tables that any other may overlap: LevelDB looks into all of them for a key. */
+  get overlappingCount(): number {
+    return [...this.#found.version.tables.values()].filter(({ level }) => level === 0).length
+  }
+
+  applied(): Promise<AppliedPosition> {
+    const { dataDirectory, fileSystem } = this.#folder
+    return appliedInTables(this.#found.version.tables.values(), dataDirectory, fileSystem)
+  }
+
+  /** Nobody removes a table here, so they are read where they lie. */
+  digest(): Promise<StateDigest> {
+    const { dataDirectory, fileSystem } = this.#folder
+    return digestTables(this.#found.version.tables.values(), dataDirectory, fileSystem)
+  }
+
+  /** Makes a table of the newest operation of each key, and of the position that they lead to. */
+  async add(window: OperationWindow, position: AppliedPosition): Promise<void> {
+    const { dataDirectory, fileSystem } = this.#folder
+    const { nextFile, lastSequence } = this.#found.version
+    window.put(APPLIED_KEY, encodeApplied(position))
+    const sequence = lastSequence + 1
+    const table = await this.#write(nextFile, encodeTable(window, sequence))
+    // The table has its name for good.
+    await fileSystem.syncDirectory(dataDirectory)
+    await this.#append(
+      encodeNewTable({ ...table, number: nextFile }, { nextFile: nextFile + 1, lastSequence: sequence }),
+    )
+    this.#found = await readVersion(this.#reader, dataDirectory)
+  }
+
+  async #write(number: number, pieces: Generator<Buffer, EncodedTable>): Promise<EncodedTable> {
+    const { dataDirectory, fileSystem } = this.#folder
+    const path = join(dataDirectory, tableName(number))
+    // A leftover that no MANIFEST names.
+    await removeIfPresent(path, fileSystem)
+    const handle = await fileSystem.open(path, 'create')
+    try {
+      let position = 0
+      for (;;) {
+        const next = pieces.next()
+        if (next.done === true) {
+          // The table's content is durable.
+          await handle.sync()
+          return next.value
+        }
+        await handle.write(next.value, position)
+        position += next.value.length
+      }
+    } finally {
+      await handle.close()
+    }
+  }
+
+  async #append(edit: Buffer): Promise<void> {
+    const { dataDirectory, fileSystem } = this.#folder
+    const { manifestName, version } = this.#found
+    const handle = await fileSystem.open(join(dataDirectory, manifestName), 'write')
+    try {
+      // A record that was cut would lie behind the new one, and end the reading of the next.
+      if ((await handle.status()).bytes > version.endBytes) await handle.truncate(version.endBytes)
+      await handle.write(encodeRecord(edit, version.endBytes), version.endBytes)
+      // From here on the table is part of the database.
+      await handle.sync()
+    } finally {
+      await handle.close()
+    }
+  }
+}

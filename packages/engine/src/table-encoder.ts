@@ -1,0 +1,240 @@
+/**
+ * A table as LevelDB itself writes one, made of operations that are in order already: LevelDB's way there is an insertion of each into
+ * a list in memory. See FORMAT.md, "Tables made beside LevelDB".
+ *
+ * @see https://github.com/google/leveldb/blob/main/doc/table_format.md
+ */
+import { crc32c, maskCrc } from './leveldb-crc.ts'
+import { FOOTER_BYTES, KEY_SUFFIX_BYTES, MAGIC, TRAILER_BYTES } from './leveldb-table.ts'
+import type { BlockHandle } from './leveldb-table.ts'
+import { encodeVarint } from './leveldb-varint.ts'
+import type { OperationWindow } from './operation-window.ts'
+import { FILTER_NAME, TableFilter } from './table-filter.ts'
+
+/** What a MANIFEST has to say of a table. */
+export interface EncodedTable {
+  readonly bytes: number
+  /** Its first and last key, with LevelDB's suffix of 8 bytes. */
+  readonly smallest: Buffer
+  readonly largest: Buffer
+}
+
+const BLOCK_BYTES = 4096
+const RESTART_ENTRIES = 16
+const PIECE_BYTES = 1024 * 1024
+const VARINT_BYTES_MAX = 5
+const PUT = 1
+const DELETION = 0
+/** Up to here a loop copies faster than a call. */
+const LOOP_BYTES_MAX = 48
+
+/**
+ * The bytes of a table with the newest operation of each key in a window, piece by piece; a piece is valid until the next one is asked for.
+ * All entries have one sequence number, which must be greater than all before it: LevelDB compares them only between entries of one key.
+ */
+export function* encodeTable(window: OperationWindow, sequence: number): Generator<Buffer, EncodedTable> {
+  const encoder = new TableEncoder(window, sequence)
+  for (const index of window.inOrder()) {
+    encoder.add(index)
+    if (encoder.readyBytes >= PIECE_BYTES) yield encoder.take()
+  }
+  const table = encoder.end()
+  yield encoder.take()
+  return table
+}
+
+class TableEncoder {
+  readonly #window: OperationWindow
+  readonly #suffix: Buffer = Buffer.alloc(KEY_SUFFIX_BYTES)
+  readonly #filter = new TableFilter()
+  readonly #index: { readonly lastKey: Buffer; readonly handle: BlockHandle }[] = []
+  #out: Buffer = Buffer.allocUnsafe(PIECE_BYTES + 4 * BLOCK_BYTES)
+  /** Bytes of the table that were taken. */
+  #taken = 0
+  #used = 0
+  #blockAt = 0
+  #restarts: number[] = []
+  #sinceRestart = 0
+  #first: Buffer = Buffer.alloc(0)
+  #last = -1
+
+  constructor(window: OperationWindow, sequence: number) {
+    this.#window = window
+    this.#suffix.writeUIntLE(sequence % 2 ** 48, 1, 6)
+    this.#suffix[7] = Math.floor(sequence / 2 ** 48)
+  }
+
+  /** Bytes of whole blocks that were not taken. */
+  get readyBytes(): number {
+    return this.#blockAt
+  }
+
+  /** Adds an operation, unless a later one on its key is in. */
+  add(index: number): void {
+    const window = this.#window
+    const keyBytes = window.keyBytes(index)
+    const valueBytes = window.valueBytes(index)
+    const common = this.#commonWithLast(index, keyBytes)
+    if (common === keyBytes && this.#last !== -1 && window.keyBytes(this.#last) === keyBytes) return
+    this.#reserve(keyBytes + valueBytes + KEY_SUFFIX_BYTES + 3 * VARINT_BYTES_MAX)
+    this.#stamp(index)
+    const shared = this.#beginsAnew() ? 0 : common
+    const ownBytes = keyBytes - shared + KEY_SUFFIX_BYTES
+    this.#varint(shared)
+    this.#varint(ownBytes)
+    this.#varint(valueBytes)
+    this.#copy(window.memory, window.keyAt(index) + shared, ownBytes + valueBytes)
+    this.#filter.add(window.memory, window.keyAt(index), keyBytes)
+    if (this.#last === -1) this.#first = this.#keyOf(index)
+    this.#last = index
+    this.#sinceRestart += 1
+    if (this.#used - this.#blockAt + this.#restarts.length * 4 + 4 >= BLOCK_BYTES) this.#endDataBlock()
+  }
+
+  /** What is ready; the rest stays. Valid until the next call. */
+  take(): Buffer {
+    const piece = this.#out.subarray(0, this.#blockAt)
+    this.#taken += piece.length
+    // Pieces are taken between blocks.
+    this.#used = 0
+    this.#blockAt = 0
+    return piece
+  }
+
+  end(): EncodedTable {
+    if (this.#used > this.#blockAt) this.#endDataBlock()
+    const filter = this.#plainBlock(this.#filter.end())
+    const meta = this.#handleBlock([{ lastKey: Buffer.from(`filter.${FILTER_NAME}`), handle: filter }])
+    const index = this.#handleBlock(this.#index)
+    this.#footer(meta, index)
+    return {
+      bytes: this.#taken + this.#used,
+      smallest: this.#first,
+      largest: this.#keyOf(this.#last),
+    }
+  }
+
+  /** Where readers may begin a key is written whole. */
+  #beginsAnew(): boolean {
+    if (this.#used > this.#blockAt && this.#sinceRestart < RESTART_ENTRIES) return false
+    this.#restarts.push(this.#used - this.#blockAt)
+    this.#sinceRestart = 0
+    return true
+  }
+
+  #commonWithLast(index: number, keyBytes: number): number {
+    if (this.#last === -1) return 0
+    const window = this.#window
+    const { memory } = window
+    const at = window.keyAt(index)
+    const lastAt = window.keyAt(this.#last)
+    const most = Math.min(keyBytes, window.keyBytes(this.#last))
+    let common = 0
+    while (common < most && memory[at + common] === memory[lastAt + common]) common += 1
+    return common
+  }
+
+  /** Puts type and sequence number behind a key. */
+  #stamp(index: number): void {
+    const { memory } = this.#window
+    const at = this.#window.keyAt(index) + this.#window.keyBytes(index)
+    memory[at] = this.#window.isDeletion(index) ? DELETION : PUT
+    for (let byte = 1; byte < KEY_SUFFIX_BYTES; byte += 1) memory[at + byte] = this.#suffix[byte] as number
+  }
+
+  /** A copy of a key with what stands behind it. */
+  #keyOf(index: number): Buffer {
+    const at = this.#window.keyAt(index)
+    return Buffer.from(this.#window.memory.subarray(at, at + this.#window.keyBytes(index) + KEY_SUFFIX_BYTES))
+  }
+
+  #endDataBlock(): void {
+    const handle = this.#endBlock()
+    this.#index.push({ lastKey: this.#keyOf(this.#last), handle })
+    this.#filter.beginBlock(this.#taken + this.#used)
+  }
+
+  /** A block that is a list of places of blocks. */
+  #handleBlock(entries: readonly { readonly lastKey: Buffer; readonly handle: BlockHandle }[]): BlockHandle {
+    for (const { lastKey, handle } of entries) {
+      this.#reserve(lastKey.length + 7 * VARINT_BYTES_MAX)
+      this.#restarts.push(this.#used - this.#blockAt)
+      const coded = encodeHandle(handle)
+      this.#varint(0)
+      this.#varint(lastKey.length)
+      this.#varint(coded.length)
+      this.#copy(lastKey, 0, lastKey.length)
+      this.#copy(coded, 0, coded.length)
+    }
+    return this.#endBlock()
+  }
+
+  #plainBlock(content: Buffer): BlockHandle {
+    this.#reserve(content.length)
+    this.#copy(content, 0, content.length)
+    return this.#sealBlock()
+  }
+
+  #endBlock(): BlockHandle {
+    this.#reserve(this.#restarts.length * 4 + 4)
+    for (const restart of this.#restarts) this.#used = this.#out.writeUInt32LE(restart, this.#used)
+    this.#used = this.#out.writeUInt32LE(this.#restarts.length, this.#used)
+    this.#restarts = []
+    this.#sinceRestart = 0
+    return this.#sealBlock()
+  }
+
+  /** Plain, and the checksum, which covers the byte that says so. */
+  #sealBlock(): BlockHandle {
+    this.#reserve(TRAILER_BYTES)
+    const handle = { position: this.#taken + this.#blockAt, bytes: this.#used - this.#blockAt }
+    this.#out[this.#used] = 0
+    this.#used += 1
+    const crc = maskCrc(crc32c(this.#out.subarray(this.#blockAt, this.#used)))
+    this.#used = this.#out.writeUInt32LE(crc, this.#used)
+    this.#blockAt = this.#used
+    return handle
+  }
+
+  #footer(meta: BlockHandle, index: BlockHandle): void {
+    this.#reserve(FOOTER_BYTES)
+    const footer = Buffer.alloc(FOOTER_BYTES)
+    Buffer.concat([encodeHandle(meta), encodeHandle(index)]).copy(footer)
+    footer.writeBigUInt64LE(MAGIC, FOOTER_BYTES - 8)
+    this.#copy(footer, 0, FOOTER_BYTES)
+    this.#blockAt = this.#used
+  }
+
+  #reserve(bytes: number): void {
+    if (this.#out.length - this.#used >= bytes) return
+    const wider = Buffer.allocUnsafe((this.#used + bytes) * 2)
+    this.#out.copy(wider, 0, 0, this.#used)
+    this.#out = wider
+  }
+
+  #varint(value: number): void {
+    let rest = value
+    while (rest >= 0x80) {
+      this.#out[this.#used] = (rest & 0x7f) | 0x80
+      this.#used += 1
+      rest >>>= 7
+    }
+    this.#out[this.#used] = rest
+    this.#used += 1
+  }
+
+  #copy(from: Uint8Array, start: number, bytes: number): void {
+    const out = this.#out
+    const at = this.#used
+    this.#used = at + bytes
+    if (bytes > LOOP_BYTES_MAX) {
+      out.set(new Uint8Array(from.buffer, from.byteOffset + start, bytes), at)
+      return
+    }
+    for (let index = 0; index < bytes; index += 1) out[at + index] = from[start + index] as number
+  }
+}
+
+function encodeHandle({ position, bytes }: BlockHandle): Buffer {
+  return Buffer.concat([encodeVarint(position), encodeVarint(bytes)])
+}
