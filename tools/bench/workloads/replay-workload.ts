@@ -1,7 +1,9 @@
 /** Replay of a log into an empty LevelDB, and the same records written by hand. */
+import { mkdir } from 'node:fs/promises'
 import { join } from 'node:path'
 import { performance } from 'node:perf_hooks'
-import { homeLayout, openState, replayInto } from '@timberline/engine'
+import { homeLayout, openState, openStateAtRest, readHomeIdentity, replayInto } from '@timberline/engine'
+import type { ReplayResult as Replayed, ReplayTarget } from '@timberline/engine'
 import { placeHold, readLog } from '@timberline/wal'
 import { ClassicLevel } from 'classic-level'
 import { keyOf, openPeer, valueOf } from '../peers.ts'
@@ -9,7 +11,8 @@ import { withFolder } from '../run.ts'
 import { batchesOf } from './commit-workload.ts'
 
 export interface ReplayWork {
-  readonly way: 'replay' | 'ingestion' | 'batches'
+  /** `replay` is a recovery's, whose state nobody has open; `open` that of an open home or a standby, through LevelDB. */
+  readonly way: 'replay' | 'open' | 'ingestion' | 'batches'
   readonly records: number
 }
 
@@ -24,9 +27,39 @@ export async function measureReplay({ way, records }: ReplayWork): Promise<Repla
   })
 }
 
-const WAYS = { replay: replayOfLog, ingestion: chainedBatches, batches: plainBatches }
+const WAYS = { replay: replayAtRest, open: replayIntoOpen, ingestion: chainedBatches, batches: plainBatches }
 
-async function replayOfLog(folder: string, records: number): Promise<number> {
+/** Up to tables that are durable and in a checkpoint, as a recovery leaves them. */
+async function replayAtRest(folder: string, records: number): Promise<number> {
+  const layout = homeLayout(join(folder, 'replayed'))
+  await mkdir(layout.home)
+  const empty = await openState(layout.dataDirectory, { createIfMissing: true })
+  await empty.close()
+  return replayOfLog(folder, records, async (replay) => {
+    const state = await openStateAtRest(layout.dataDirectory)
+    const replayed = await replay(state)
+    const identity = await readHomeIdentity(join(folder, 'home'))
+    await state.checkpoint({ layout, identity, segmentAfter: () => Promise.resolve(1) })
+    await state.close()
+    return replayed
+  })
+}
+
+async function replayIntoOpen(folder: string, records: number): Promise<number> {
+  return replayOfLog(folder, records, async (replay) => {
+    const state = await openState(join(folder, 'replayed'), { createIfMissing: true })
+    const replayed = await replay(state.level)
+    await state.close()
+    return replayed
+  })
+}
+
+/** The milliseconds that `run` takes with a log of single-record transactions. */
+async function replayOfLog(
+  folder: string,
+  records: number,
+  run: (replay: (target: ReplayTarget) => Promise<Replayed>) => Promise<Replayed>,
+): Promise<number> {
   const home = join(folder, 'home')
   const db = await openPeer('timberline', home)
   // Checkpoints would remove the beginning of the log while it is made.
@@ -40,9 +73,7 @@ async function replayOfLog(folder: string, records: number): Promise<number> {
   await Promise.all(Array.from({ length: 256 }, writer))
   await db.close()
   const begin = performance.now()
-  const state = await openState(join(folder, 'replayed'), { createIfMissing: true })
-  const replayed = await replayInto(state.level, readLog({ directory: logDirectory, fromLsn: 1 }), {})
-  await state.close()
+  const replayed = await run((target) => replayInto(target, readLog({ directory: logDirectory, fromLsn: 1 })))
   const ms = performance.now() - begin
   await hold.release()
   if (replayed.records < records) throw new Error(`only ${String(replayed.records)} records were replayed`)
