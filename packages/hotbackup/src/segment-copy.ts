@@ -9,6 +9,9 @@ import { hotbackupError } from './errors.ts'
 import { PrefixHash, WRITE_BYTES } from './file-source.ts'
 import type { CopyContext, CopyTarget, FileRange } from './file-source.ts'
 
+/** The disk is given so much at a time while the rest is still being read, so that little is left for the flush at the end. */
+const FLUSH_AHEAD_BYTES = 1024 * 1024
+
 /** What was copied. */
 export interface CopiedSegment {
   readonly bytes: number
@@ -77,6 +80,10 @@ class PassingSource implements ByteSource {
   #sliceBytes = 0
   /** The write that is under way, or what the limit made of it. */
   #writing: Promise<boolean> = Promise.resolve(false)
+  #isLimited = true
+  #unflushedBytes = 0
+  /** The flush that is under way beside the writing, if any. */
+  #flushing: Promise<void> | undefined
 
   constructor(passage: Passage, context: CopyContext) {
     this.#passage = passage
@@ -105,6 +112,7 @@ class PassingSource implements ByteSource {
   /** Resolves when all of it is written, with whether it is durable already. */
   async end(): Promise<boolean> {
     const isDurable = await this.#writing
+    await this.#flushing
     if (this.#passedBytes === this.bytes) return isDurable
     throw hotbackupError('HOTBACKUP_COPY_DAMAGED', 'a file ended before its known length', {
       details: { path: this.path, bytes: this.bytes, position: this.#passedBytes },
@@ -113,7 +121,7 @@ class PassingSource implements ByteSource {
 
   /** Waits for what is under way, whatever becomes of it. */
   async rest(): Promise<void> {
-    await this.#writing.catch(() => undefined)
+    await Promise.allSettled([this.#writing, this.#flushing])
   }
 
   hashes(): { sha256: string; prefixSha256: string | undefined } {
@@ -143,6 +151,26 @@ class PassingSource implements ByteSource {
     this.#sliceBytes -= part.length
     const isWholeSlice = this.#sliceBytes === 0
     await to.write(part, position)
-    return isWholeSlice && this.#context.limit.settle(() => to.sync())
+    this.#unflushedBytes += part.length
+    if (!isWholeSlice) {
+      this.#flushAhead()
+      return false
+    }
+    const isDurable = await this.#context.limit.settle(() => to.sync())
+    this.#isLimited = isDurable
+    if (!isDurable) this.#flushAhead()
+    return isDurable
+  }
+
+  #flushAhead(): void {
+    // A limit decides itself when to flush.
+    if (this.#isLimited || this.#unflushedBytes < FLUSH_AHEAD_BYTES || this.#flushing !== undefined) return
+    this.#unflushedBytes = 0
+    const flushing = this.#passage.to.sync().then(() => {
+      this.#flushing = undefined
+    })
+    // Told at the end: one that failed stays, and none is tried after it.
+    flushing.catch(() => undefined)
+    this.#flushing = flushing
   }
 }

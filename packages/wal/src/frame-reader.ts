@@ -9,7 +9,7 @@ import {
   frameBytes,
   isZeroHeader,
   payloadMatches,
-  walkGroup,
+  lastOfPlainGroup,
   type FrameHeader,
 } from './frame.ts'
 import type { LogRecord, Lsn, SegmentMark } from './record.ts'
@@ -117,13 +117,8 @@ export class FrameReader {
     if (!this.#holds(bytes) || !payloadMatches(this.#window, at, { header, seed })) return false
     if (this.tally.refusal(header) !== undefined) return false
     const begin = at + FRAME_HEADER_BYTES
-    let lastUs = 0
-    let hasMark = false
-    const problem = walkGroup(header, { bytes: this.#window, begin }, ({ committedAtUs, kind }) => {
-      lastUs = committedAtUs
-      hasMark ||= kind === 'mark'
-    })
-    if (problem !== undefined || hasMark) return false
+    const lastUs = lastOfPlainGroup(header, { bytes: this.#window, begin })
+    if (lastUs === undefined) return false
     this.tally.advance(header.records, header.committedAtUs, lastUs)
     this.#pass(header, bytes, crcOfRange(this.#window, { begin: at, end: begin }, this.tally.chain))
     return true

@@ -153,6 +153,30 @@ export function walkGroup(
 }
 
 /**
+ * Checks the records of a group as `walkGroup` does, without making anything of them: the commit time of the last one, or `undefined` for a
+ * group that has a mark in it or contradicts itself.
+ */
+export function lastOfPlainGroup(
+  header: FrameHeader,
+  { bytes, begin }: { readonly bytes: Buffer; readonly begin: number },
+): number | undefined {
+  const groupEnd = begin + header.payloadBytes
+  let position = begin
+  let previousUs = header.committedAtUs - 1
+  for (let index = 0; index < header.records; index += 1) {
+    if (position + RECORD_HEADER_BYTES > groupEnd) return undefined
+    const kind = kindOf(readU32(bytes, position + 4))
+    const committedAtUs = readU64(bytes, position + 8)
+    if (kind === undefined || kind === 'mark') return undefined
+    if (committedAtUs > Number.MAX_SAFE_INTEGER || committedAtUs <= previousUs) return undefined
+    if (index === 0 && committedAtUs !== header.committedAtUs) return undefined
+    previousUs = committedAtUs
+    position += RECORD_HEADER_BYTES + readU32(bytes, position)
+  }
+  return position === groupEnd ? previousUs : undefined
+}
+
+/**
  * The records of a group whose checksums hold; a string says what contradicts itself. Payloads are views of `payload`, so
  * the caller hands over a buffer it will not use again.
  */
