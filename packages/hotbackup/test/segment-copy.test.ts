@@ -1,6 +1,6 @@
 import { createHash } from 'node:crypto'
 import { listSegments, openLog, readFileWhole } from '@timberline/wal'
-import { CrashFileSystem } from '@timberline/wal/testing'
+import { CrashFileSystem, FaultFileSystem, failOn } from '@timberline/wal/testing'
 import { beforeEach, describe, expect, it } from 'vitest'
 import { chunkBuffers } from '../src/chunk-buffers.ts'
 import { WRITE_BYTES } from '../src/file-source.ts'
@@ -94,5 +94,34 @@ describe('a segment that is copied', () => {
     await handle.truncate(bytes - 5000)
     await handle.close()
     await expect(copied(rateLimit({ bytesPerS: undefined }))).rejects.toMatchObject({ kind: 'corruption' })
+  })
+
+  it('is given to the disk while the rest is read; a flush that fails there is told, and none is tried after it', async () => {
+    const log = await openLog({ directory: '/long', identity: IDENTITY, fileSystem: disk })
+    for (let index = 0; index < 90; index += 1) await log.commit(Buffer.alloc(64 * 1024, index))
+    await log.roll()
+    await log.close()
+    const range = { path: '/long/log.0000000001', bytes: (await listSegments('/long', disk))[0]?.bytes ?? 0 }
+    const copyWith = async (fileSystem: FaultFileSystem, path: string): Promise<void> => {
+      const context = {
+        fileSystem,
+        limit: rateLimit({ bytesPerS: undefined }),
+        buffers: chunkBuffers(),
+        onBytes: () => undefined,
+      }
+      await copySegment(
+        { range, expected: { after: undefined, last: false } },
+        { path, syncs: syncQueue(4) },
+        context,
+      )
+    }
+    const broken = new FaultFileSystem(disk, failOn({ kind: 'sync' }, 'EIO'))
+    await expect(copyWith(broken, '/copy/broken')).rejects.toMatchObject({ code: 'EIO' })
+    expect(broken.operations.filter(({ kind }) => kind === 'sync')).toHaveLength(1)
+    const sound = new FaultFileSystem(disk)
+    await copyWith(sound, '/copy/sound')
+    const written = sound.operations.filter(({ kind, path }) => kind === 'write' && path === '/copy/sound')
+    const flushed = sound.operations.find(({ kind }) => kind === 'sync')
+    expect(flushed?.index).toBeLessThan(written.at(-1)?.index ?? 0)
   })
 })

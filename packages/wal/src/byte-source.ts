@@ -57,8 +57,7 @@ export class FileSource implements ByteSource {
   }
 
   read(target: Uint8Array, position: number): Promise<number> {
-    const there = Math.max(0, this.#bytesMax - position)
-    return readFully(this.handle, there < target.length ? target.subarray(0, there) : target, position)
+    return readFully(this.handle, target.subarray(0, Math.max(0, this.#bytesMax - position)), position)
   }
 }
 

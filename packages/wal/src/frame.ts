@@ -1,7 +1,7 @@
 // Layout: FORMAT.md#frame.
 import { crc32 } from 'node:zlib'
 import { readU32, readU64, writeU32, writeU64 } from './little-endian.ts'
-import { kindOf, RECORD_BYTES_LIMIT, type LogRecord, type Lsn, type RecordKind } from './record.ts'
+import { kindOf, RECORD_BYTES_LIMIT, type LogRecord, type Lsn } from './record.ts'
 import { crcOfRange } from './short-crc.ts'
 
 export const FRAME_HEADER_BYTES = 40
@@ -111,49 +111,40 @@ export function isZeroHeader(bytes: Buffer, position: number): boolean {
   return bytes.compare(NO_BYTES, 0, FRAME_HEADER_BYTES, position, position + FRAME_HEADER_BYTES) === 0
 }
 
-/** Where a record of a group stands, and what its header says. */
-export interface RecordSpan {
-  readonly lsn: Lsn
-  readonly committedAtUs: number
-  readonly kind: RecordKind
-  /** Of its payload. */
-  readonly begin: number
-  readonly end: number
-}
-
 /**
- * Goes over the records of a group whose checksums hold, its payload beginning at `begin` of `bytes`; a string says what contradicts
- * itself, which may be after some records were visited.
+ * The records of a group whose checksums hold; a string says what contradicts itself. Payloads are views of `payload`, so
+ * the caller hands over a buffer it will not use again.
  */
-export function walkGroup(
-  header: FrameHeader,
-  { bytes, begin }: { readonly bytes: Buffer; readonly begin: number },
-  visit: (record: RecordSpan) => void,
-): string | undefined {
-  const groupEnd = begin + header.payloadBytes
-  let position = begin
+export function decodeGroup(header: FrameHeader, payload: Buffer): LogRecord[] | string {
+  const records: LogRecord[] = []
+  let position = 0
   let previousUs = header.committedAtUs - 1
   for (let index = 0; index < header.records; index += 1) {
-    if (position + RECORD_HEADER_BYTES > groupEnd) return 'a record begins beyond its group'
-    const kind = kindOf(readU32(bytes, position + 4))
-    const committedAtUs = readU64(bytes, position + 8)
-    const recordBegin = position + RECORD_HEADER_BYTES
-    const recordEnd = recordBegin + readU32(bytes, position)
+    if (position + RECORD_HEADER_BYTES > payload.length) return 'a record begins beyond its group'
+    const kind = kindOf(readU32(payload, position + 4))
+    const committedAtUs = readU64(payload, position + 8)
+    const begin = position + RECORD_HEADER_BYTES
+    const end = begin + readU32(payload, position)
     if (kind === undefined) return 'a record has an unknown kind'
-    if (recordEnd > groupEnd) return 'a record ends beyond its group'
+    if (end > payload.length) return 'a record ends beyond its group'
     if (!Number.isSafeInteger(committedAtUs) || committedAtUs <= previousUs)
       return 'commit times do not increase'
     if (index === 0 && committedAtUs !== header.committedAtUs)
       return 'the first commit time differs from the header'
     previousUs = committedAtUs
-    position = recordEnd
-    visit({ lsn: header.firstLsn + index, committedAtUs, kind, begin: recordBegin, end: recordEnd })
+    position = end
+    records.push({
+      lsn: header.firstLsn + index,
+      committedAtUs,
+      kind,
+      payload: payload.subarray(begin, end),
+    })
   }
-  return position === groupEnd ? undefined : 'bytes are left over behind the last record'
+  return position === payload.length ? records : 'bytes are left over behind the last record'
 }
 
 /**
- * Checks the records of a group as `walkGroup` does, without making anything of them: the commit time of the last one, or `undefined` for a
+ * Checks the records of a group as `decodeGroup` does, without making anything of them: the commit time of the last one, or `undefined` for a
  * group that has a mark in it or contradicts itself.
  */
 export function lastOfPlainGroup(
@@ -174,20 +165,4 @@ export function lastOfPlainGroup(
     position += RECORD_HEADER_BYTES + readU32(bytes, position)
   }
   return position === groupEnd ? previousUs : undefined
-}
-
-/**
- * The records of a group whose checksums hold; a string says what contradicts itself. Payloads are views of `payload`, so
- * the caller hands over a buffer it will not use again.
- */
-export function decodeGroup(header: FrameHeader, payload: Buffer): LogRecord[] | string {
-  const records: LogRecord[] = []
-  const problem = walkGroup(
-    header,
-    { bytes: payload, begin: 0 },
-    ({ lsn, committedAtUs, kind, begin, end }) => {
-      records.push({ lsn, committedAtUs, kind, payload: payload.subarray(begin, end) })
-    },
-  )
-  return problem ?? records
 }
