@@ -24,6 +24,12 @@ export interface FolderBase extends BackupBase {
   readonly folder: string
 }
 
+/** Whether a base has a table, as far as that is known without reading it. */
+export function holdsTable({ files }: BackupBase, table: CheckpointTable): boolean {
+  const file = files.get(`checkpoint/tables/${table.name}`)
+  return file !== undefined && file.bytes === table.bytes && file.sha256 === table.sha256
+}
+
 /** The base that a manifest describes. */
 export function baseOf({ label, files }: BackupManifest): BackupBase {
   return { label, files: new Map(files.map((file) => [file.name, file])) }

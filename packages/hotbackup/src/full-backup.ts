@@ -4,10 +4,10 @@
  */
 import { join } from 'node:path'
 import { clearBackupDue, readBackupDue } from '@timberline/engine'
-import type { CheckpointManifest } from '@timberline/engine'
+import type { CheckpointManifest, CheckpointTable } from '@timberline/engine'
 import { listSegments, readFileWhole } from '@timberline/wal'
 import type { FileSystem } from '@timberline/wal'
-import { readFolderBase, refuseOtherBase } from './backup-base.ts'
+import { holdsTable, readFolderBase, refuseOtherBase } from './backup-base.ts'
 import type { FolderBase } from './backup-base.ts'
 import { beginArchiveSink } from './archive-sink.ts'
 import { completeRun, digestOf } from './backup-run.ts'
@@ -33,7 +33,8 @@ export async function fullBackup(run: BackupRun): Promise<BackupResult> {
   const { options, layout, watch } = run
   if (typeof options.target === 'string') await refuseTarget(run, options.target)
   const base = await folderBaseOf(run)
-  const pin = await watch.time('pin', () => pinHome({ ...options, layout }))
+  const isElsewhere = base && ((table: CheckpointTable) => holdsTable(base, table))
+  const pin = await watch.time('pin', () => pinHome({ ...options, layout, isElsewhere }))
   try {
     const { checkpoint, segmentCount, tries } = pin
     options.onEvent({

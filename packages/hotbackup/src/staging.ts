@@ -38,6 +38,8 @@ export interface Pin {
 
 export interface PinOptions {
   readonly layout: HomeLayout
+  /** Whether a table is most likely not read: then its length is not asked for. Whoever does read it finds out. Default: all are read. */
+  readonly isElsewhere?: ((table: CheckpointManifest['tables'][number]) => boolean) | undefined
   readonly fileSystem: FileSystem
   readonly signal?: AbortSignal | undefined
   readonly onEvent: HotbackupListener
@@ -111,7 +113,8 @@ async function pinCheckpoint(
       fileSystem,
     })
     if (missing === undefined) {
-      await refuseWrongLength(checkpoint, tablesDirectory, fileSystem)
+      const read = checkpoint.tables.filter((table) => options.isElsewhere?.(table) !== true)
+      await refuseWrongLength({ ...checkpoint, tables: read }, tablesDirectory, fileSystem)
       return { checkpoint, tries }
     }
     if (tries === PIN_TRIES_MAX) {
