@@ -18,10 +18,10 @@ export const hotbackupBugs: readonly PlantedBug[] = [
         replace: 'import { listLiveSegments, madeDurable, logGap,',
       },
       {
-        find: "const pin = await watch.time('pin', () => pinHome({ ...options, layout }))",
+        find: "const pin = await watch.time('pin', () => pinHome({ ...options, layout, isElsewhere }))",
         replace: `const segments = await listLiveSegments(layout.logDirectory, options.fileSystem)
   const early = { segments, endLsn: segments.at(-1)?.lastLsn ?? 0 }
-  const pin = { ...(await watch.time('pin', () => pinHome({ ...options, layout }))), early }`,
+  const pin = { ...(await watch.time('pin', () => pinHome({ ...options, layout, isElsewhere }))), early }`,
       },
       {
         find: 'durableLog(checkpoint, places))',
