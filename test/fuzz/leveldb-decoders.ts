@@ -9,7 +9,7 @@ import { unpackSnappy } from '../../packages/engine/src/leveldb-snappy.ts'
 import { checkTable, findInTable } from '../../packages/engine/src/leveldb-table.ts'
 import { VersionReader } from '../../packages/engine/src/leveldb-version.ts'
 import { APPLIED_KEY, decodeApplied, encodeApplied } from '../../packages/engine/src/reserved-keys.ts'
-import { mergeRuns } from '../../packages/engine/src/table-merge.ts'
+import { type MergeListener, mergeRuns } from '../../packages/engine/src/table-merge.ts'
 import { type OpenTable, TableRun } from '../../packages/engine/src/table-run.ts'
 import { repairManifest, repairTable } from './checksums.ts'
 import { type Decoder, orRefused, packFiles, Refused, unpackFiles } from './decoder.ts'
@@ -134,11 +134,13 @@ export const leveldbDecoders: readonly Decoder[] = [
         Promise.resolve({ ...countedSource(input), close: () => Promise.resolve() })
       const lengths = { entries: 0, keyBytes: 0, valueBytes: 0 }
       // The same table twice: each key is met again, so that the ages of its entries are compared too.
-      await mergeRuns([new TableRun([{ open }]), new TableRun([{ open }])], ({ keyBytes, valueBytes }) => {
+      const onEntry: MergeListener['onEntry'] = ({ keyBytes, valueBytes }) => {
         lengths.entries += 1
         lengths.keyBytes += keyBytes
         lengths.valueBytes += valueBytes
-      })
+      }
+      const listeners = [Number.MAX_SAFE_INTEGER, 2].map((sequenceMax) => ({ sequenceMax, onEntry }))
+      await mergeRuns([new TableRun([{ open }]), new TableRun([{ open }])], listeners)
       return lengths
     },
   },

@@ -16,7 +16,7 @@ import type { LeveldbVersion } from './leveldb-version.ts'
 import type { OperationWindow } from './operation-window.ts'
 import { APPLIED_KEY, encodeApplied } from './reserved-keys.ts'
 import type { AppliedPosition } from './reserved-keys.ts'
-import { digestTables } from './table-digest.ts'
+import { digestsOfTables } from './table-digest.ts'
 import { encodeTable } from './table-encoder.ts'
 import type { EncodedTable } from './table-encoder.ts'
 
@@ -54,10 +54,16 @@ export class AddedTables {
     return appliedInTables(this.#found.version.tables.values(), dataDirectory, fileSystem)
   }
 
-  /** Nobody removes a table here, so they are read where they lie. */
-  digest(): Promise<StateDigest> {
+  /** Tells the present state from later ones, as long as LevelDB has not merged any. */
+  get sequence(): number {
+    return this.#found.version.lastSequence
+  }
+
+  /** Of the states at these sequences. Nobody removes a table here, so they are read where they lie. */
+  digests(sequences: readonly number[]): Promise<StateDigest[]> {
     const { dataDirectory, fileSystem } = this.#folder
-    return digestTables(this.#found.version.tables.values(), dataDirectory, fileSystem)
+    const place = { directory: dataDirectory, fileSystem }
+    return digestsOfTables(this.#found.version.tables.values(), place, sequences)
   }
 
   /** Makes a table of the newest operation of each key, and of the position that they lead to. */

@@ -22,9 +22,11 @@ import type { State } from './state.ts'
 export interface StateAtRest extends ReplayTarget {
   /** Takes a checkpoint of this state into a home. */
   checkpoint(options: Omit<TakeCheckpointOptions, 'level'>): Promise<TakenCheckpoint>
-  /** Of all that was applied before the call. */
-  digest(): Promise<StateDigest>
-  /** What neither a digest nor a checkpoint has asked for is forgotten: it comes out of the log again. */
+  /** Remembers the present state: `digests` will tell of it as well. */
+  remember(): Promise<void>
+  /** Of the states that were remembered and the present one, in their order, in one reading of the tables if they are still told apart. */
+  digests(): Promise<readonly StateDigest[]>
+  /** What no digest, no memory and no checkpoint has asked for is forgotten: it comes out of the log again. */
   close(): Promise<void>
 }
 
@@ -76,6 +78,10 @@ class RestingState implements StateAtRest {
   #spare = new OperationWindow()
   /** Operations of batches that were written. */
   #writtenCount = 0
+  /** Where states end that a digest was asked of. */
+  readonly #remembered: number[] = []
+  /** Of those before them. */
+  readonly #digests: StateDigest[] = []
   /** LevelDB, once it must sort before more can be added. */
   #opened: State | undefined
 
@@ -106,9 +112,16 @@ class RestingState implements StateAtRest {
     return this.#opened === undefined ? takeCheckpoint(options) : this.#opened.checkpoint(options)
   }
 
-  async digest(): Promise<StateDigest> {
+  async remember(): Promise<void> {
     await this.#endTable()
-    return this.#opened === undefined ? this.#parts.tables.digest() : this.#opened.digest()
+    if (this.#opened === undefined) this.#remembered.push(this.#parts.tables.sequence)
+    else this.#digests.push(await this.#opened.digest())
+  }
+
+  async digests(): Promise<readonly StateDigest[]> {
+    await this.remember()
+    await this.#digestRemembered()
+    return this.#digests.splice(0)
   }
 
   async close(): Promise<void> {
@@ -120,6 +133,8 @@ class RestingState implements StateAtRest {
     const { tables, folder } = this.#parts
     if (tables.overlappingCount < OVERLAPPING_MAX) return
     const { dataDirectory, fileSystem } = folder
+    // LevelDB merges what was remembered with what follows.
+    await this.#digestRemembered()
     this.#opened = await openState(dataDirectory, { createIfMissing: false, fileSystem })
   }
 
@@ -142,6 +157,11 @@ class RestingState implements StateAtRest {
     window.clear()
     this.#tablesLsn = position.lsn
     await this.openWhenFull()
+  }
+
+  async #digestRemembered(): Promise<void> {
+    const sequences = this.#remembered.splice(0)
+    if (sequences.length > 0) this.#digests.push(...(await this.#parts.tables.digests(sequences)))
   }
 
   async #pass(opened: State): Promise<void> {

@@ -1,11 +1,11 @@
-import { readFully } from '@timberline/wal'
+import { invariant, readFully } from '@timberline/wal'
 import type { FileSystem } from '@timberline/wal'
 import type { StateDigest } from './digest.ts'
 import { EntryHash, type EntryPlace } from './digest-hash.ts'
 import { tablePath } from './leveldb-applied.ts'
 import type { ManifestTable } from './leveldb-edit.ts'
 import { APPLIED_KEY, decodeApplied, isReservedKey, NOTHING_APPLIED } from './reserved-keys.ts'
-import { mergeRuns } from './table-merge.ts'
+import { type MergeListener, mergeRuns } from './table-merge.ts'
 import { type OpenTable, TableRun } from './table-run.ts'
 
 /** The greatest that the first bytes of a key can be as a number: the engine's own zone begins with it. */
@@ -23,17 +23,48 @@ export async function digestTables(
   directory: string,
   fileSystem: FileSystem,
 ): Promise<StateDigest> {
-  const hash = new EntryHash()
-  let applied = NOTHING_APPLIED
-  await mergeRuns(runsOf(tables, directory, fileSystem), (entry) => {
+  const [digest] = await digestsOfTables(tables, { directory, fileSystem }, [Number.MAX_SAFE_INTEGER])
+  invariant(digest !== undefined, 'there is a digest for each state that was asked for')
+  return digest
+}
+
+/**
+ * The digests of several states that the same tables are, in one reading: all entries up to a sequence number of LevelDB are a state, as long as
+ * nobody has merged them with later ones.
+ *
+ * @throws ENGINE_TABLE_DAMAGED, ENGINE_STATE_DAMAGED
+ */
+export async function digestsOfTables(
+  tables: Iterable<ManifestTable>,
+  { directory, fileSystem }: { readonly directory: string; readonly fileSystem: FileSystem },
+  sequences: readonly number[],
+): Promise<StateDigest[]> {
+  const hashes = sequences.map((sequenceMax) => new StateHash(sequenceMax))
+  await mergeRuns(runsOf(tables, directory, fileSystem), hashes)
+  return hashes.map((hash) => hash.end())
+}
+
+class StateHash implements MergeListener {
+  readonly sequenceMax: number
+  readonly #hash = new EntryHash()
+  #applied = NOTHING_APPLIED
+
+  constructor(sequenceMax: number) {
+    this.sequenceMax = sequenceMax
+  }
+
+  onEntry(entry: EntryPlace & { readonly prefix: number }): void {
     if (entry.prefix === PREFIX_MAX) {
       const key = entry.key.subarray(0, entry.keyBytes)
-      if (key.equals(APPLIED_KEY)) applied = decodeApplied(valueOf(entry))
+      if (key.equals(APPLIED_KEY)) this.#applied = decodeApplied(valueOf(entry))
       if (isReservedKey(key)) return
     }
-    hash.add(entry)
-  })
-  return { algorithm: 'sha256', lsn: applied.lsn, ...hash.end() }
+    this.#hash.add(entry)
+  }
+
+  end(): StateDigest {
+    return { algorithm: 'sha256', lsn: this.#applied.lsn, ...this.#hash.end() }
+  }
 }
 
 function valueOf({ block, valueAt, valueBytes }: EntryPlace): Buffer {

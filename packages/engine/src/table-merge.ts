@@ -2,19 +2,27 @@
 import type { EntryPlace } from './digest-hash.ts'
 import { compareRuns, type TableRun } from './table-run.ts'
 
+/** Who is told of each key the newest entry of some state, unless that is a deletion. */
+export interface MergeListener {
+  /** Entries with a greater sequence number are later than that state. */
+  readonly sequenceMax: number
+  /** An entry is valid during the call only. */
+  onEntry(entry: EntryPlace & { readonly prefix: number }): void
+}
+
 /**
- * Merges runs and tells of each key its newest entry, unless that is a deletion; an entry is valid during the call only.
+ * Merges runs, for as many states as are asked for at once: reading and merging is most of the work.
  *
  * @throws ENGINE_TABLE_DAMAGED
  */
 export async function mergeRuns(
   all: readonly TableRun[],
-  onEntry: (entry: EntryPlace & { readonly prefix: number }) => void,
+  listeners: readonly MergeListener[],
 ): Promise<void> {
   try {
     let runs: readonly TableRun[] = []
     for (const run of all) if (await run.load()) runs = [...runs, run]
-    const newest = new NewestOnly(onEntry)
+    const newest = new NewestOnly(listeners)
     for (let run = mergeLoaded(runs, newest); run !== undefined; run = mergeLoaded(runs, newest)) {
       const empty = run
       if (!(await empty.load())) runs = runs.filter((other) => other !== empty)
@@ -51,19 +59,27 @@ function firstTwo(runs: readonly TableRun[]): [TableRun | undefined, TableRun | 
 
 /** Older entries of a key come right behind its newest. */
 class NewestOnly {
-  readonly #onEntry: (entry: TableRun) => void
+  readonly #listeners: readonly MergeListener[]
+  /** How many of them were told of this key. They are in the order of their states, the newest first, and each takes an earlier entry. */
+  #told = 0
   #key: Buffer = Buffer.allocUnsafe(256)
   #keyBytes = -1
   #prefix = -1
 
-  constructor(onEntry: (entry: TableRun) => void) {
-    this.#onEntry = onEntry
+  constructor(listeners: readonly MergeListener[]) {
+    this.#listeners = listeners.toSorted((a, b) => b.sequenceMax - a.sequenceMax)
   }
 
   add(entry: TableRun): void {
-    if (this.#isSameKey(entry)) return
-    this.#remember(entry)
-    if (!entry.isDeletion) this.#onEntry(entry)
+    if (!this.#isSameKey(entry)) {
+      this.#remember(entry)
+      this.#told = 0
+    }
+    for (; this.#told < this.#listeners.length; this.#told += 1) {
+      const listener = this.#listeners[this.#told]
+      if (listener === undefined || entry.sequence > listener.sequenceMax) return
+      if (!entry.isDeletion) listener.onEntry(entry)
+    }
   }
 
   #isSameKey({ key, keyBytes, prefix }: TableRun): boolean {

@@ -56,7 +56,10 @@ export class TableRun {
 
   /** LevelDB's own count of writes: the greater one is the newer. */
   get sequence(): number {
-    return this.key.readUIntLE(this.keyBytes + 1, 6) + byteAt(this.key, this.keyBytes + 7) * 2 ** 48
+    const { key, keyBytes: at } = this
+    const low = byteAt(key, at + 1) | (byteAt(key, at + 2) << 8) | (byteAt(key, at + 3) << 16)
+    const high = byteAt(key, at + 5) | (byteAt(key, at + 6) << 8) | (byteAt(key, at + 7) << 16)
+    return ((low | (byteAt(key, at + 4) << 24)) >>> 0) + high * 2 ** 32
   }
 
   /** Moves to the next entry; false when more must be loaded first. */

@@ -20,14 +20,14 @@ import { beforeAll, describe, expect, test } from 'vitest'
 import { oneIn, operationsOf as operationsTo } from '../../../tools/matrix-sample.ts'
 import { checkpointLsns } from '../src/checkpoint-manifest.ts'
 import { writeDataFromCheckpoint } from '../src/checkpoint-restore.ts'
-import { stateDigest } from '../src/digest.ts'
+import { stateDigest, type StateDigest } from '../src/digest.ts'
 import { homeLayout } from '../src/home-layout.ts'
 import { newHomeIdentity } from '../src/home-identity.ts'
 import { RawLevel } from '../src/leveldb-raw.ts'
 import { readVersion } from '../src/leveldb-flush.ts'
 import { VersionReader } from '../src/leveldb-version.ts'
 import { replayInto } from '../src/replay.ts'
-import { openStateAtRest } from '../src/state-at-rest.ts'
+import { openStateAtRest, type StateAtRest } from '../src/state-at-rest.ts'
 import { openState } from '../src/state.ts'
 import { encodeTransaction } from '../src/transaction-codec.ts'
 import { verifyData } from '../src/state-verify.ts'
@@ -54,6 +54,13 @@ function copyOfBase(): string {
   const directory = join(folder, `copy${String(copies)}`)
   cpSync(base, directory, { recursive: true })
   return directory
+}
+
+async function digestOf(state: StateAtRest): Promise<StateDigest> {
+  const [digest, ...others] = await state.digests()
+  expect(others).toEqual([])
+  if (digest === undefined) throw new Error('there is no digest')
+  return digest
 }
 
 /** What LevelDB finds in a folder. */
@@ -83,7 +90,7 @@ describe('a state at rest', () => {
     expect(await state.applied()).toEqual({ lsn: BASE, committedAtUs: BASE * 1000 })
     const result = await replayInto(state, records(BASE - 10, 1200))
     expect(result).toMatchObject({ appliedLsn: 1200, records: 900 })
-    const digest = await state.digest()
+    const digest = await digestOf(state)
     await state.close()
     expect((await tablesByLevel(directory)).filter((level) => level === 0).length).toBeGreaterThan(2)
     const level = new RawLevel(directory)
@@ -126,7 +133,7 @@ describe('a state at rest', () => {
       }
       for (const batch of batches) await batch.write({ lsn, committedAtUs: lsn })
     }
-    const digest = await resting.digest()
+    const digest = await digestOf(resting)
     await resting.close()
     expect(digest).toEqual(await plain.digest())
     await using again = await openState(directory, { createIfMissing: false })
@@ -140,7 +147,7 @@ describe('a state at rest', () => {
     cpSync(base, layout.dataDirectory, { recursive: true })
     const state = await openStateAtRest(layout.dataDirectory)
     await replayInto(state, records(BASE + 1, 700))
-    const digest = await state.digest()
+    const digest = await digestOf(state)
     const { manifest } = await state.checkpoint({
       layout,
       identity: newHomeIdentity(),
@@ -157,6 +164,25 @@ describe('a state at rest', () => {
     expect(await opened(restored)).toEqual({ lsn: 700, state: expectedState(700) })
   })
 
+  test('has the digests of all states that it was to remember, whatever came later', async () => {
+    const state = await openStateAtRest(copyOfBase(), { tableBytesMax: 50_000 })
+    await using plain = await openState(copyOfBase(), { createIfMissing: false })
+    const expected: StateDigest[] = [await plain.digest()]
+    await state.remember()
+    for (const lsn of [301, 450, 900]) {
+      const from = (expected.at(-1)?.lsn ?? 0) + 1
+      await replayInto(state, records(from, lsn))
+      await replayInto(plain.level, records(from, lsn))
+      expected.push(await plain.digest())
+      if (lsn < 900) await state.remember()
+    }
+    expect(expected.map(({ lsn }) => lsn)).toEqual([300, 301, 450, 900])
+    expect(await state.digests()).toEqual(expected)
+    // Told once, they are forgotten.
+    expect(await state.digests()).toEqual(expected.slice(-1))
+    await state.close()
+  })
+
   test('forgets at its end what nobody asked for, and records that change nothing count', async () => {
     const directory = copyOfBase()
     const forgotten = await openStateAtRest(directory)
@@ -171,7 +197,7 @@ describe('a state at rest', () => {
       payload: Buffer.from('release 7'),
     }
     await replayInto(state, arrayOf([mark]))
-    expect(await state.digest()).toMatchObject({ lsn: BASE + 1 })
+    expect(await state.digests()).toMatchObject([{ lsn: BASE + 1 }])
     await state.close()
     expect(await opened(directory)).toEqual({ lsn: BASE + 1, state: expectedState(BASE) })
   })
@@ -179,11 +205,14 @@ describe('a state at rest', () => {
   test('is handed to LevelDB where more tables would make its writers wait, and goes on there', async () => {
     const directory = copyOfBase()
     const state = await openStateAtRest(directory, { tableBytesMax: 1 })
-    for (let lsn = BASE + 1; lsn <= 330; lsn += 1) await replayInto(state, records(lsn, lsn))
+    await replayInto(state, records(BASE + 1, 303))
+    await state.remember()
+    for (let lsn = 304; lsn <= 325; lsn += 1) await replayInto(state, records(lsn, lsn))
+    await state.remember()
+    await replayInto(state, records(326, 330))
     // LevelDB sorts what it was given; it has not got thirty of them.
     expect((await tablesByLevel(directory)).filter((level) => level === 0).length).toBeLessThanOrEqual(12)
-    const digest = await state.digest()
-    expect(digest.lsn).toBe(330)
+    const digests = await state.digests()
     await replayInto(state, records(331, 340))
     const home = join(folder, 'handed')
     mkdirSync(home)
@@ -198,8 +227,12 @@ describe('a state at rest', () => {
     await state.close()
     expect(await opened(directory)).toEqual({ lsn: 340, state: expectedState(340) })
     await using plain = await openState(copyOfBase(), { createIfMissing: false })
-    await replayInto(plain.level, records(BASE + 1, 330))
-    expect(await plain.digest()).toEqual(digest)
+    const expected: StateDigest[] = []
+    for (const lsn of [303, 325, 330]) {
+      await replayInto(plain.level, records((expected.at(-1)?.lsn ?? BASE) + 1, lsn))
+      expected.push(await plain.digest())
+    }
+    expect(digests).toEqual(expected)
   })
 
   test('goes on behind a record of the MANIFEST that was cut, and over a table that none names', async () => {
@@ -212,7 +245,7 @@ describe('a state at rest', () => {
     appendFileSync(join(directory, `${String(version.nextFile).padStart(6, '0')}.ldb`), 'half a table')
     const state = await openStateAtRest(directory, { tableBytesMax: 20_000 })
     await replayInto(state, records(BASE + 1, 500))
-    await state.digest()
+    await state.digests()
     await state.close()
     // Nothing lies behind the records: the next one would be lost in it.
     const found = await readVersion(new VersionReader(directory, nodeFileSystem), directory)
@@ -232,7 +265,7 @@ describe('a table that is added', () => {
     const state = await openStateAtRest(directory, { fileSystem, tableBytesMax: 8000 })
     try {
       for (let lsn = BASE + 1; lsn <= 380; lsn += 1) await replayInto(state, records(lsn, lsn))
-      await state.digest()
+      await state.digests()
     } finally {
       await state.close()
     }

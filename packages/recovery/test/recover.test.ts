@@ -289,8 +289,8 @@ describe('the new home', () => {
     expect([...new Set(seen.map(({ phase }) => phase))]).toEqual([
       'restore',
       'resolve',
-      'digest',
       'replay',
+      'digest',
       'checkpoint',
     ])
     expect(seen.at(-1)).toMatchObject({ records: 16, recordsTotal: 16, secondsLeft: 0 })
