@@ -18,7 +18,8 @@ import { archiveError, hasCode } from './errors.ts'
 import { checkedRecipients, Keyring } from './objects/keyring.ts'
 import type { GzipCodec } from './objects/gzip-codec.ts'
 import { Journal } from './catalogue/journal.ts'
-import { IDENTITY_NAME, parsePieceName, piecePrefix } from './catalogue/layout.ts'
+import { IDENTITY_NAME } from './catalogue/layout.ts'
+import { PieceListing } from './catalogue/piece-listing.ts'
 import { nativeGzip } from './objects/native-gzip.ts'
 import type { ObjectSource } from './objects/object-codec.ts'
 import type { Envelope } from './objects/object-envelope.ts'
@@ -90,6 +91,7 @@ export class Archive {
   readonly journal: Journal
   readonly #keyring: Keyring
   readonly #shelf: ObjectShelf
+  readonly #pieces: PieceListing
   readonly #index: CatalogueIndex | undefined
 
   /** Use `openArchive` or `createArchive`. */
@@ -103,6 +105,7 @@ export class Archive {
     this.store = store
     this.identity = identity
     this.#index = index
+    this.#pieces = new PieceListing(store)
     const { environmentId } = identity
     const { gzip = nativeGzip() } = options
     // Who may read an object is in the journal, so that its own pages are in the clear as it is.
@@ -130,14 +133,9 @@ export class Archive {
     return fold.catalogue(this.identity, listed)
   }
 
-  /** Every object named as a piece, whether it counts or not. */
-  async listPieces(timeline?: number): Promise<readonly PieceRef[]> {
-    const pieces: PieceRef[] = []
-    for await (const object of this.store.list(piecePrefix(timeline))) {
-      const piece = parsePieceName(object)
-      if (piece !== undefined) pieces.push(piece)
-    }
-    return pieces
+  /** Every piece, by name, whether it counts or not. */
+  listPieces(timeline?: number): Promise<readonly PieceRef[]> {
+    return this.#pieces.list(timeline)
   }
 
   /**
@@ -160,6 +158,11 @@ export class Archive {
     options?: PutObjectOptions,
   ): Promise<PutObjectResult> {
     return this.#shelf.put(name, content, options)
+  }
+
+  /** The bytes of the object that `putObject` would store for short content, to be appended to a bundle. */
+  encodeObject(name: string, content: Uint8Array): Promise<Buffer> {
+    return this.#shelf.encoded(name, content)
   }
 
   /** The whole content of an object, checked. @throws ARCHIVE_OBJECT_DAMAGED, ARCHIVE_OBJECT_TOO_LARGE */
@@ -185,6 +188,11 @@ export class Archive {
     return this.#shelf.read(delta.name, { bytes: delta.bytes, sha256: delta.sha256 })
   }
 
+  /** The bytes of a piece where the listing found it, as a stream like that of `readObject`. */
+  readPiece({ name, within }: Pick<PieceRef, 'name' | 'within'>): AsyncIterable<Buffer> {
+    return this.#shelf.read(name, { within })
+  }
+
   /**
    * The bytes of a piece. When the piece was replaced by its segment or by a longer piece after the catalogue was read, they
    * come from there.
@@ -193,8 +201,9 @@ export class Archive {
    */
   async *fetchPiece(piece: PieceRef): AsyncGenerator<Buffer> {
     const bytes = piece.endPosition - piece.position
-    if ((await this.store.status(piece.name)) !== undefined) {
-      yield* this.#shelf.read(piece.name, { bytes })
+    const { name, within } = piece
+    if ((await this.store.status(within?.name ?? name)) !== undefined) {
+      yield* this.#shelf.read(name, { bytes, within })
       return
     }
     // Pieces before events, as in `catalogue`.
@@ -209,7 +218,10 @@ export class Archive {
     if (longer === undefined) {
       throw archiveError('ARCHIVE_OBJECT_MISSING', 'a piece is missing', { details: { name: piece.name } })
     }
-    const content = this.#shelf.read(longer.name, { bytes: longer.endPosition - longer.position })
+    const content = this.#shelf.read(longer.name, {
+      bytes: longer.endPosition - longer.position,
+      within: longer.within,
+    })
     yield* rangeOf(content, {
       position: piece.position - longer.position,
       endPosition: piece.endPosition - longer.position,

@@ -9,6 +9,7 @@ import {
   BACKUP_PREFIX,
   deltaPrefix,
   parseBackupLabel,
+  parseBundleName,
   parsePieceName,
   parseSegmentObjectName,
   piecePrefix,
@@ -139,7 +140,7 @@ async function* retiredObjects(
       if (fold.isDeltaRetired(object.name)) yield object
     }
     for await (const object of store.list(piecePrefix(timeline))) {
-      const piece = parsePieceName(object)
+      const piece = parsePieceName(object) ?? parseBundleName(object.name)
       if (piece !== undefined && fold.retired.hasSegment(timeline, piece.segmentNumber)) yield object
     }
   }

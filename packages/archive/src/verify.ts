@@ -76,6 +76,7 @@ export async function* verifyArchive(
   const names = [...catalogue.segments, ...catalogue.pieces, ...catalogue.backups, ...items].map(
     ({ name }) => name,
   )
+  names.push(...catalogue.pieces.flatMap(({ within }) => within?.name ?? []))
   yield* straysOf(archive, new Set([IDENTITY_NAME, ...pages.names, ...names]))
 }
 

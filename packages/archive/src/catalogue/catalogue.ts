@@ -75,6 +75,16 @@ export interface PieceRef {
   readonly epoch: number
   readonly name: string
   readonly storedBytes: number
+  /** The bundle that holds it, and where; absent when it is an object of its own. */
+  readonly within?: PartPlace | undefined
+}
+
+/** A part of an object, in bytes. */
+export interface PartPlace {
+  /** The object. */
+  readonly name: string
+  readonly position: number
+  readonly bytes: number
 }
 
 /** A backup in the archive. */

@@ -14,7 +14,16 @@ export const KEY_PREFIX = 'identity/'
 
 /** So that nobody is led to expect a page that no memory would hold. */
 const PAGE_ENTRY_COUNT_MAX = 65_536
-const WIDTHS = { sequence: 16, timeline: 8, segment: 10, position: 12, lsn: 16, epoch: 6, time: 16 } as const
+const WIDTHS = {
+  sequence: 16,
+  timeline: 8,
+  segment: 10,
+  position: 12,
+  lsn: 16,
+  epoch: 6,
+  time: 16,
+  bundle: 8,
+} as const
 const TAIL_LENGTH = 16
 
 /** The object of the journal entry with this sequence number. */
@@ -111,6 +120,30 @@ export function parsePieceName(object: {
   const { name, bytes: storedBytes } = object
   const place = { timeline, segmentNumber, position, endPosition }
   return { ...place, firstLsn, lastLsn, lastCommittedAtUs, epoch, name, storedBytes }
+}
+
+/** An object that pieces of one segment are appended to. */
+export interface BundlePlace {
+  readonly timeline: number
+  readonly segmentNumber: number
+  /** Of the shipper that appends. */
+  readonly epoch: number
+  /** Counts the bundles of the epoch, from 1. */
+  readonly number: number
+}
+
+/** The object of a bundle. */
+export function bundleName({ timeline, segmentNumber, epoch, number }: BundlePlace): string {
+  const fields = [pad(segmentNumber, WIDTHS.segment), pad(epoch, WIDTHS.epoch), pad(number, WIDTHS.bundle)]
+  return `${piecePrefix(timeline)}${fields.join('-')}.bundle`
+}
+
+/** The bundle of this name; `undefined` when the name is not a bundle's. */
+export function parseBundleName(name: string): BundlePlace | undefined {
+  const [timeline, segmentNumber, epoch, number] =
+    /^piece\/(\d{8})\/(\d{10})-(\d{6})-(\d{8})\.bundle$/.exec(name)?.slice(1).map(Number) ?? []
+  if (timeline === undefined || segmentNumber === undefined) return undefined
+  return epoch === undefined || number === undefined ? undefined : { timeline, segmentNumber, epoch, number }
 }
 
 /** The object of a delta; part of the checksum is in the name, as in that of a segment. */

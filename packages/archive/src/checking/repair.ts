@@ -135,7 +135,8 @@ function isRepeated({ name, subject }: ArchiveFinding, before: readonly ArchiveF
 /** Nothing but its name tells of a piece that is gone. */
 async function missingPiece(archive: Archive, name: string): Promise<ArchiveFinding | undefined> {
   const piece = parsePieceName({ name, bytes: 0 })
-  if (piece === undefined || (await archive.store.status(name)) !== undefined) return undefined
+  if (piece === undefined) return undefined
+  if ((await archive.listPieces(piece.timeline)).some((one) => one.name === name)) return undefined
   const subject = { type: 'piece', piece } as const
   if (!(await isStillNamed(archive, subject))) return undefined
   return { code: 'ARCHIVE_OBJECT_MISSING', name, message: 'there is no such piece', subject }

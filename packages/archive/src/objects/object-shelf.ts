@@ -1,10 +1,11 @@
 import { createHash } from 'node:crypto'
+import type { PartPlace } from '../catalogue/catalogue.ts'
 import type { ArchiveStore, PutOutcome } from '../stores/archive-store.ts'
 import { archiveError, hasCode } from '../errors.ts'
 import type { GzipCodec } from './gzip-codec.ts'
 import { clearKeyring, type Keyring } from './keyring.ts'
 import { decodeObject, encodeObject, measure, type ObjectSource } from './object-codec.ts'
-import { type CodecName, type Envelope, objectDamaged } from './object-envelope.ts'
+import { type CodecName, encodeEnvelope, type Envelope, objectDamaged } from './object-envelope.ts'
 
 /** How to store an object. */
 export interface PutObjectOptions {
@@ -80,6 +81,15 @@ export class ObjectShelf {
     }
   }
 
+  /** The bytes of an object of its own for content that is short and held, uncoded; encrypted where the archive is. */
+  async encoded(name: string, content: Uint8Array): Promise<Buffer> {
+    const sha256 = createHash('sha256').update(content).digest('hex')
+    const envelope = encodeEnvelope(name, { codec: 'none', bytes: content.length, sha256 })
+    const object = Buffer.concat([envelope, content])
+    const seal = await this.#keyring.sealer()
+    return seal === undefined ? object : collected(seal(sourceOf(object).read()))
+  }
+
   /** Stores bytes that have no envelope; the same twice is fine. @throws ARCHIVE_CONFLICT */
   async putBare(name: string, content: Buffer): Promise<void> {
     const source = sourceOf(content)
@@ -111,10 +121,14 @@ export class ObjectShelf {
     return collected(decodeObject(name, this.#open(name), { gzip: this.#gzip, onEnvelope: refuse }))
   }
 
-  /** The content; with `expected`, refused when the object holds something else, however whole. */
+  /** The content; with `expected`, refused when the object holds something else, however whole. `within`: a part of an object. */
   read(
     name: string,
-    expected: { readonly bytes?: number; readonly sha256?: string } = {},
+    expected: {
+      readonly bytes?: number
+      readonly sha256?: string
+      readonly within?: PartPlace | undefined
+    } = {},
     onHeader?: (header: Envelope) => void,
   ): AsyncIterable<Buffer> {
     const onEnvelope = (header: Envelope): void => {
@@ -124,11 +138,12 @@ export class ObjectShelf {
         throw objectDamaged(name, 'it is not the object that the catalogue names')
       }
     }
-    return decodeObject(name, this.#open(name), { gzip: this.#gzip, onEnvelope })
+    return decodeObject(name, this.#open(name, expected.within), { gzip: this.#gzip, onEnvelope })
   }
 
-  #open(name: string): AsyncIterable<Uint8Array> {
-    return this.#keyring.open(name, this.#store.getStream(name))
+  #open(name: string, within?: PartPlace): AsyncIterable<Uint8Array> {
+    const stored = within === undefined ? this.#store.getStream(name) : partOf(this.#store, within)
+    return this.#keyring.open(name, stored)
   }
 
   /** Bytes as they go to the store; what goes there encrypted is remembered with its name and content. */
@@ -174,6 +189,10 @@ export class ObjectShelf {
     }
     return existing.bytes
   }
+}
+
+async function* partOf(store: ArchiveStore, { name, position, bytes }: PartPlace): AsyncGenerator<Buffer> {
+  yield await store.getRange(name, { position, bytes })
 }
 
 async function collected(content: AsyncIterable<Uint8Array>): Promise<Buffer> {

@@ -28,6 +28,20 @@ export function mergeableRuns(pieces: readonly PieceRef[], newestAtUs: number): 
   return groups.flatMap((group) => (isRun(group) ? [group] : []))
 }
 
+/** The runs of counted pieces of one segment that stand in bundles, slot by slot, so that what replaces them nests as all others. */
+export function bundledRuns(pieces: readonly PieceRef[]): readonly (readonly [PieceRef, ...PieceRef[]])[] {
+  const runs: [PieceRef, ...PieceRef[]][] = []
+  for (const piece of pieces) {
+    if (piece.within === undefined) continue
+    const before = runs.at(-1)?.at(-1)
+    const isNext = before?.endPosition === piece.position
+    const isSlot = mergeSlot(before?.lastCommittedAtUs ?? 0) === mergeSlot(piece.lastCommittedAtUs)
+    if (isNext && isSlot) runs.at(-1)?.push(piece)
+    else runs.push([piece])
+  }
+  return runs
+}
+
 /** Nothing becomes mergeable while the newest commit stays in one of these: no slot of any level ends within it. */
 export function mergeSlot(newestAtUs: number): number {
   return Math.floor(newestAtUs / Math.min(...LEVEL_SLOTS_US))

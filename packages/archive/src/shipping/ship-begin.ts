@@ -1,12 +1,21 @@
 import type { LogIdentity } from '@timberline/wal'
 import { Backlog } from './backlog.ts'
 import type { CatalogueFold } from '../catalogue/catalogue-fold.ts'
-import { parseSegmentObjectName, segmentObjectPrefix, segmentTimelinePrefix } from '../catalogue/layout.ts'
+import {
+  parseBundleName,
+  parseSegmentObjectName,
+  piecePrefix,
+  segmentObjectPrefix,
+  segmentTimelinePrefix,
+} from '../catalogue/layout.ts'
 import { archiveError } from '../errors.ts'
 import type { PieceRef } from '../catalogue/catalogue.ts'
 import { holdLogFor } from './first-hold.ts'
+import { BundleWriter } from './bundle-writer.ts'
+import { type HeldPiece, heldPieceOf, type HeldPieces } from './held-pieces.ts'
+import { mergePieces } from './ship-merge.ts'
 import { claimReign, type Claimant, type Reign } from './reign.ts'
-import { coveredPieces } from './piece-levels.ts'
+import { bundledRuns, coveredPieces } from './piece-levels.ts'
 import { removePieces } from './ship-segment.ts'
 import { type Shipment, type Survey, surveyShipment } from './ship-survey.ts'
 import type { ShippedIdentity } from './shipper-options.ts'
@@ -17,8 +26,8 @@ export interface Voyage {
   readonly reign: Reign
   readonly survey: Survey
   readonly backlog: Backlog
-  /** Names of the pieces of each segment that is not archived yet, to be removed with it. */
-  readonly pieces: Map<number, Pick<PieceRef, 'name'>[]>
+  readonly pieces: HeldPieces
+  readonly bundles: BundleWriter
 }
 
 /**
@@ -44,29 +53,60 @@ export async function beginVoyage(
       ? undefined
       : { type: 'owner.adopted', epoch: reign.epoch, ...adoptedBy(survey) },
   )
-  const pieces = new Map<number, Pick<PieceRef, 'name'>[]>()
+  const pieces: HeldPieces = new Map()
   const fold = await reign.check()
   if (fold.recipients.length > 0) await removeLeftSegments(shipment, fold, survey)
   for (const [segmentNumber, listed] of survey.pieces) {
     // A crash came between the segment's event and the removal of its pieces.
-    if (fold.segment(identity.timeline, segmentNumber) !== undefined) await removePieces(shipment, listed)
+    if (fold.segment(identity.timeline, segmentNumber) !== undefined)
+      await removePieces(shipment, listed.map(heldPieceOf))
     else pieces.set(segmentNumber, [...(await withoutCovered(shipment, { survey, fold, listed }))])
   }
-  return { shipment, reign, survey, backlog: new Backlog(survey), pieces }
+  const bundles = new BundleWriter(archive, { timeline: identity.timeline, epoch: reign.epoch }, pieces)
+  const voyage = { shipment, reign, survey, backlog: new Backlog(survey), pieces, bundles }
+  await replaceBundles(voyage, fold)
+  return voyage
+}
+
+/**
+ * What stands in bundles was put by shippers before this one, and one that died may have died of a flush that failed: it can be
+ * read, and a power loss may still take it. So it is put anew, as one piece, before anybody is told that the archive has it.
+ */
+async function replaceBundles(voyage: Voyage, fold: CatalogueFold): Promise<void> {
+  const { shipment, survey } = voyage
+  const { pieced } = survey
+  const listed = survey.pieces.get(pieced?.segmentNumber ?? 0) ?? []
+  const counted = fold.countedPieces(listed)
+  for (const run of bundledRuns(counted.filter((one) => one.endPosition <= (pieced?.endPosition ?? 0)))) {
+    await mergePieces(voyage, run)
+  }
+  if (shipment.archive.store.grow !== undefined) await removeLeftBundles(voyage)
+}
+
+/** Bundles in which nothing whole stands, or nothing that was not replaced. Those of a shipper after this one are not its own to remove. */
+async function removeLeftBundles({ shipment, reign, pieces }: Voyage): Promise<void> {
+  const used = new Set([...pieces.values()].flatMap((held) => held.map(({ bundle }) => bundle)))
+  for await (const { name } of shipment.archive.store.list(piecePrefix(shipment.identity.timeline))) {
+    const place = parseBundleName(name)
+    if (place === undefined || place.epoch >= reign.epoch || used.has(name)) continue
+    await removePieces(shipment, [{ name }])
+  }
 }
 
 /** A crash came between a merged piece and the removal of the shorter ones. */
 async function withoutCovered(
   shipment: Shipment,
   found: { readonly survey: Survey; readonly fold: CatalogueFold; readonly listed: readonly PieceRef[] },
-): Promise<readonly PieceRef[]> {
+): Promise<readonly HeldPiece[]> {
   const { survey, fold, listed } = found
   const { pieced } = survey
-  if (pieced === undefined || listed[0]?.segmentNumber !== pieced.segmentNumber) return listed
+  if (pieced === undefined || listed[0]?.segmentNumber !== pieced.segmentNumber)
+    return listed.map(heldPieceOf)
   // Of this segment only what was compared with the log was adopted, and nothing else counts any more.
   const covered = new Set(coveredPieces(listed, fold.countedPieces(listed)))
-  await removePieces(shipment, [...covered])
-  return listed.filter((piece) => !covered.has(piece))
+  const staying = listed.filter((piece) => !covered.has(piece)).map(heldPieceOf)
+  await removePieces(shipment, [...covered].map(heldPieceOf), staying)
+  return staying
 }
 
 /**

@@ -6,6 +6,7 @@ import type { PieceRef } from '../catalogue/catalogue.ts'
 import type { CatalogueFold } from '../catalogue/catalogue-fold.ts'
 import { parsePieceName, pieceName } from '../catalogue/layout.ts'
 import { rangeContent } from './file-range.ts'
+import { hold } from './held-pieces.ts'
 import { coveredPieces, mergeableRuns, type PieceRun } from './piece-levels.ts'
 import type { Voyage } from './ship-begin.ts'
 import { removePieces } from './ship-segment.ts'
@@ -26,7 +27,10 @@ export function runsToMerge(voyage: Voyage, segmentNumber: number): readonly Pie
 }
 
 /** Makes one piece of a run. Safe to repeat after an error. @throws ARCHIVE_FENCED, ARCHIVE_CONFLICT */
-export async function mergePieces(voyage: Voyage, run: PieceRun): Promise<MergedPiece> {
+export async function mergePieces(
+  voyage: Voyage,
+  run: readonly [PieceRef, ...PieceRef[]],
+): Promise<MergedPiece> {
   const { shipment, reign, pieces } = voyage
   const { archive, fileSystem, signal, logDirectory } = shipment
   await reign.check()
@@ -36,22 +40,31 @@ export async function mergePieces(voyage: Voyage, run: PieceRun): Promise<Merged
   const { endPosition, lastLsn, lastCommittedAtUs } = last
   const place = { timeline, segmentNumber, position, endPosition, firstLsn, lastLsn, lastCommittedAtUs }
   const name = pieceName({ ...place, epoch: reign.epoch })
-  const own = pieces.get(segmentNumber) ?? []
   // Known before it is put, as any piece.
-  if (!own.some((piece) => piece.name === name)) own.push({ name })
-  pieces.set(segmentNumber, own)
+  if (pieces.get(segmentNumber)?.some((piece) => piece.name === name) !== true) {
+    hold(pieces, segmentNumber, { name })
+  }
   const range = { path: join(logDirectory, segmentName(segmentNumber)), position, endPosition }
   const content = await rangeContent(fileSystem, range, signal)
   const { storedBytes } = await archive.putObject(name, content)
   // It stood before any later claim, so every later survey finds it: only now may the shorter ones go.
   await reign.check()
   const merged = { ...place, epoch: reign.epoch, name, storedBytes }
-  const covered = coveredPieces(refsOf(own), [merged])
-  const count = await removePieces(shipment, covered)
-  const gone = new Set(covered.map((piece) => piece.name))
+  const own = pieces.get(segmentNumber) ?? []
+  const covered = new Set(coveredPieces(refsOf(own), [merged]).map((piece) => piece.name))
+  const gone = own.filter((piece) => covered.has(piece.name))
+  const count = await removePieces(
+    shipment,
+    gone,
+    own.filter((piece) => !covered.has(piece.name)),
+  )
+  const objects = new Set(gone.flatMap(({ bundle }) => bundle ?? []))
+  // Asked anew: other pieces were put meanwhile, into bundles of later slots.
+  const after = (pieces.get(segmentNumber) ?? []).filter((piece) => !covered.has(piece.name))
+  const kept = new Set(after.map(({ bundle }) => bundle))
   pieces.set(
     segmentNumber,
-    (pieces.get(segmentNumber) ?? []).filter((piece) => !gone.has(piece.name)),
+    after.filter(({ name: one }) => !objects.has(one) || kept.has(one)),
   )
   return { position, endPosition, count, storedBytes }
 }

@@ -2,16 +2,11 @@ import { join } from 'node:path'
 import { segmentName } from '@timberline/wal'
 import type { Tail } from './backlog.ts'
 import { rangeContent } from './file-range.ts'
+import { hold } from './held-pieces.ts'
 import { pieceName } from '../catalogue/layout.ts'
 import type { Reign } from './reign.ts'
+import type { Voyage } from './ship-begin.ts'
 import type { Shipment } from './ship-survey.ts'
-
-/** The name under which a tail goes. */
-export function nameOfTail({ identity }: Shipment, reign: Reign, tail: Tail): string {
-  const { segmentNumber, position, endPosition, firstLsn, lastLsn, lastCommittedAtUs } = tail
-  const place = { segmentNumber, position, endPosition, firstLsn, lastLsn, lastCommittedAtUs }
-  return pieceName({ timeline: identity.timeline, ...place, epoch: reign.epoch })
-}
 
 /**
  * Ships durable frames of a segment as a piece. When this resolves the piece counts, whatever another shipper does next: its
@@ -19,7 +14,7 @@ export function nameOfTail({ identity }: Shipment, reign: Reign, tail: Tail): st
  *
  * @throws ARCHIVE_FENCED, ARCHIVE_CONFLICT
  */
-export async function shipPiece(shipment: Shipment, reign: Reign, tail: Tail): Promise<number> {
+export async function shipPiece({ shipment, reign, pieces, bundles }: Voyage, tail: Tail): Promise<number> {
   const { archive, identity, fileSystem, signal, logDirectory } = shipment
   const { timeline } = identity
   await reign.check()
@@ -33,7 +28,17 @@ export async function shipPiece(shipment: Shipment, reign: Reign, tail: Tail): P
   const { segmentNumber, position, endPosition } = tail
   const range = { path: join(logDirectory, segmentName(segmentNumber)), position, endPosition }
   const content = await rangeContent(fileSystem, range, signal)
-  const { storedBytes } = await archive.putObject(nameOfTail(shipment, reign, tail), content)
+  const name = nameOfTail(shipment, reign, tail)
+  const bundled = content instanceof Uint8Array ? await bundles.put(name, tail, content) : undefined
+  if (bundled === undefined) hold(pieces, segmentNumber, { name })
+  const storedBytes = bundled ?? (await archive.putObject(name, content)).storedBytes
   await reign.check()
   return storedBytes
+}
+
+/** The name under which a tail goes. */
+function nameOfTail({ identity }: Shipment, reign: Reign, tail: Tail): string {
+  const { segmentNumber, position, endPosition, firstLsn, lastLsn, lastCommittedAtUs } = tail
+  const place = { segmentNumber, position, endPosition, firstLsn, lastLsn, lastCommittedAtUs }
+  return pieceName({ timeline: identity.timeline, ...place, epoch: reign.epoch })
 }

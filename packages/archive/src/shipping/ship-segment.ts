@@ -1,8 +1,9 @@
 import { join } from 'node:path'
 import { segmentName, verifySegment, type SegmentSummary } from '@timberline/wal'
-import type { PieceRef, SegmentRef } from '../catalogue/catalogue.ts'
+import type { SegmentRef } from '../catalogue/catalogue.ts'
 import { archiveError } from '../errors.ts'
 import { hashing, readRange, refuseAborted, sha256Hash } from './file-range.ts'
+import type { HeldPiece } from './held-pieces.ts'
 import { segmentObjectName } from '../catalogue/layout.ts'
 import type { Reign } from './reign.ts'
 import { streamSource } from './segment-content.ts'
@@ -42,16 +43,23 @@ export async function archiveSegment(
   return { segment, isNew: true }
 }
 
-/** Removes pieces that a whole segment replaces; those of shippers that lost the archive too. */
+/**
+ * Removes pieces that a whole segment or a longer piece replaces; those of shippers that lost the archive too. A bundle goes when
+ * none of those that stay is in it. Resolves with the count of objects removed.
+ */
 export async function removePieces(
   shipment: Shipment,
-  pieces: readonly Pick<PieceRef, 'name'>[],
+  pieces: readonly HeldPiece[],
+  staying: readonly HeldPiece[] = [],
 ): Promise<number> {
-  for (const { name } of pieces) {
+  const kept = new Set(staying.map(({ bundle }) => bundle))
+  const gone = pieces.filter(({ bundle }) => bundle === undefined || !kept.has(bundle))
+  const objects = new Set(gone.map(({ name, bundle = name }) => bundle))
+  for (const object of objects) {
     refuseAborted(shipment.signal)
-    await shipment.archive.store.delete(name)
+    await shipment.archive.store.delete(object)
   }
-  return pieces.length
+  return objects.size
 }
 
 /** Reads the segment once for its frames and its checksum. */

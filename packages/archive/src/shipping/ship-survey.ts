@@ -201,7 +201,7 @@ async function isHeld(shipment: Shipment, piece: PieceRef, names: PieceNames): P
   let isSame = true
   let at = position
   try {
-    for await (const chunk of archive.readObject(piece.name)) {
+    for await (const chunk of archive.readPiece(piece)) {
       const begin = at
       for await (const own of readRange(fileSystem, {
         path,

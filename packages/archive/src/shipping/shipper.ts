@@ -38,7 +38,7 @@ import type { ShipperEvent, ShipperWork } from './events.ts'
 import { CONFIRMATION_MS_MAX, HomeReport } from './home-report.ts'
 import { beginVoyage, type Voyage } from './ship-begin.ts'
 import { followBacklog } from './ship-follow.ts'
-import { nameOfTail, shipPiece } from './ship-piece.ts'
+import { shipPiece } from './ship-piece.ts'
 import { mergeSlot } from './piece-levels.ts'
 import { mergePieces, runsToMerge } from './ship-merge.ts'
 import { archiveSegment, removePieces } from './ship-segment.ts'
@@ -157,6 +157,7 @@ export class Shipper {
       this.#events.next({ type: 'ship.ended' })
       this.#events.complete()
       this.#moved.complete()
+      await this.#voyage?.bundles.close()
       await this.#report.close()
     }
   }
@@ -278,14 +279,10 @@ export class Shipper {
 
   async #shipPieces(voyage: Voyage, whole: Subject<Errand>): Promise<void> {
     this.#isHurried = false
-    const { backlog, shipment, reign, pieces } = voyage
+    const { backlog, pieces } = voyage
     for (const tail of backlog.tails()) {
       const begunMs = performance.now()
-      // Known before it is put: a put of unknown outcome is removed with the others.
-      const own = pieces.get(tail.segmentNumber) ?? []
-      own.push({ name: nameOfTail(shipment, reign, tail) })
-      pieces.set(tail.segmentNumber, own)
-      const storedBytes = await shipPiece(shipment, reign, tail)
+      const storedBytes = await shipPiece(voyage, tail)
       backlog.pieceShipped(tail)
       this.#newestAtUs = tail.lastCommittedAtUs
       this.#moved.next()
@@ -316,7 +313,7 @@ export class Shipper {
   }
 
   async #archive(voyage: Voyage, segmentNumber: number): Promise<void> {
-    const { backlog, shipment, reign, pieces } = voyage
+    const { backlog, shipment, reign, pieces, bundles } = voyage
     const begunMs = performance.now()
     this.#gauge.uploading(segmentNumber)
     this.#events.next({ type: 'segment.uploading', segmentNumber })
@@ -326,6 +323,7 @@ export class Shipper {
     const durationMs = performance.now() - begunMs
     this.#events.next({ type: 'segment.archived', segmentNumber, lsn, bytes, storedBytes, durationMs })
     await this.#report.report(voyage.backlog)
+    await bundles.close(segmentNumber)
     const count = await removePieces(shipment, pieces.get(segmentNumber) ?? [])
     pieces.delete(segmentNumber)
     if (count > 0) this.#events.next({ type: 'pieces.removed', segmentNumber, count })

@@ -24,8 +24,24 @@ export interface ListOptions {
   readonly limit?: number | undefined
 }
 
+/** An object under way that grows: whoever began it appends, one call at a time, and nobody else ever does. */
+export interface GrowingObject {
+  /** Where the next part begins, in bytes. */
+  readonly position: number
+  /**
+   * Appends a part: durable, and read back equal, when this resolves. After a failure nothing can be appended any more, because
+   * what was flushed before a failed flush and what was not is unknown: the next part begins another object.
+   *
+   * @throws ARCHIVE_STORE_FAILED, ARCHIVE_UPLOAD_DAMAGED
+   */
+  append(part: Uint8Array): Promise<void>
+  /** Lets go of the object, which stays as it is. Safe to call twice. */
+  close(): Promise<void>
+}
+
 /**
- * The port to whatever keeps objects. Objects are written once and never change. `storeConformance` is the test of it.
+ * The port to whatever keeps objects. Objects are written once and never change; only one that `grow` began becomes longer.
+ * `storeConformance` is the test of it.
  *
  * Errors are ARCHIVE_OBJECT_MISSING, ARCHIVE_CONFLICT, ARCHIVE_NAME_INVALID and, for everything that another try may
  * mend, ARCHIVE_STORE_FAILED. Listings are complete as of some moment after the call began.
@@ -39,6 +55,13 @@ export interface ArchiveStore {
    * @throws ARCHIVE_CONFLICT when the name is taken by other content
    */
   put(name: string, content: Uint8Array | PutStream): Promise<PutOutcome>
+  /**
+   * Begins a new, empty object that grows; absent where a store can only put. Behind its last part a reader may find a part that
+   * is not whole, and zeros.
+   *
+   * @throws ARCHIVE_CONFLICT when the name is taken
+   */
+  grow?(name: string): Promise<GrowingObject>
   /** The whole object. @throws ARCHIVE_OBJECT_TOO_LARGE beyond `bytesMax`, default 64 MiB */
   get(name: string, options?: { readonly bytesMax?: number }): Promise<Buffer>
   /** A part of an object; shorter only at its end. */

@@ -1,8 +1,9 @@
 // Requests are what an object store bills for: counted at the port, so that tests can hold what each step of shipping costs.
-import type { ArchiveStore } from './archive-store.ts'
+import type { ArchiveStore, GrowingObject } from './archive-store.ts'
 
 /** Requests made of a store and bytes moved since it was wrapped. */
 export interface StoreCounts {
+  /** Parts appended to objects that grow are among them. */
   put: number
   get: number
   getRange: number
@@ -46,6 +47,7 @@ export function countingStore(store: ArchiveStore): CountingStore {
   return {
     url: store.url,
     counts,
+    ...countedGrowth(store, counts),
     put(name, content) {
       counts.put++
       if (!(content instanceof Uint8Array)) {
@@ -83,4 +85,21 @@ export function countingStore(store: ArchiveStore): CountingStore {
       return store.delete(name)
     },
   }
+}
+
+function countedGrowth(store: ArchiveStore, counts: StoreCounts): Pick<ArchiveStore, 'grow'> {
+  const grow = store.grow?.bind(store)
+  if (grow === undefined) return {}
+  const counted = (object: GrowingObject): GrowingObject => ({
+    get position() {
+      return object.position
+    },
+    append(part) {
+      counts.put++
+      counts.putBytes += part.length
+      return object.append(part)
+    },
+    close: () => object.close(),
+  })
+  return { grow: async (name) => counted(await grow(name)) }
 }

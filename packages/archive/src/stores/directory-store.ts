@@ -7,11 +7,13 @@ import {
   type ArchiveStore,
   checkedName,
   GET_BYTES_MAX,
+  type GrowingObject,
   type PutOutcome,
   type PutStream,
 } from './archive-store.ts'
 import { DurableFolders } from './durable-folders.ts'
 import { archiveError } from '../errors.ts'
+import { GrowingFile } from './growing-file.ts'
 import { listTree } from './directory-listing.ts'
 import { systemCodeOf, wrapped } from './system-failure.ts'
 
@@ -28,6 +30,7 @@ export function directoryStore(path: string, fileSystem: FileSystem = nodeFileSy
     url: root,
     put: (name, content) =>
       wrapped(() => folder.put(checkedName(name), content), { ...site(name), isPut: true }),
+    grow: (name) => wrapped(() => folder.grow(checkedName(name)), { ...site(name), isPut: true }),
     get: (name, { bytesMax = GET_BYTES_MAX } = {}) =>
       wrapped(async () => {
         const handle = await fileSystem.open(folder.pathOf(name), 'read')
@@ -118,6 +121,20 @@ class ObjectFolder {
     }
   }
 
+  async grow(name: string): Promise<GrowingObject> {
+    const path = this.pathOf(name)
+    await this.#folders.ensure(dirname(path))
+    const handle = await created(this.#fileSystem, path)
+    try {
+      // An empty object is one: that it has its name is durable before anything is in it.
+      await this.#fileSystem.syncDirectory(dirname(path))
+    } catch (error) {
+      await handle.close()
+      throw error
+    }
+    return new GrowingFile(handle, { name, url: this.#root })
+  }
+
   async #write(path: string, content: Uint8Array | PutStream): Promise<void> {
     const handle = await this.#fileSystem.open(path, 'create')
     try {
@@ -196,6 +213,15 @@ class ObjectFolder {
       // A disk that went read-only, say. Nothing depends on the file, but nobody else would remove it for hours.
       if (code !== 'ENOENT') this.#left.add(path)
     }
+  }
+}
+
+async function created(fileSystem: FileSystem, path: string): Promise<FileHandle> {
+  try {
+    return await fileSystem.open(path, 'create')
+  } catch (error) {
+    if (systemCodeOf(error) !== 'EEXIST') throw error
+    throw archiveError('ARCHIVE_CONFLICT', 'an object of this name is there', { details: { path } })
   }
 }
 

@@ -1,10 +1,23 @@
-import { type ArchiveStore, checkedName, GET_BYTES_MAX, type PutStream } from './archive-store.ts'
+import {
+  type ArchiveStore,
+  checkedName,
+  GET_BYTES_MAX,
+  type GrowingObject,
+  type PutStream,
+} from './archive-store.ts'
 import { archiveError } from '../errors.ts'
 
 const CHUNK_BYTES = 1024 * 1024
 
-/** A store in memory, for tests and for the model that other stores are held to. */
-export function memoryStore(url = 'memory:'): ArchiveStore {
+/**
+ * A store in memory, for tests and for the model that other stores are held to.
+ *
+ * @param options - `grows`: whether objects can grow in it, as in a folder; default false, as in most other stores.
+ */
+export function memoryStore(
+  url = 'memory:',
+  { grows = false }: { readonly grows?: boolean } = {},
+): ArchiveStore {
   const objects = new Map<string, Buffer>()
   const find = (name: string): Buffer => {
     const content = objects.get(checkedName(name))
@@ -13,6 +26,7 @@ export function memoryStore(url = 'memory:'): ArchiveStore {
   }
   return {
     url,
+    ...(grows ? { grow: async (name) => growIn(objects, { name: checkedName(name), url }) } : {}),
     async put(name, content) {
       checkedName(name)
       const bytes = await collect(name, content)
@@ -53,6 +67,30 @@ export function memoryStore(url = 'memory:'): ArchiveStore {
     },
     async delete(name) {
       objects.delete(checkedName(name))
+    },
+  }
+}
+
+function growIn(
+  objects: Map<string, Buffer>,
+  { name, url }: { readonly name: string; readonly url: string },
+): GrowingObject {
+  if (objects.has(name)) {
+    throw archiveError('ARCHIVE_CONFLICT', 'an object of this name is there', { details: { name, url } })
+  }
+  objects.set(name, Buffer.alloc(0))
+  let whole = Buffer.alloc(0)
+  return {
+    get position() {
+      return whole.length
+    },
+    async append(part) {
+      whole = Buffer.concat([whole, part])
+      // As in a folder: what was removed meanwhile does not come back by an append.
+      if (objects.has(name)) objects.set(name, whole)
+    },
+    async close() {
+      // Nothing is held but memory.
     },
   }
 }

@@ -1,0 +1,81 @@
+// FORMAT.md#bundles. Where the objects of a store can grow, a short piece is appended to one: a write and a flush, instead of a new
+// file with its name. A bundle holds the pieces of one slot of commit time, so that merging replaces all of it.
+import type { Archive } from '../archive.ts'
+import { bundleName } from '../catalogue/layout.ts'
+import { encodePart } from '../objects/piece-parts.ts'
+import type { GrowingObject } from '../stores/archive-store.ts'
+import type { Tail } from './backlog.ts'
+import { hold, type HeldPieces } from './held-pieces.ts'
+import { mergeSlot } from './piece-levels.ts'
+
+/** Longer pieces are compressed and go alone: whoever lists pieces reads all that is in bundles. */
+const PIECE_BYTES_MAX = 256 * 1024
+/** Behind this another bundle begins, so that one can be held in memory. */
+const BUNDLE_BYTES_MAX = 8 * 1024 * 1024
+
+interface OpenBundle {
+  readonly name: string
+  readonly segmentNumber: number
+  readonly slot: number
+  readonly object: GrowingObject
+}
+
+/** The bundles of one reign, one at a time. */
+export class BundleWriter {
+  readonly #archive: Archive
+  readonly #reign: { readonly timeline: number; readonly epoch: number }
+  readonly #held: HeldPieces
+  #open: OpenBundle | undefined
+  #count = 0
+
+  constructor(
+    archive: Archive,
+    reign: { readonly timeline: number; readonly epoch: number },
+    held: HeldPieces,
+  ) {
+    this.#archive = archive
+    this.#reign = reign
+    this.#held = held
+  }
+
+  /** Puts a piece, durably, where it is short and the store can; resolves with the length of its object, else `undefined`. */
+  async put(name: string, tail: Tail, content: Uint8Array): Promise<number | undefined> {
+    if (content.length > PIECE_BYTES_MAX) return undefined
+    const bundle = await this.#bundleFor(tail)
+    if (bundle === undefined) return undefined
+    hold(this.#held, tail.segmentNumber, { name, bundle: bundle.name })
+    const stored = await this.#archive.encodeObject(name, content)
+    try {
+      await bundle.object.append(encodePart(name, bundle.object.position, stored))
+    } catch (error) {
+      // Nothing may be appended behind what failed; the next piece begins another bundle.
+      await this.close()
+      throw error
+    }
+    return stored.length
+  }
+
+  /** Ends the bundle under way, or the one of a segment that is archived whole. */
+  async close(segmentNumber?: number): Promise<void> {
+    const bundle = this.#open
+    if (bundle === undefined || (segmentNumber ?? bundle.segmentNumber) !== bundle.segmentNumber) return
+    this.#open = undefined
+    await bundle.object.close()
+  }
+
+  async #bundleFor({ segmentNumber, lastCommittedAtUs }: Tail): Promise<OpenBundle | undefined> {
+    const { store } = this.#archive
+    if (store.grow === undefined) return undefined
+    const slot = mergeSlot(lastCommittedAtUs)
+    const open = this.#open
+    const isFit = open?.segmentNumber === segmentNumber && open.slot === slot
+    if (open !== undefined && isFit && open.object.position < BUNDLE_BYTES_MAX) return open
+    await this.close()
+    this.#count++
+    const name = bundleName({ ...this.#reign, segmentNumber, number: this.#count })
+    // By itself, so that it goes even if nothing whole ever stands in it.
+    hold(this.#held, segmentNumber, { name })
+    this.#open = { name, segmentNumber, slot, object: await store.grow(name) }
+    return this.#open
+  }
+}
