@@ -27,9 +27,11 @@ import { checkedName } from '../../packages/archive/src/stores/archive-store.ts'
 import { type S3Address, s3AddressOf } from '../../packages/archive/src/stores/s3-address.ts'
 import {
   backupFileName,
+  bundleName,
   journalName,
   pageName,
   parseBackupLabel,
+  parseBundleName,
   parseJournalName,
   parsePageName,
   parsePieceName,
@@ -39,6 +41,7 @@ import {
 } from '../../packages/archive/src/catalogue/layout.ts'
 import { Keyring } from '../../packages/archive/src/objects/keyring.ts'
 import { decodeObject, encodeObject } from '../../packages/archive/src/objects/object-codec.ts'
+import { decodeParts, encodePart } from '../../packages/archive/src/objects/piece-parts.ts'
 import { decodeEnvelope, encodeEnvelope } from '../../packages/archive/src/objects/object-envelope.ts'
 import { repairCheckedJson, repairEnvelope, repairPlainObject } from './checksums.ts'
 import { type Decoder, orRefused, packFiles, Refused, unpackFiles } from './decoder.ts'
@@ -58,6 +61,8 @@ const PIECE = {
   lastLsn: 30,
   lastCommittedAtUs: TIME_US + 30,
 }
+
+const BUNDLE = { timeline: 1, segmentNumber: 3, epoch: 1, number: 2 }
 
 export const BACKUP_MANIFEST: BackupManifest = {
   format: 1,
@@ -415,6 +420,27 @@ export const archiveDecoders: readonly Decoder[] = [
     seeds: () => [Buffer.from(pieceName(PIECE))],
     decode: (input) => orRefused(parsePieceName({ name: input.toString(), bytes: 10 })),
     encode: (value: typeof PIECE) => Buffer.from(pieceName(value)),
+  },
+  {
+    name: 'bundle-name',
+    covers: ['archive/catalogue/layout.ts#parseBundleName'],
+    codes: [],
+    shape: 'text',
+    seeds: () => [Buffer.from(bundleName(BUNDLE))],
+    decode: (input) => orRefused(parseBundleName(input.toString())),
+    encode: (value: typeof BUNDLE) => Buffer.from(bundleName(value)),
+  },
+  {
+    name: 'bundle',
+    covers: ['archive/objects/piece-parts.ts#decodeParts'],
+    codes: [],
+    seeds: () => {
+      const first = encodePart(pieceName(PIECE), 0, Buffer.alloc(300, 'an object'))
+      const second = encodePart(pieceName(PIECE), first.length, Buffer.alloc(10, 'another'))
+      return [Buffer.concat([first, second, Buffer.alloc(200)]), first]
+    },
+    takesAnything: true,
+    decode: (input) => decodeParts(input, 0),
   },
   {
     name: 'segment-object-name',

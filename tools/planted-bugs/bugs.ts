@@ -1,4 +1,5 @@
 import { archiveBugs } from './archive-bugs.ts'
+import { bundleBugs } from './bundle-bugs.ts'
 import { bulkLoadBugs } from './bulk-load-bugs.ts'
 import { checkpointBugs } from './checkpoint-bugs.ts'
 import { cliBugs } from './cli-bugs.ts'
@@ -24,6 +25,7 @@ export const bugs: readonly PlantedBug[] = [
   ...bulkLoadBugs,
   ...pauseBugs,
   ...archiveBugs,
+  ...bundleBugs,
   ...hotbackupBugs,
   ...overtakenBackupBugs,
   ...plainCopyBugs,

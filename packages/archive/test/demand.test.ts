@@ -119,7 +119,7 @@ describe('a shipper', () => {
   it('asks a folder for the same few operations for each piece, however many there were', async () => {
     const disk = new CrashFileSystem()
     const counted = new FaultFileSystem(disk)
-    const log = await openTestLog(disk)
+    const log = await openTestLog(disk, { now: () => 1_764_012_345_000_000 })
     const archive = await archiveOn(directoryStore(ARCHIVE, counted))
     const { shipper, stop } = ship(disk, archive, { intervalMs: HOUR_MS })
     await appendRecords(log, 1)

@@ -10,6 +10,10 @@ describe.each(storeConformance)('$title', (check) => {
     await expect(check.run(memoryStore())).resolves.toBeUndefined()
   })
 
+  it('in memory, where objects can grow', async () => {
+    await expect(check.run(memoryStore('memory:', { grows: true }))).resolves.toBeUndefined()
+  })
+
   it('in a directory', async () => {
     const folder = await mkdtemp(join(tmpdir(), 'timberline-store-'))
     try {

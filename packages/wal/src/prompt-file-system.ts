@@ -5,9 +5,12 @@ import { NodeFileHandle, nodeFileSystem, OPEN_FLAGS, statusOf } from './node-fil
 /** Up to here bytes are read and written faster than another thread is woken. */
 const BYTES_AT_ONCE_MAX = 64 * 1024
 
+/** A file whose last flush took no longer is flushed on the calling thread the next time, in milliseconds. */
+const FLUSH_MS_AT_ONCE_MAX = 2
+
 /**
  * The real file system, with all that is short done on the calling thread: the way to another thread and back takes longer than
- * the call itself. Flushes, whole folders and long transfers stay with the pool, as in `nodeFileSystem`.
+ * the call itself. Whole folders and long transfers stay with the pool, as in `nodeFileSystem`, and flushes of a file that were slow.
  *
  * For a process that does nothing else meanwhile, such as the shipper of one archive. Never beside an application, and never
  * where another archive must go on: a call on a file system that hangs holds up the whole process.
@@ -25,6 +28,9 @@ export const promptFileSystem: FileSystem = {
 }
 
 class PromptFileHandle extends NodeFileHandle {
+  /** How long the last flush took; the first one is not waited for by the whole thread. */
+  #flushMs = Infinity
+
   override async read(target: Uint8Array, position: number): Promise<number> {
     if (target.length > BYTES_AT_ONCE_MAX) return super.read(target, position)
     return fs.readSync(this.descriptor, target, 0, target.length, position)
@@ -33,6 +39,13 @@ class PromptFileHandle extends NodeFileHandle {
   override async write(source: Uint8Array, position: number): Promise<void> {
     if (source.length > BYTES_AT_ONCE_MAX) return super.write(source, position)
     this.writeNow(source, position)
+  }
+
+  override async sync(): Promise<void> {
+    const begunMs = performance.now()
+    if (this.#flushMs <= FLUSH_MS_AT_ONCE_MAX) this.syncNow()
+    else await super.sync()
+    this.#flushMs = performance.now() - begunMs
   }
 
   override async status(): Promise<FileStatus> {

@@ -26,6 +26,8 @@ export class BundleWriter {
   readonly #reign: { readonly timeline: number; readonly epoch: number }
   readonly #held: HeldPieces
   #open: OpenBundle | undefined
+  /** Bundles in which nothing stands that counts, to be removed. */
+  readonly #useless = new Set<string>()
   #count = 0
 
   constructor(
@@ -50,6 +52,8 @@ export class BundleWriter {
     } catch (error) {
       // Nothing may be appended behind what failed; the next piece begins another bundle.
       await this.close()
+      // Nobody was told of anything in it.
+      if (bundle.object.position === 0) this.#useless.add(bundle.name)
       throw error
     }
     return stored.length
@@ -71,11 +75,18 @@ export class BundleWriter {
     const isFit = open?.segmentNumber === segmentNumber && open.slot === slot
     if (open !== undefined && isFit && open.object.position < BUNDLE_BYTES_MAX) return open
     await this.close()
+    for (const name of this.#useless) {
+      await store.delete(name)
+      this.#useless.delete(name)
+    }
     this.#count++
     const name = bundleName({ ...this.#reign, segmentNumber, number: this.#count })
     // By itself, so that it goes even if nothing whole ever stands in it.
     hold(this.#held, segmentNumber, { name })
-    this.#open = { name, segmentNumber, slot, object: await store.grow(name) }
+    this.#useless.add(name)
+    const object = await store.grow(name)
+    this.#useless.delete(name)
+    this.#open = { name, segmentNumber, slot, object }
     return this.#open
   }
 }

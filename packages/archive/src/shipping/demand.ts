@@ -11,15 +11,24 @@ import type { ShipperSettings } from './shipper-options.ts'
 
 /** The most that commits gather when one of them may be waited for and the shipper rests, in milliseconds. */
 const WANTED_GATHER_MS = 2
+/** Who waited for a round, and commits again at once, is heard within this, in milliseconds. */
+const RETURN_MS_MAX = 4
+/** Each look wakes the process, and who commits without a pause goes on so. */
+const BUSY_ROUND_COUNT = 8
 /** From the begin of a round to the next one that follows it without a rest, in milliseconds. */
-const ROUND_MS_MIN = 10
+const ROUND_MS_MIN = 13
 
 /** What the writer of a log waits for, and when to look for it. */
 export class Demand {
   readonly #settings: ShipperSettings
   readonly #reader: WantedReader
   #wanted: Lsn | undefined
-  #round: { readonly ended: Promise<void>; readonly begunMs: number } | undefined
+  /** Of the last round of pieces. */
+  #begunMs = Number.NEGATIVE_INFINITY
+  /** Rounds for which the writer is taken to be busy without another look. */
+  #busyRounds = 0
+  /** Of the round under way. */
+  #ended: Promise<void> | undefined
 
   constructor(settings: ShipperSettings) {
     this.#settings = settings
@@ -33,28 +42,52 @@ export class Demand {
 
   /** A round of pieces, which looks at the log keep clear of. */
   async round<T>(work: () => Promise<T>): Promise<T> {
+    this.#begunMs = performance.now()
     const result = work()
     const ended = result.then(noop, noop)
-    this.#round = { ended, begunMs: performance.now() }
-    void ended.then(() => (this.#round = undefined))
+    this.#ended = ended
+    void ended.then(() => (this.#ended = undefined))
     return result
   }
 
   /** Resolves when it is time to look at the log, and knows by then what is wanted. */
   async gather(rang: boolean, backlog: Backlog): Promise<void> {
     const { gatherMs } = this.#settings
-    const round = this.#wanted === undefined ? undefined : this.#round
-    if (round === undefined) {
-      const restMs = this.#wanted === undefined ? gatherMs : Math.min(WANTED_GATHER_MS, gatherMs)
-      if (rang) await pause(restMs)
+    if (this.#wanted === undefined) {
+      if (rang) await pause(gatherMs)
+    } else if (this.#ended === undefined) {
+      if (rang) await this.#rest()
+    } else {
+      // A store that does not answer must not hide how far the log is ahead of it.
+      await endOrPause(this.#ended, gatherMs)
       this.#wanted = await this.#reader.read()
-      return
+      const paceMs = this.#paceMs()
+      if (this.#isAwaited(backlog) && paceMs > 0) await pause(Math.min(paceMs, gatherMs))
     }
-    // A store that does not answer must not hide how far the log is ahead of it.
-    await endOrPause(round.ended, gatherMs)
     this.#wanted = await this.#reader.read()
-    const leftMs = round.begunMs + ROUND_MS_MIN - performance.now()
-    if (this.#isAwaited(backlog) && leftMs > 0) await pause(Math.min(leftMs, gatherMs))
+  }
+
+  /** The rest before a round: long where commits come without a pause, short where all who could wait do so by now. */
+  async #rest(): Promise<void> {
+    const { gatherMs } = this.#settings
+    const paceMs = this.#paceMs()
+    if (paceMs <= WANTED_GATHER_MS) return pause(Math.min(WANTED_GATHER_MS, gatherMs))
+    if (this.#busyRounds > 0) {
+      this.#busyRounds--
+      return pause(Math.min(paceMs, gatherMs))
+    }
+    const stepMs = Math.min(RETURN_MS_MAX, gatherMs)
+    await pause(stepMs)
+    const before = await this.#reader.read()
+    await pause(stepMs)
+    if ((await this.#reader.read()) === before) return
+    this.#busyRounds = BUSY_ROUND_COUNT
+    await pause(Math.min(Math.max(0, this.#paceMs()), gatherMs))
+  }
+
+  /** Until the next round may begin, in milliseconds. */
+  #paceMs(): number {
+    return this.#begunMs + ROUND_MS_MIN - performance.now()
   }
 
   /** Nothing is looked for any more. */

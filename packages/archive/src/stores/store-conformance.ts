@@ -161,6 +161,56 @@ export const storeConformance: readonly StoreCheck[] = [
     },
   },
   {
+    title: 'an object that grows, where objects can, has each part once it was appended',
+    async run(store) {
+      const object = await store.grow?.('grown/one')
+      if (object === undefined) return
+      assert.deepEqual(await listed(store, ''), ['grown/one'])
+      let whole = ''
+      for (const part of ['first', 'and a longer second', 'x'.repeat(MIB)]) {
+        assert.equal(object.position, whole.length)
+        await object.append(text(part))
+        whole += part
+        assert.deepEqual(await store.getRange('grown/one', { position: 0, bytes: whole.length }), text(whole))
+        const { length } = await collect(store.getStream('grown/one'))
+        assert.ok(length >= whole.length)
+      }
+      await object.close()
+      await object.close()
+      const rest = (await store.get('grown/one')).subarray(whole.length)
+      assert.ok(rest.every((byte) => byte === 0))
+    },
+  },
+  {
+    title: 'an object grows only under a name that was free',
+    async run(store) {
+      await store.put('taken', text('x'))
+      if (store.grow === undefined) return
+      await refuses('ARCHIVE_CONFLICT', store.grow('taken'))
+      const object = await store.grow('grown')
+      await refuses('ARCHIVE_CONFLICT', store.grow('grown'))
+      await object.append(text('part'))
+      await object.close()
+      assert.deepEqual(await store.get('taken'), text('x'))
+      await refuses('ARCHIVE_CONFLICT', store.put('grown', text('other')))
+      await refuses(
+        'ARCHIVE_NAME_INVALID',
+        attempt(async () => store.grow?.('../away')),
+      )
+    },
+  },
+  {
+    title: 'an object that grows and is deleted does not come back by an append',
+    async run(store) {
+      const object = await store.grow?.('grown')
+      await object?.append(text('part'))
+      await store.delete('grown')
+      await object?.append(text('part'))
+      await object?.close()
+      assert.equal(await store.status('grown'), undefined)
+    },
+  },
+  {
     title: 'names that could leave the store are refused',
     async run(store) {
       const bad = [
