@@ -170,7 +170,9 @@ export const archiveBugs: readonly PlantedBug[] = [
     name: 'no-folder-fsync-for-an-object',
     what: 'an object counts as stored before its name is durable',
     file: 'packages/archive/src/stores/directory-store.ts',
-    edits: [{ find: 'await this.#fileSystem.syncDirectory(dirname(path))', replace: '' }],
+    edits: [
+      { find: '    await this.#fileSystem.syncDirectory(dirname(path))\n    return', replace: '    return' },
+    ],
     caughtBy: {
       testFile: 'packages/archive/test/directory-store.test.ts',
       title: 'has an object whole or not at all, and for good once put has resolved (posix)',

@@ -17,6 +17,22 @@ export const bundleBugs: readonly PlantedBug[] = [
     },
   },
   {
+    name: 'no-folder-fsync-for-a-bundle',
+    what: 'parts are told to be durable in a bundle whose name is not',
+    file: 'packages/archive/src/stores/directory-store.ts',
+    edits: [
+      {
+        find: '      await this.#fileSystem.syncDirectory(dirname(path))\n    } catch',
+        replace: '    } catch',
+      },
+    ],
+    caughtBy: {
+      testFile: bundles,
+      title:
+        'a bundle in a folder has every part that was confirmed, and of the next one all or nothing (posix)',
+    },
+  },
+  {
     name: 'appended-behind-a-failed-flush',
     what: 'a part is appended to an object whose last flush failed',
     file,
@@ -32,8 +48,9 @@ export const bundleBugs: readonly PlantedBug[] = [
     file: 'packages/archive/src/shipping/bundle-writer.ts',
     edits: [
       {
-        find: '      await bundle.object.append(',
-        replace: '      void bundle.object.append(',
+        find: 'await bundle.object.append(encodePart(name, bundle.object.position, stored))',
+        replace:
+          'bundle.object.append(encodePart(name, bundle.object.position, stored)).catch(() => undefined)',
       },
     ],
     caughtBy: {

@@ -295,13 +295,15 @@ describe('pieces in a bundle', () => {
     await appendRecords(log, 2)
     await shipper.flush()
     isFailing = true
-    let toldAt = 0
+    const toldAt: number[] = []
     shipper.events$.subscribe((event) => {
-      if (event.type === 'ship.retried') toldAt = shipper.status().shippedLsn
+      if (event.type === 'ship.retried') toldAt.push(shipper.status().shippedLsn)
+      // One that would try for ever in the same bundle.
+      if (toldAt.length > 3) void stop()
     })
     await appendRecords(log, 1)
-    expect(await shipper.flush()).toBe(3)
-    expect(toldAt).toBe(2)
+    expect(await shipper.flush().catch(() => 0)).toBe(3)
+    expect(toldAt).toEqual([2])
     await stop()
     await log.close()
     const pieces = await archive.listPieces()

@@ -6,7 +6,7 @@ import { NodeFileHandle, nodeFileSystem, OPEN_FLAGS, statusOf } from './node-fil
 const BYTES_AT_ONCE_MAX = 64 * 1024
 
 /** A file whose last flush took no longer is flushed on the calling thread the next time, in milliseconds. */
-const FLUSH_MS_AT_ONCE_MAX = 2
+const FLUSH_MS_AT_ONCE_MAX = 10
 
 /**
  * The real file system, with all that is short done on the calling thread: the way to another thread and back takes longer than

@@ -57,3 +57,14 @@ test('a copy is a new file, and never one that was there', async () => {
     code: 'EEXIST',
   })
 })
+
+test('a flush is one, on either thread, and its failure rejects', async () => {
+  const file = await promptFileSystem.open(at('flushed'), 'create')
+  for (let count = 0; count < 3; count++) {
+    await file.write(Buffer.from('more'), count * 4)
+    await file.sync()
+  }
+  expect(readFileSync(at('flushed'), 'utf8')).toBe('moremoremore')
+  await file.close()
+  await expect(file.sync()).rejects.toMatchObject({ code: 'EBADF' })
+})

@@ -1,22 +1,18 @@
 // Why a shipper hurries: commits that resolve only once an archive holds them. Their writer says in the log folder up to where
 // somebody waits. Rounds of pieces then follow each other, one piece in flight at a time, and each takes all there is: what a
-// busy writer costs is bounded by how often a round may begin, not by its commits.
+// busy writer costs is bounded by how often a round may begin, not by its commits; nor by how soon who waited commits again.
 //
 // A look at the log costs about as much as the reading back of a piece. So nobody looks while a round is under way: what comes
-// meanwhile is found by one look after it. Somebody who waited through that round can wait for the next one to be worth it;
-// who comes while the shipper rests is served at once.
+// meanwhile is found by one look after it, no sooner than a few milliseconds after the one before: waking the process and looking
+// costs more than what is put. Who comes while the shipper rests is served at once.
 import { WantedReader, type Lsn } from '@timberline/wal'
 import type { Backlog } from './backlog.ts'
 import type { ShipperSettings } from './shipper-options.ts'
 
 /** The most that commits gather when one of them may be waited for and the shipper rests, in milliseconds. */
 const WANTED_GATHER_MS = 2
-/** Who waited for a round, and commits again at once, is heard within this, in milliseconds. */
-const RETURN_MS_MAX = 4
-/** Each look wakes the process, and who commits without a pause goes on so. */
-const BUSY_ROUND_COUNT = 8
-/** From the begin of a round to the next one that follows it without a rest, in milliseconds. */
-const ROUND_MS_MIN = 13
+/** From the begin of a round to the next one, in milliseconds: half of it is what a commit waits beside the put. */
+const ROUND_MS_MIN = 12
 
 /** What the writer of a log waits for, and when to look for it. */
 export class Demand {
@@ -25,8 +21,6 @@ export class Demand {
   #wanted: Lsn | undefined
   /** Of the last round of pieces. */
   #begunMs = Number.NEGATIVE_INFINITY
-  /** Rounds for which the writer is taken to be busy without another look. */
-  #busyRounds = 0
   /** Of the round under way. */
   #ended: Promise<void> | undefined
 
@@ -56,7 +50,8 @@ export class Demand {
     if (this.#wanted === undefined) {
       if (rang) await pause(gatherMs)
     } else if (this.#ended === undefined) {
-      if (rang) await this.#rest()
+      // Somebody who comes long after the last round is served at once.
+      if (rang) await pause(Math.min(Math.max(WANTED_GATHER_MS, this.#paceMs()), gatherMs))
     } else {
       // A store that does not answer must not hide how far the log is ahead of it.
       await endOrPause(this.#ended, gatherMs)
@@ -65,24 +60,6 @@ export class Demand {
       if (this.#isAwaited(backlog) && paceMs > 0) await pause(Math.min(paceMs, gatherMs))
     }
     this.#wanted = await this.#reader.read()
-  }
-
-  /** The rest before a round: long where commits come without a pause, short where all who could wait do so by now. */
-  async #rest(): Promise<void> {
-    const { gatherMs } = this.#settings
-    const paceMs = this.#paceMs()
-    if (paceMs <= WANTED_GATHER_MS) return pause(Math.min(WANTED_GATHER_MS, gatherMs))
-    if (this.#busyRounds > 0) {
-      this.#busyRounds--
-      return pause(Math.min(paceMs, gatherMs))
-    }
-    const stepMs = Math.min(RETURN_MS_MAX, gatherMs)
-    await pause(stepMs)
-    const before = await this.#reader.read()
-    await pause(stepMs)
-    if ((await this.#reader.read()) === before) return
-    this.#busyRounds = BUSY_ROUND_COUNT
-    await pause(Math.min(Math.max(0, this.#paceMs()), gatherMs))
   }
 
   /** Until the next round may begin, in milliseconds. */
