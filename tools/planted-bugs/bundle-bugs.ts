@@ -48,9 +48,9 @@ export const bundleBugs: readonly PlantedBug[] = [
     file: 'packages/archive/src/shipping/bundle-writer.ts',
     edits: [
       {
-        find: 'await bundle.object.append(encodePart(name, bundle.object.position, stored))',
+        find: 'await this.#append(bundle, encodePart(name, bundle.object.position, stored))',
         replace:
-          'bundle.object.append(encodePart(name, bundle.object.position, stored)).catch(() => undefined)',
+          'this.#append(bundle, encodePart(name, bundle.object.position, stored)).catch(() => undefined)',
       },
     ],
     caughtBy: {

@@ -138,6 +138,11 @@ export class Archive {
     return this.#pieces.list(timeline)
   }
 
+  /** Bundles that lack a piece which they held, as the last listing found them: FORMAT.md#bundles. */
+  damagedBundles(): readonly string[] {
+    return this.#pieces.damagedBundles()
+  }
+
   /**
    * Appends an event to the journal, durably; resolves with its sequence number.
    *

@@ -4,7 +4,13 @@ import { verifySegment, type SegmentSummary } from '@timberline/wal'
 import type { Archive } from './archive.ts'
 import type { Catalogue, PieceRef, SegmentRef } from './catalogue/catalogue.ts'
 import { CatalogueFold } from './catalogue/catalogue-fold.ts'
-import { IDENTITY_NAME, JOURNAL_PREFIX, journalName, KEY_PREFIX } from './catalogue/layout.ts'
+import {
+  IDENTITY_NAME,
+  JOURNAL_PREFIX,
+  journalName,
+  KEY_PREFIX,
+  parseBundleName,
+} from './catalogue/layout.ts'
 import { PageAudit } from './catalogue/page-audit.ts'
 import { type ArchiveFinding, findingOf, type FindingSubject } from './checking/finding.ts'
 import { type InventoryItem, isStillNamed, takeInventory } from './checking/inventory.ts'
@@ -60,6 +66,11 @@ export async function* verifyArchive(
   }
   const catalogue = fold.catalogue(archive.identity, listed)
   for (const { name, error } of pages.problems()) yield findingOf(name, error)
+  for (const name of archive.damagedBundles()) {
+    const { timeline = 0, segmentNumber = 0 } = parseBundleName(name) ?? {}
+    if (fold.segment(timeline, segmentNumber) !== undefined) continue
+    yield { code: 'ARCHIVE_OBJECT_DAMAGED', name, message: 'a piece in this bundle is not there any more' }
+  }
   const { items, findings } = await takeInventory(archive, catalogue)
   yield* findings
   const walk = beginWalk({ archive, fold, items }, options)

@@ -20,7 +20,7 @@ import { bundleName, parseBundleName, pieceName } from '../src/catalogue/layout.
 import { heldPieceOf } from '../src/shipping/held-pieces.ts'
 import { removePieces } from '../src/shipping/ship-segment.ts'
 import type { Shipment } from '../src/shipping/ship-survey.ts'
-import { decodeParts, encodePart, PART_HEAD_BYTES } from '../src/objects/piece-parts.ts'
+import { decodeParts, encodeEnd, encodePart, PART_HEAD_BYTES } from '../src/objects/piece-parts.ts'
 import {
   appendRecords,
   ARCHIVE,
@@ -161,7 +161,8 @@ describe('the parts of a bundle', () => {
     expect(decodeParts(padded, 0)).toMatchObject({ endPosition: bundle.length })
     expect(decodeParts(padded, 0).parts).toHaveLength(3)
     const rest = decodeParts(padded.subarray(second), second)
-    expect(rest).toEqual({ parts: decodeParts(padded, 0).parts.slice(1), endPosition: bundle.length })
+    const parts = decodeParts(padded, 0).parts.slice(1)
+    expect(rest).toEqual({ parts, endPosition: bundle.length, isDamaged: false })
   })
 
   it('end before one that is torn, wherever it is', () => {
@@ -184,7 +185,30 @@ describe('the parts of a bundle', () => {
     expect(decodeParts(damagedBody, 0)).toEqual(whole)
     const damagedHead = bundleOf(parts)
     damagedHead.writeUInt8(0, (whole.parts[1]?.position ?? 0) - PART_HEAD_BYTES)
-    expect(decodeParts(damagedHead, 0).parts).toEqual([whole.parts[0], whole.parts[2]])
+    const missing = { parts: [whole.parts[0], whole.parts[2]], isDamaged: true }
+    expect(decodeParts(damagedHead, 0)).toMatchObject(missing)
+  })
+})
+
+describe('the end of a bundle', () => {
+  const end = (bundle: Buffer): Buffer => Buffer.concat([bundle, encodeEnd(bundle.length), Buffer.alloc(900)])
+
+  it('holds no piece, and what comes later stands behind it', () => {
+    const ended = end(bundleOf(PARTS.slice(0, 1))).subarray(0, -900)
+    const more = Buffer.concat([ended, encodePart(nameAt(100), ended.length, Buffer.from('more'))])
+    const { parts, endPosition, isDamaged } = decodeParts(more, 0)
+    expect(parts.map(({ name }) => name)).toEqual([nameAt(0), nameAt(100)])
+    expect([endPosition, isDamaged]).toEqual([more.length, false])
+  })
+
+  it('tells damage to the last piece from a torn one', () => {
+    const inBody = end(bundleOf(PARTS))
+    const last = decodeParts(inBody, 0).parts[2]
+    inBody.writeUInt8(0, last?.position ?? 0)
+    expect(decodeParts(inBody, 0).parts).toHaveLength(3)
+    const inHead = end(bundleOf(PARTS))
+    inHead.writeUInt8(0, (last?.position ?? 0) - 100)
+    expect(decodeParts(inHead, 0)).toMatchObject({ isDamaged: true, parts: { length: 2 } })
   })
 })
 
@@ -259,7 +283,24 @@ describe('pieces in a bundle', () => {
     const [, second] = await archive.listPieces()
     const position = (second?.within?.position ?? 0) - PART_HEAD_BYTES + 40
     await overwrite(disk, { name: second?.within?.name ?? '', position })
-    expect((await findings(await openTestArchive(disk))).join()).toContain('ARCHIVE_OBJECT_MISSING')
+    const found = await findings(await openTestArchive(disk))
+    expect(found).toContain(`ARCHIVE_OBJECT_DAMAGED ${second?.within?.name ?? ''}`)
+    expect(found.join()).toContain('ARCHIVE_OBJECT_MISSING')
+  })
+
+  it.each([
+    ['object', 100],
+    ['head', -100],
+  ])('are found damaged at the very end of a bundle, in the %s', async (_, offset) => {
+    const { disk, archive } = await bundledScene()
+    const last = (await archive.listPieces()).at(-1)
+    await overwrite(disk, {
+      name: last?.within?.name ?? '',
+      position: (last?.within?.position ?? 0) + offset,
+    })
+    const reader = await openTestArchive(disk)
+    const name = offset > 0 ? last?.name : last?.within?.name
+    expect(await findings(reader)).toContain(`ARCHIVE_OBJECT_DAMAGED ${name ?? ''}`)
   })
 
   it('are put anew by a shipper that begins, before it tells anybody of them', async () => {

@@ -35,8 +35,15 @@ async function objects(part: string): Promise<readonly string[]> {
 async function flip(name: string): Promise<void> {
   const path = join(at('archive'), name)
   const bytes = await readFile(path)
-  bytes.writeUInt8(bytes.readUInt8(80) ^ 1, 80)
+  // In a bundle, inside the first piece.
+  const position = name.endsWith('.bundle') ? 240 : 80
+  bytes.writeUInt8(bytes.readUInt8(position) ^ 1, position)
   await writeFile(path, bytes)
+}
+
+/** The first piece in a bundle, as FORMAT.md says. */
+async function pieceIn(bundle: string): Promise<string> {
+  return (await readFile(join(at('archive'), bundle))).toString('latin1', 32, 141)
 }
 
 async function dumpOf(home: string): Promise<string> {
@@ -59,10 +66,11 @@ afterEach(async () => {
 
 test('tells what it would do and from where, does it with --apply, and what is recovered then is the same', async () => {
   await outcome(['recover', '--from', at('copy'), '-h', at('before')])
-  const [piece = ''] = await objects('piece/')
+  const [bundle = ''] = await objects('piece/')
+  const piece = await pieceIn(bundle)
   const [table = ''] = await objects('/tables/')
   const [manifest = ''] = await objects('manifest.json')
-  for (const name of [piece, table, manifest]) await flip(name)
+  for (const name of [bundle, table, manifest]) await flip(name)
   const told = await timberline(repair('--from', at('copy'), '-h', at('home')))
   expect(told).toMatchObject({ code: 1, out: expect.stringContaining(`repairable  ${piece}`) })
   expect(told.out).toContain('nothing was changed without --apply')
@@ -80,9 +88,10 @@ test('tells what it would do and from where, does it with --apply, and what is r
 })
 
 test('takes log from the home, only the objects named, and names what no source has with what it costs', async () => {
-  const [piece = ''] = await objects('piece/')
+  const [bundle = ''] = await objects('piece/')
+  const piece = await pieceIn(bundle)
   const [manifest = ''] = await objects('manifest.json')
-  for (const name of [piece, manifest]) await flip(name)
+  for (const name of [bundle, manifest]) await flip(name)
   const one = await outcome(repair('-h', at('home'), '--object', piece, '--apply'))
   expect(one['objects']).toMatchObject([{ name: piece, outcome: 'repaired' }])
   const { code, out } = await timberline(repair('-h', at('home'), '--apply'))

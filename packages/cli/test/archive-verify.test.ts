@@ -35,20 +35,21 @@ afterEach(async () => {
   await rm(folder, { recursive: true, force: true })
 })
 
-async function flip(path: string): Promise<void> {
+async function flip(path: string, position = 80): Promise<void> {
   const bytes = await readFile(path)
-  bytes.writeUInt8(bytes.readUInt8(80) ^ 1, 80)
+  bytes.writeUInt8(bytes.readUInt8(position) ^ 1, position)
   await writeFile(path, bytes)
 }
 
 test('damage is told with the points in time that it costs', async () => {
   expect(await outcome(verify())).toMatchObject({ whole: true, findings: [], unreachable: [] })
   const pieces = join(at('archive'), 'piece/00000001')
-  const [piece = ''] = (await readdir(pieces)).sort()
-  await flip(join(pieces, piece))
+  const [bundle = ''] = (await readdir(pieces)).sort()
+  const piece = (await readFile(join(pieces, bundle))).toString('latin1', 32, 141)
+  await flip(join(pieces, bundle), 240)
   const { code, out } = await timberline(verify())
   expect(code).toBe(1)
-  expect(out).toContain(`unreachable without piece/00000001/${piece}: timeline 1, LSN `)
+  expect(out).toContain(`unreachable without ${piece}: timeline 1, LSN `)
   const json = JSON.parse((await timberline([...verify(), '--json'])).out) as Record<string, unknown>
   expect(json).toMatchObject({
     whole: false,

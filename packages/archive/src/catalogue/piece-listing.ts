@@ -14,6 +14,8 @@ const TRIES_MAX = 100
 interface SeenBundle {
   readonly pieces: readonly PieceRef[]
   readonly endPosition: number
+  /** Whether a part that was flushed is none any more. */
+  readonly isDamaged: boolean
 }
 
 /** The pieces of an archive, look by look. */
@@ -31,6 +33,11 @@ export class PieceListing {
       const pieces = await this.#look(piecePrefix(timeline), tries === TRIES_MAX)
       if (pieces !== undefined) return pieces
     }
+  }
+
+  /** Bundles, as the last listing found them, in which a part that was flushed cannot be told from what is not there. */
+  damagedBundles(): readonly string[] {
+    return [...this.#seen].flatMap(([name, { isDamaged }]) => (isDamaged ? name : []))
   }
 
   async #look(prefix: string, isLast: boolean): Promise<readonly PieceRef[] | undefined> {
@@ -62,17 +69,20 @@ export class PieceListing {
   }
 
   async #read(name: string, place: BundlePlace): Promise<readonly PieceRef[]> {
-    let seen = this.#seen.get(name) ?? { pieces: [], endPosition: 0 }
+    let seen = this.#seen.get(name) ?? { pieces: [], endPosition: 0, isDamaged: false }
     for (;;) {
       const position = seen.endPosition
       const content = await this.#store.getRange(name, { position, bytes: READ_BYTES_MAX })
-      const { parts, endPosition } = decodeParts(content, position)
+      const { parts, endPosition, isDamaged } = decodeParts(content, position)
       const found = parts.flatMap((part) => {
         const piece = parsePieceName(part)
         return piece !== undefined && isOf(piece, place) ? { ...piece, within: { ...part, name } } : []
       })
       // Never changed in place: two looks may be under way.
-      if (endPosition > position) seen = { pieces: [...seen.pieces, ...found], endPosition }
+      if (endPosition > position) {
+        const pieces = [...seen.pieces, ...found]
+        seen = { pieces, endPosition, isDamaged: seen.isDamaged || isDamaged }
+      }
       this.#seen.set(name, seen)
       if (endPosition === position || content.length < READ_BYTES_MAX) return seen.pieces
     }

@@ -18,6 +18,11 @@ export interface PiecePart {
   readonly bytes: number
 }
 
+/** A part without a piece, which only says that those before it were flushed. */
+export function encodeEnd(position: number): Buffer {
+  return encodePart('', position, Buffer.alloc(0))
+}
+
 /** A part as it is appended at `position`: the object of a piece, its head before it. */
 export function encodePart(name: string, position: number, object: Uint8Array): Buffer {
   const part = Buffer.alloc(PART_HEAD_BYTES + object.length)
@@ -33,17 +38,20 @@ export function encodePart(name: string, position: number, object: Uint8Array): 
 }
 
 /**
- * The parts of a bundle's bytes from `position` on, and where the last whole one ends. A part that is not whole counts only when
+ * The parts of a bundle's bytes from `position` on, where the last whole one ends, and whether one before it has no head any more. A part that is not whole counts only when
  * another one stands behind it: it was flushed before that one was written, so that it is damaged, and whoever reads it is told.
  */
 export function decodeParts(
   content: Buffer,
   position: number,
-): { readonly parts: readonly PiecePart[]; readonly endPosition: number } {
+): { readonly parts: readonly PiecePart[]; readonly endPosition: number; readonly isDamaged: boolean } {
   const parts: PiecePart[] = []
   let endPosition = position
+  let isDamaged = false
+  let expected = 0
   let doubtful: PiecePart | undefined
   for (let at = headFrom(content, 0, position); at !== undefined;) {
+    isDamaged ||= at !== expected
     const begin = at + PART_HEAD_BYTES
     const bytes = content.readUInt32LE(at + 24)
     if (doubtful !== undefined) parts.push(doubtful)
@@ -52,13 +60,14 @@ export function decodeParts(
     const name = content.toString('latin1', at + NAME_AT, at + NAME_AT + NAME_BYTES)
     const part = { name, position: position + begin, bytes }
     if (object.length === bytes && crc32(object) === content.readUInt32LE(at + 28)) {
-      parts.push(part)
+      if (bytes > 0) parts.push(part)
       endPosition = position + begin + bytes
     } else doubtful = part
     // Nothing whole can begin within a part but what its own content holds, which has another place in its head.
-    at = headFrom(content, Math.min(begin + bytes, content.length), position)
+    expected = begin + bytes
+    at = headFrom(content, Math.min(expected, content.length), position)
   }
-  return { parts, endPosition }
+  return { parts, endPosition, isDamaged }
 }
 
 /** Where the next head stands that belongs where it stands; `undefined` when there is none. */

@@ -2,7 +2,7 @@
 // file with its name. A bundle holds the pieces of one slot of commit time, so that merging replaces all of it.
 import type { Archive } from '../archive.ts'
 import { bundleName } from '../catalogue/layout.ts'
-import { encodePart } from '../objects/piece-parts.ts'
+import { encodeEnd, encodePart } from '../objects/piece-parts.ts'
 import type { GrowingObject } from '../stores/archive-store.ts'
 import type { Tail } from './backlog.ts'
 import { hold, type HeldPieces } from './held-pieces.ts'
@@ -18,6 +18,8 @@ interface OpenBundle {
   readonly segmentNumber: number
   readonly slot: number
   readonly object: GrowingObject
+  /** Whether it says of its last piece that it was flushed. */
+  isSettled: boolean
 }
 
 /** The bundles of one reign, one at a time. */
@@ -47,16 +49,35 @@ export class BundleWriter {
     if (bundle === undefined) return undefined
     hold(this.#held, tail.segmentNumber, { name, bundle: bundle.name })
     const stored = await this.#archive.encodeObject(name, content)
+    await this.#append(bundle, encodePart(name, bundle.object.position, stored))
+    bundle.isSettled = false
+    return stored.length
+  }
+
+  /** Says of the last piece that it was flushed, while nothing else comes to say it: damage to it is not taken for a torn end then. */
+  async settle(): Promise<void> {
+    const bundle = this.#open
+    if (bundle === undefined || bundle.isSettled) return
+    await this.#append(bundle, encodeEnd(bundle.object.position))
+    bundle.isSettled = true
+  }
+
+  /** Nothing more is put. */
+  async end(): Promise<void> {
+    await this.settle()
+    await this.close()
+  }
+
+  async #append({ name, object }: OpenBundle, part: Buffer): Promise<void> {
     try {
-      await bundle.object.append(encodePart(name, bundle.object.position, stored))
+      await object.append(part)
     } catch (error) {
       // Nothing may be appended behind what failed; the next piece begins another bundle.
       await this.close()
       // Nobody was told of anything in it.
-      if (bundle.object.position === 0) this.#useless.add(bundle.name)
+      if (object.position === 0) this.#useless.add(name)
       throw error
     }
-    return stored.length
   }
 
   /** Ends the bundle under way, or the one of a segment that is archived whole. */
@@ -74,7 +95,7 @@ export class BundleWriter {
     const open = this.#open
     const isFit = open?.segmentNumber === segmentNumber && open.slot === slot
     if (open !== undefined && isFit && open.object.position < BUNDLE_BYTES_MAX) return open
-    await this.close()
+    await this.end()
     for (const name of this.#useless) {
       await store.delete(name)
       this.#useless.delete(name)
@@ -86,7 +107,7 @@ export class BundleWriter {
     this.#useless.add(name)
     const object = await store.grow(name)
     this.#useless.delete(name)
-    this.#open = { name, segmentNumber, slot, object }
+    this.#open = { name, segmentNumber, slot, object, isSettled: true }
     return this.#open
   }
 }

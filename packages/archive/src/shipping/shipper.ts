@@ -157,7 +157,8 @@ export class Shipper {
       this.#events.next({ type: 'ship.ended' })
       this.#events.complete()
       this.#moved.complete()
-      await this.#voyage?.bundles.close()
+      // What fails here costs a certainty about one piece, and is no reason to end otherwise.
+      await this.#voyage?.bundles.end().catch(() => undefined)
       await this.#report.close()
     }
   }
@@ -280,7 +281,9 @@ export class Shipper {
   async #shipPieces(voyage: Voyage, whole: Subject<Errand>): Promise<void> {
     this.#isHurried = false
     const { backlog, pieces } = voyage
-    for (const tail of backlog.tails()) {
+    const tails = backlog.tails()
+    if (tails.length === 0) await voyage.bundles.settle()
+    for (const tail of tails) {
       const begunMs = performance.now()
       const storedBytes = await shipPiece(voyage, tail)
       backlog.pieceShipped(tail)

@@ -37,7 +37,7 @@ export class GrowingFile implements GrowingObject {
 
   async close(): Promise<void> {
     this.#isFailed = true
-    await this.#handle.close()
+    await wrapped(() => this.#handle.close(), { ...this.#site, isPut: true })
   }
 
   async #append(part: Uint8Array): Promise<void> {
