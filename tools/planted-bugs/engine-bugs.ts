@@ -94,8 +94,8 @@ export const engineBugs: readonly PlantedBug[] = [
     file: 'packages/engine/src/state-recovery.ts',
     edits: [
       {
-        find: 'fromLsn: start.lsn + 1,\n      throughLsn',
-        replace: 'fromLsn: start.lsn + 2,\n      throughLsn',
+        find: 'this.#replayInto(this.#handle, start.lsn + 1)',
+        replace: 'this.#replayInto(this.#handle, start.lsn + 2)',
       },
     ],
     caughtBy: {

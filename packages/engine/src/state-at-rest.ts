@@ -15,23 +15,27 @@ import type { StateDigest } from './digest.ts'
 import type { OperationBatch, ReplayTarget } from './leveldb-raw.ts'
 import { OperationWindow } from './operation-window.ts'
 import type { AppliedPosition } from './reserved-keys.ts'
-import { openState, prepareData } from './state.ts'
+import { dataCondition, openState, prepareData } from './state.ts'
 import type { State } from './state.ts'
 
 /** A state on its way forward that LevelDB knows nothing of yet. Its owner holds the home's lock, or a scratch copy. */
 export interface StateAtRest extends ReplayTarget {
   /** Takes a checkpoint of this state into a home. */
   checkpoint(options: Omit<TakeCheckpointOptions, 'level'>): Promise<TakenCheckpoint>
+  /** Brings all that was applied into tables, durably. */
+  flush(): Promise<void>
   /** Remembers the present state: `digests` will tell of it as well. */
   remember(): Promise<void>
   /** Of the states that were remembered and the present one, in their order, in one reading of the tables if they are still told apart. */
   digests(): Promise<readonly StateDigest[]>
-  /** What no digest, no memory and no checkpoint has asked for is forgotten: it comes out of the log again. */
+  /** What was not flushed for a checkpoint, a digest or by itself is forgotten: it comes out of the log again. */
   close(): Promise<void>
 }
 
 /** Options of {@link openStateAtRest}. */
 export interface StateAtRestOptions {
+  /** Make an empty state where there is none; default false. */
+  readonly createIfMissing?: boolean
   readonly fileSystem?: FileSystem
   /** Keys and values gathered for one table, in bytes; default 64 MiB. The last batch may go beyond. */
   readonly tableBytesMax?: number
@@ -52,8 +56,11 @@ export async function openStateAtRest(
   dataDirectory: string,
   options: StateAtRestOptions = {},
 ): Promise<StateAtRest> {
-  const { fileSystem = nodeFileSystem, tableBytesMax = TABLE_BYTES_MAX } = options
+  const { createIfMissing = false, fileSystem = nodeFileSystem, tableBytesMax = TABLE_BYTES_MAX } = options
   const folder = { dataDirectory, fileSystem }
+  // An empty one is LevelDB's to make.
+  const isNew = createIfMissing && (await dataCondition(dataDirectory, fileSystem)) === 'empty'
+  if (isNew) await (await openState(dataDirectory, { createIfMissing, fileSystem })).close()
   await prepareData(dataDirectory, { createIfMissing: false, fileSystem })
   const tables = await AddedTables.of(folder)
   const state = new RestingState({ folder, tables, tableBytesMax, position: await tables.applied() })
@@ -110,6 +117,11 @@ class RestingState implements StateAtRest {
   async checkpoint(options: Omit<TakeCheckpointOptions, 'level'>): Promise<TakenCheckpoint> {
     await this.#endTable()
     return this.#opened === undefined ? takeCheckpoint(options) : this.#opened.checkpoint(options)
+  }
+
+  async flush(): Promise<void> {
+    await this.#endTable()
+    await this.#opened?.flush()
   }
 
   async remember(): Promise<void> {

@@ -6,11 +6,13 @@ import type { CheckpointManifest } from './checkpoint-manifest.ts'
 import { codeOf, engineError } from './errors.ts'
 import type { HomeIdentity } from './home-identity.ts'
 import type { HomeLayout } from './home-layout.ts'
+import type { ReplayTarget } from './leveldb-raw.ts'
 import { refusalOf } from './leveldb-refusal.ts'
 import { replayInto } from './replay.ts'
-import type { ReplayProgress } from './replay.ts'
+import type { ReplayProgress, ReplayResult } from './replay.ts'
 import { LOADING } from './reserved-keys.ts'
 import type { AppliedPosition } from './reserved-keys.ts'
+import { openStateAtRest } from './state-at-rest.ts'
 import { dataCondition, openError, prepareData, syncData } from './state.ts'
 import type { StateHandle } from './state-handle.ts'
 import { rebuildData, sweepRebuilds } from './state-rebuild.ts'
@@ -28,7 +30,12 @@ export interface RecoverStateOptions {
   readonly fileSystem?: FileSystem
   readonly signal?: AbortSignal
   readonly onProgress?: (progress: ReplayProgress) => void
+  /** From so many records on a rebuilt state is brought forward before LevelDB opens it; default 5000. */
+  readonly atRestRecordsMin?: number
 }
+
+/** For fewer records a table of their own costs as much as their insertion, and is one more to be merged. */
+const AT_REST_RECORDS_MIN = 5000
 
 /** What the recovery at open found and did. */
 export interface RecoverReport {
@@ -77,6 +84,8 @@ class Recovery {
   readonly #options: RecoverStateOptions
   readonly #fileSystem: FileSystem
   #rebuilt: (Rebuilt & { reason: RebuildReason }) | undefined
+  /** What was replayed before LevelDB opened the state. */
+  #atRest = { records: 0, fromLsn: 0 }
   #isOpen = false
 
   constructor(handle: StateHandle, options: RecoverStateOptions) {
@@ -195,7 +204,27 @@ class Recovery {
     const fileSystem = this.#fileSystem
     const rebuilt = await rebuildData({ layout, identity, ...log, reason, from, fileSystem })
     this.#rebuilt = { ...rebuilt, reason }
+    // A load that was staged has no position yet, from which a replay could go on.
+    if (reason !== 'loaded') await this.#replayAtRest(rebuilt.from?.lsn ?? 0)
     await this.#open(rebuilt.from === undefined)
+  }
+
+  /** A long log goes into tables made here, which LevelDB then finds. */
+  async #replayAtRest(fromLsn: number): Promise<void> {
+    const { layout, log, atRestRecordsMin = AT_REST_RECORDS_MIN } = this.#options
+    if (log.lastLsn - fromLsn < atRestRecordsMin) return
+    const { dataDirectory } = layout
+    const state = await openStateAtRest(dataDirectory, {
+      createIfMissing: true,
+      fileSystem: this.#fileSystem,
+    })
+    try {
+      const { records } = await this.#replayInto(state, fromLsn + 1)
+      await state.flush()
+      this.#atRest = { records, fromLsn: fromLsn + 1 }
+    } finally {
+      await state.close()
+    }
   }
 
   async #open(createIfMissing: boolean): Promise<void> {
@@ -211,43 +240,49 @@ class Recovery {
   }
 
   async #replay(created: boolean): Promise<Omit<RecoverReport, 'ms'>> {
-    const { layout, log, signal, onProgress } = this.#options
+    const { log } = this.#options
+    const { records, fromLsn } = this.#atRest
     const start = await this.#handle.applied()
     const rebuilt = this.#rebuilt
     const found = {
       created,
-      fromLsn: start.lsn + 1,
+      fromLsn: records > 0 ? fromLsn : start.lsn + 1,
       rebuilt: rebuilt !== undefined,
       ...(rebuilt === undefined ? {} : { reason: rebuilt.reason }),
       ...(rebuilt?.from === undefined ? {} : { checkpointLsn: rebuilt.from.lsn }),
       ...(rebuilt?.keptAt === undefined ? {} : { keptAt: rebuilt.keptAt }),
     }
     if (start.lsn === log.lastLsn) {
-      return { ...found, replayed: 0, throughLsn: start.lsn, committedAtUs: start.committedAtUs }
+      return { ...found, replayed: records, throughLsn: start.lsn, committedAtUs: start.committedAtUs }
     }
+    const replayed = await this.#replayInto(this.#handle, start.lsn + 1)
+    return {
+      ...found,
+      replayed: records + replayed.records,
+      throughLsn: replayed.appliedLsn,
+      committedAtUs: replayed.lastCommittedAtUs,
+    }
+  }
+
+  /** Brings a state to the end of the log. */
+  async #replayInto(target: ReplayTarget, fromLsn: number): Promise<ReplayResult> {
+    const { layout, log, signal, onProgress } = this.#options
     const groups = readLog({
       directory: layout.logDirectory,
-      fromLsn: start.lsn + 1,
+      fromLsn,
       throughLsn: log.lastLsn,
       fileSystem: this.#fileSystem,
       signal,
     })
-    const replayed = await replayInto(this.#handle, groups, {
+    const replayed = await replayInto(target, groups, {
       throughLsn: log.lastLsn,
       ...(signal === undefined ? {} : { signal }),
       ...(onProgress === undefined ? {} : { onProgress }),
     })
-    if (replayed.appliedLsn !== log.lastLsn) {
-      throw engineError('ENGINE_LOG_GAP', 'the log ended while it was replayed', {
-        details: { logDirectory: layout.logDirectory, appliedLsn: replayed.appliedLsn, lastLsn: log.lastLsn },
-      })
-    }
-    return {
-      ...found,
-      replayed: replayed.records,
-      throughLsn: replayed.appliedLsn,
-      committedAtUs: replayed.lastCommittedAtUs,
-    }
+    if (replayed.appliedLsn === log.lastLsn) return replayed
+    throw engineError('ENGINE_LOG_GAP', 'the log ended while it was replayed', {
+      details: { logDirectory: layout.logDirectory, appliedLsn: replayed.appliedLsn, lastLsn: log.lastLsn },
+    })
   }
 }
 

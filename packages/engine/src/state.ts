@@ -34,6 +34,8 @@ export interface State {
   appliedLsn(): Promise<number>
   /** Takes a checkpoint of this state into a home. */
   checkpoint(options: Omit<TakeCheckpointOptions, 'level'>): Promise<TakenCheckpoint>
+  /** Brings what was applied before the call into tables, durably. */
+  flush(): Promise<void>
   /** Of all that was applied before the call. Brings it into tables first, and reads those beside LevelDB. */
   digest(): Promise<StateDigest>
   /** Does not flush: what was not in a checkpoint comes out of the log again. */
@@ -157,6 +159,11 @@ class OpenedState implements State {
 
   checkpoint(options: Omit<TakeCheckpointOptions, 'level'>): Promise<TakenCheckpoint> {
     return takeCheckpoint({ ...options, level: this.level })
+  }
+
+  async flush(): Promise<void> {
+    const { dataDirectory, fileSystem } = this.#place
+    await flushConfirmed(this.level, new VersionReader(dataDirectory, fileSystem), this.#place)
   }
 
   async digest(): Promise<StateDigest> {

@@ -1,13 +1,18 @@
 import { copyFileSync, cpSync, existsSync, readFileSync, readdirSync, rmSync, writeFileSync } from 'node:fs'
 import { join } from 'node:path'
+import { nodeFileSystem } from '@timberline/wal'
 import { FaultFileSystem, crashAt, immediateFileSystem } from '@timberline/wal/testing'
 import { describe, expect, test, vi } from 'vitest'
 import { strikesAll } from '../../../tools/matrix-sample.ts'
+import { BULK_LOAD_MARK } from '../src/bulk-load-mark.ts'
+import { LoadStage } from '../src/checkpoint-load.ts'
 import { newestCheckpoint } from '../src/checkpoint-manifest.ts'
 import { homeLayout } from '../src/home-layout.ts'
 import { RawLevel } from '../src/leveldb-raw.ts'
+import { VersionReader } from '../src/leveldb-version.ts'
 import { verifyData } from '../src/state-verify.ts'
-import { HomeFixture, expectedState, inData } from './support/home-fixture.ts'
+import { encodeTransaction } from '../src/transaction-codec.ts'
+import { HomeFixture, expectedState, inData, operationsOf } from './support/home-fixture.ts'
 import { scratchFolder, seededRandom } from './support/scratch.ts'
 
 /** Between the operations that are struck. */
@@ -34,8 +39,14 @@ async function makeHome(checkpointLsn: number, more: number): Promise<string> {
   return home
 }
 
-async function reopened(home: string, lsn: number): Promise<HomeFixture> {
-  const fixture = await HomeFixture.open(home)
+/** From how many records on a rebuilt state comes forward before LevelDB opens it: a rebuild must come to the same both ways. */
+const WAYS = [
+  ['in tables made beside LevelDB', 1],
+  ['through LevelDB', 1_000_000],
+] as const
+
+async function reopened(home: string, lsn: number, atRestRecordsMin?: number): Promise<HomeFixture> {
+  const fixture = await HomeFixture.open(home, atRestRecordsMin === undefined ? {} : { atRestRecordsMin })
   expect(fixture.report.throughLsn).toBe(lsn)
   expect(await fixture.level.applied()).toMatchObject({ lsn })
   expect(await fixture.state()).toEqual(expectedState(lsn))
@@ -105,40 +116,54 @@ describe('recovery at open', () => {
     expect(damaged).toBeGreaterThanOrEqual(30)
   })
 
-  test('rebuilds from the checkpoint when CURRENT is gone, and deletes no table before', async () => {
-    const home = await makeHome(300, 60)
-    rmSync(inData(homeLayout(home), 'CURRENT'))
-    const fixture = await reopened(home, 360)
-    expect(fixture.report).toMatchObject({
-      rebuilt: true,
-      reason: 'missing',
-      checkpointLsn: 300,
-      replayed: 60,
-    })
-    await fixture.close()
-  })
+  test.each(WAYS)(
+    'rebuilds from the checkpoint when CURRENT is gone, and deletes no table before: %s',
+    async (_, atRestRecordsMin) => {
+      const home = await makeHome(300, 60)
+      rmSync(inData(homeLayout(home), 'CURRENT'))
+      const fixture = await reopened(home, 360, atRestRecordsMin)
+      expect(fixture.report).toMatchObject({
+        rebuilt: true,
+        reason: 'missing',
+        checkpointLsn: 300,
+        replayed: 60,
+      })
+      await fixture.close()
+    },
+  )
 
-  test('rebuilds from the checkpoint when data/ is gone', async () => {
+  test.each(WAYS)('rebuilds from the checkpoint when data/ is gone: %s', async (_, atRestRecordsMin) => {
     const home = await makeHome(300, 60)
     rmSync(homeLayout(home).dataDirectory, { recursive: true })
-    const fixture = await reopened(home, 360)
+    const fixture = await reopened(home, 360, atRestRecordsMin)
     expect(fixture.report).toMatchObject({
       rebuilt: true,
       reason: 'missing',
       checkpointLsn: 300,
       created: false,
+      fromLsn: 301,
+      replayed: 60,
     })
     await fixture.close()
   })
 
-  test('rebuilds from nothing but the log when there is no checkpoint', async () => {
-    const home = await makeHome(0, 120)
-    rmSync(homeLayout(home).dataDirectory, { recursive: true })
-    const fixture = await reopened(home, 120)
-    expect(fixture.report).toMatchObject({ rebuilt: true, reason: 'missing', replayed: 120, created: false })
-    expect(fixture.report.checkpointLsn).toBeUndefined()
-    await fixture.close()
-  })
+  test.each(WAYS)(
+    'rebuilds from nothing but the log when there is no checkpoint: %s',
+    async (_, atRestRecordsMin) => {
+      const home = await makeHome(0, 120)
+      rmSync(homeLayout(home).dataDirectory, { recursive: true })
+      const fixture = await reopened(home, 120, atRestRecordsMin)
+      expect(fixture.report).toMatchObject({
+        rebuilt: true,
+        reason: 'missing',
+        fromLsn: 1,
+        replayed: 120,
+        created: false,
+      })
+      expect(fixture.report.checkpointLsn).toBeUndefined()
+      await fixture.close()
+    },
+  )
 
   test('rebuilds what LevelDB cannot open: a missing table, a cut MANIFEST, a CURRENT that leads nowhere', async () => {
     const damages: ((home: string) => void)[] = [
@@ -279,42 +304,68 @@ describe('recovery at open', () => {
     expect(readdirSync(home).filter((name) => name.startsWith('data'))).toEqual(['data'])
   })
 
-  test('stopped before any single operation on files while it rebuilds, it does it again', async () => {
-    const home = await makeHome(150, 20)
-    rmSync(inData(homeLayout(home), 'CURRENT'))
-    let stops = 0
-    for (let index = 1; ; index += STRIDE) {
-      const copy = newHome()
-      cpSync(home, copy, { recursive: true })
-      const fileSystem = new FaultFileSystem(immediateFileSystem, crashAt(index))
-      const opened = await HomeFixture.open(copy, { fileSystem }).catch(() => undefined)
-      if (opened !== undefined) {
-        await opened.close()
-        break
+  test.each(WAYS)(
+    'stopped before any single operation on files while it rebuilds, it does it again: %s',
+    async (_, atRestRecordsMin) => {
+      const home = await makeHome(150, 20)
+      rmSync(inData(homeLayout(home), 'CURRENT'))
+      let stops = 0
+      for (let index = 1; ; index += STRIDE) {
+        const copy = newHome()
+        cpSync(home, copy, { recursive: true })
+        const fileSystem = new FaultFileSystem(immediateFileSystem, crashAt(index))
+        const opened = await HomeFixture.open(copy, { fileSystem, atRestRecordsMin }).catch(() => undefined)
+        if (opened !== undefined) {
+          await opened.close()
+          break
+        }
+        stops += 1
+        const fixture = await reopened(copy, 170, atRestRecordsMin)
+        await fixture.close()
+        rmSync(copy, { recursive: true })
       }
-      stops += 1
-      const fixture = await reopened(copy, 170)
-      await fixture.close()
-      rmSync(copy, { recursive: true })
-    }
-    expect(stops * STRIDE).toBeGreaterThan(40)
-  })
+      expect(stops * STRIDE).toBeGreaterThan(40)
+    },
+  )
 
-  test('goes on counting tables after a rebuild without spoiling the checkpoint', async () => {
-    const home = await makeHome(300, 60)
-    rmSync(homeLayout(home).dataDirectory, { recursive: true })
-    let fixture = await reopened(home, 360)
-    for (let round = 0; round < 5; round += 1) {
-      await fixture.commit(200)
-      await fixture.checkpoint()
-    }
-    await fixture.close()
-    rmSync(homeLayout(home).dataDirectory, { recursive: true })
-    fixture = await reopened(home, 1360)
-    expect(fixture.report).toMatchObject({ reason: 'missing', checkpointLsn: 1360, replayed: 0 })
-    await fixture.close()
-    expect((await newestCheckpoint(home))?.lsn).toBe(1360)
-  })
+  test.each(WAYS)(
+    'goes on counting tables after a rebuild without spoiling the checkpoint: %s',
+    async (_, atRestRecordsMin) => {
+      const home = await makeHome(300, 60)
+      rmSync(homeLayout(home).dataDirectory, { recursive: true })
+      let fixture = await reopened(home, 360, atRestRecordsMin)
+      for (let round = 0; round < 5; round += 1) {
+        await fixture.commit(200)
+        await fixture.checkpoint()
+      }
+      await fixture.close()
+      rmSync(homeLayout(home).dataDirectory, { recursive: true })
+      fixture = await reopened(home, 1360, atRestRecordsMin)
+      expect(fixture.report).toMatchObject({ reason: 'missing', checkpointLsn: 1360, replayed: 0 })
+      await fixture.close()
+      expect((await newestCheckpoint(home))?.lsn).toBe(1360)
+    },
+  )
+
+  test.each(WAYS)(
+    'begins behind the mark of a load that no checkpoint holds yet: %s',
+    async (_, atRestRecordsMin) => {
+      const home = newHome()
+      const loading = await HomeFixture.open(home)
+      await loading.commit(50)
+      const { layout, identity, level, log } = loading
+      const reader = new VersionReader(layout.dataDirectory, nodeFileSystem)
+      const stage = new LoadStage({ layout, identity, level, reader, fileSystem: nodeFileSystem }, undefined)
+      await stage.write(51, undefined)
+      log.append(Buffer.from(BULK_LOAD_MARK), { kind: 'mark' })
+      for (let lsn = 52; lsn <= 60; lsn += 1) log.append(encodeTransaction({ operations: operationsOf(lsn) }))
+      await log.sync()
+      await loading.close()
+      const fixture = await HomeFixture.open(home, { atRestRecordsMin })
+      expect(fixture.report).toMatchObject({ reason: 'loaded', fromLsn: 52, replayed: 9, throughLsn: 60 })
+      await fixture.close()
+    },
+  )
 
   test('an old LevelDB log put back by hand changes nothing', async () => {
     const home = await makeHome(100, 20)
