@@ -55,8 +55,7 @@ export const bundleBugs: readonly PlantedBug[] = [
     ],
     caughtBy: {
       testFile: bundles,
-      title:
-        'pieces in a bundle go on in another bundle after a flush that failed, and nothing is told before that',
+      title: 'pieces in a bundle are put when they are flushed, and not before',
     },
   },
   {

@@ -17,6 +17,7 @@ import {
   verifyArchive,
 } from '../src/index.ts'
 import { bundleName, parseBundleName, pieceName } from '../src/catalogue/layout.ts'
+import { BundleWriter } from '../src/shipping/bundle-writer.ts'
 import { heldPieceOf } from '../src/shipping/held-pieces.ts'
 import { removePieces } from '../src/shipping/ship-segment.ts'
 import type { Shipment } from '../src/shipping/ship-survey.ts'
@@ -353,6 +354,25 @@ describe('pieces in a bundle', () => {
     // The power fails: what the failed flush left is gone, and nothing of it is missed.
     const after = await openTestArchive(disk.crash({ seed: 1 }))
     expect(await archivedRecords(after)).toHaveLength(3)
+  })
+
+  it('are put when they are flushed, and not before', async () => {
+    const inner = memoryStore('memory:', { grows: true })
+    let flush = (): void => undefined
+    const flushed = new Promise<void>((resolve) => (flush = resolve))
+    const store: ArchiveStore = {
+      ...inner,
+      grow: async (name) => ({ position: 0, append: () => flushed, close: async () => inner.delete(name) }),
+    }
+    const writer = new BundleWriter(await archiveOn(store), { timeline: 1, epoch: 1 }, new Map())
+    const lsns = { firstLsn: 1, lastLsn: 1, lastCommittedAtUs: now() }
+    const tail = { segmentNumber: 1, position: 0, endPosition: 100, ...lsns, marks: [] }
+    let isPut = false
+    const putting = writer.put(nameAt(0), tail, Buffer.alloc(100)).then(() => (isPut = true))
+    for (let turn = 0; turn < 20; turn++) await new Promise(setImmediate)
+    expect(isPut).toBe(false)
+    flush()
+    expect(await putting).toBe(true)
   })
 
   it('keep it while one of them is needed', async () => {
