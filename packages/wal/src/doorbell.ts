@@ -23,17 +23,19 @@ export class Doorbell {
 
   /**
    * Resolves true after a ring and its gathering pause, false when the poll interval passed in silence. A caller that paces
-   * itself is asked in both cases, and told whether the bell rang.
+   * itself is asked in both cases, and told whether the bell rang. Where it answers that more is sure to come, the next wait does
+   * not listen first: to put up the watch and to be woken by it costs more than a look.
    */
-  async wait(pollMs: number, gather: number | ((rang: boolean) => Promise<void>)): Promise<boolean> {
+  async wait(pollMs: number, gather: number | ((rang: boolean) => Promise<boolean>)): Promise<boolean> {
     if (!this.#rang && !this.#isAborted()) await this.#pause(pollMs)
     const rang = this.#rang
-    if (typeof gather === 'function') await gather(rang)
+    let isMoreToCome = false
+    if (typeof gather === 'function') isMoreToCome = await gather(rang)
     else if (rang && !this.#isAborted() && gather > 0)
       await new Promise((resolve) => setTimeout(resolve, gather))
     // Cleared before the caller looks: what happens from now on rings again.
-    this.#rang = false
-    if (this.#stop === undefined) this.#listen()
+    this.#rang = isMoreToCome
+    if (!isMoreToCome && this.#stop === undefined) this.#listen()
     return rang
   }
 

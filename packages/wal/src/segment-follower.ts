@@ -22,9 +22,10 @@ export interface FollowSegmentsOptions {
   readonly pollMs?: number | undefined
   /**
    * Milliseconds to wait after a ring, so that a burst is seen as one; default 5. A function is asked before each look, with
-   * whether anything rang, and the look waits for its promise; an error of it ends the follower.
+   * whether anything rang, and the look waits for its promise; an error of it ends the follower. True says that more is sure to come:
+   * then it is asked again right after the look, as after a ring.
    */
-  readonly gather?: number | ((rang: boolean) => Promise<void>) | undefined
+  readonly gather?: number | ((rang: boolean) => Promise<boolean>) | undefined
 }
 
 /**

@@ -44,8 +44,8 @@ export class Demand {
     return result
   }
 
-  /** Resolves when it is time to look at the log, and knows by then what is wanted. */
-  async gather(rang: boolean, backlog: Backlog): Promise<void> {
+  /** Resolves when it is time to look at the log, with whether somebody waits for what is to be found there. */
+  async gather(rang: boolean, backlog: Backlog): Promise<boolean> {
     const { gatherMs } = this.#settings
     if (this.#wanted === undefined) {
       if (rang) await pause(gatherMs)
@@ -60,6 +60,7 @@ export class Demand {
       if (this.#isAwaited(backlog) && paceMs > 0) await pause(Math.min(paceMs, gatherMs))
     }
     this.#wanted = await this.#reader.read()
+    return this.#isAwaited(backlog)
   }
 
   /** Until the next round may begin, in milliseconds. */

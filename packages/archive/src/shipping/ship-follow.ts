@@ -18,10 +18,11 @@ export async function followBacklog(
 ): Promise<void> {
   const { logDirectory: directory, fileSystem, signal } = shipment
   const fromSegment = backlog.followSegment
-  const gather = async (rang: boolean): Promise<void> => {
-    if (signal.aborted) return
-    await demand.gather(rang, backlog)
+  const gather = async (rang: boolean): Promise<boolean> => {
+    if (signal.aborted) return false
+    const isAwaited = await demand.gather(rang, backlog)
     listener.onAsked()
+    return isAwaited
   }
   try {
     for await (const step of followSegments({ directory, fromSegment, fileSystem, signal, gather })) {
