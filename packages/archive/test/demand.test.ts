@@ -170,4 +170,38 @@ describe('a look at the log', () => {
     await wanted.close()
     await log.close()
   })
+
+  it('is certain to be followed by another one only while somebody waits and the archive moves', async () => {
+    const disk = new CrashFileSystem()
+    const log = await openTestLog(disk)
+    const wanted = await openWanted(LOG, disk)
+    const archive = await archiveOn(memoryStore())
+    const options = { logDirectory: LOG, archive, name: 'test', identity: IDENTITY, fileSystem: disk }
+    const demand = new Demand(completeShipperOptions(options))
+    const place = { nextSegment: 1, nextLsnBefore: 0, archivedSegment: 0, pieced: undefined, lost: undefined }
+    const backlog = new Backlog({ ...place, pieces: new Map() })
+    const step = { segmentNumber: 1, position: 0, endPosition: 300, firstLsn: 1, lastLsn: 1, marks: [] }
+    backlog.note({ type: 'bytes', ...step, lastCommittedAtUs: 1 })
+    await wanted.write(2)
+    // An archive that does not answer is asked when the bell rings, not again and again.
+    for (let count = 0; count < 3; count++) expect(await demand.gather(true, backlog)).toBe(false)
+    for (const tail of backlog.tails()) backlog.pieceShipped(tail)
+    expect(await demand.gather(true, backlog)).toBe(true)
+    expect(await demand.gather(true, backlog)).toBe(false)
+    backlog.note({
+      type: 'bytes',
+      ...step,
+      position: 300,
+      endPosition: 600,
+      firstLsn: 2,
+      lastLsn: 2,
+      lastCommittedAtUs: 2,
+    })
+    for (const tail of backlog.tails()) backlog.pieceShipped(tail)
+    // It has all that is wanted.
+    expect(await demand.gather(true, backlog)).toBe(false)
+    await demand.close()
+    await wanted.close()
+    await log.close()
+  })
 })

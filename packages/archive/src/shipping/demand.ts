@@ -21,6 +21,8 @@ export class Demand {
   #wanted: Lsn | undefined
   /** Of the last round of pieces. */
   #begunMs = Number.NEGATIVE_INFINITY
+  /** Where the archive was at the last look. */
+  #shippedLsn: Lsn = Number.POSITIVE_INFINITY
   /** Of the round under way. */
   #ended: Promise<void> | undefined
 
@@ -44,7 +46,10 @@ export class Demand {
     return result
   }
 
-  /** Resolves when it is time to look at the log, with whether somebody waits for what is to be found there. */
+  /**
+   * Resolves when it is time to look at the log, with whether another look is certain: somebody waits, and the archive moves. While it does
+   * not, nobody asks it without a pause.
+   */
   async gather(rang: boolean, backlog: Backlog): Promise<boolean> {
     const { gatherMs } = this.#settings
     if (this.#wanted === undefined) {
@@ -60,7 +65,10 @@ export class Demand {
       if (this.#isAwaited(backlog) && paceMs > 0) await pause(Math.min(paceMs, gatherMs))
     }
     this.#wanted = await this.#reader.read()
-    return this.#isAwaited(backlog)
+    const { shippedLsn } = backlog
+    const isMoving = shippedLsn > this.#shippedLsn
+    this.#shippedLsn = shippedLsn
+    return isMoving && this.#isAwaited(backlog)
   }
 
   /** Until the next round may begin, in milliseconds. */
