@@ -220,6 +220,14 @@ function stagingName(holdId: string): string {
   return `${STAGING_PREFIX}${holdId.replace(/^hold\./, '').replace(/\.json$/, '')}`
 }
 
+/** Removes what the pin has made; to remove a tree of hundreds of links, the system would be asked first what each of them is. */
+async function removeStaging(staging: string, fileSystem: FileSystem): Promise<void> {
+  const tablesDirectory = join(staging, 'tables')
+  const names = await namesIn(tablesDirectory, fileSystem)
+  await inParallel(names, LINKS_AT_A_TIME, (name) => fileSystem.remove(join(tablesDirectory, name)))
+  await fileSystem.removeTree(staging)
+}
+
 function releaseOf(hold: Hold, staging: string, fileSystem: FileSystem): () => Promise<readonly string[]> {
   const attempt = async (path: string, work: () => Promise<void>): Promise<readonly string[]> => {
     try {
@@ -231,7 +239,7 @@ function releaseOf(hold: Hold, staging: string, fileSystem: FileSystem): () => P
     }
   }
   const release = async (): Promise<readonly string[]> => {
-    const links = await attempt(staging, () => fileSystem.removeTree(staging))
+    const links = await attempt(staging, () => removeStaging(staging, fileSystem))
     const mark = await attempt(`hold ${hold.id}`, () => hold.release())
     return [...links, ...mark]
   }

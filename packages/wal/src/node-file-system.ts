@@ -27,13 +27,20 @@ export const nodeFileSystem: FileSystem = {
     })
     return stats === undefined ? undefined : statusOf(stats)
   },
-  link: (existing, path) => promises.link(existing, path),
+  link: (existing, path) => called((done) => fs.link(existing, path, done)),
   copyFile: (from, to) => promises.copyFile(from, to, fs.constants.COPYFILE_EXCL),
-  rename: (from, to) => promises.rename(from, to),
-  remove: (path) => promises.unlink(path),
+  rename: (from, to) => called((done) => fs.rename(from, to, done)),
+  remove: (path) => called((done) => fs.unlink(path, done)),
   removeTree: (path) => promises.rm(path, { recursive: true, force: true }),
   syncDirectory,
   watch,
+}
+
+/** For calls that come by the hundred: `node:fs/promises` takes the calling thread longer for each. */
+function called(call: (done: fs.NoParamCallback) => void): Promise<void> {
+  return new Promise((resolve, reject) => {
+    call((error) => (error === null ? resolve() : reject(error)))
+  })
 }
 
 async function makeDirectory(path: string): Promise<void> {
