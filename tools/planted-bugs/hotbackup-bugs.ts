@@ -18,15 +18,15 @@ export const hotbackupBugs: readonly PlantedBug[] = [
         replace: 'import { listLiveSegments, madeDurable, logGap,',
       },
       {
-        find: "const pin = await watch.time('pin', () => pinHome({ ...options, layout, isElsewhere }))",
+        find: 'const pin = await pinBeside(run, early)',
         replace: `const segments = await listLiveSegments(layout.logDirectory, options.fileSystem)
-  const early = { segments, endLsn: segments.at(-1)?.lastLsn ?? 0 }
-  const pin = { ...(await watch.time('pin', () => pinHome({ ...options, layout, isElsewhere }))), early }`,
+  const listed = { segments, endLsn: segments.at(-1)?.lastLsn ?? 0 }
+  const pin = { ...(await pinBeside(run, early)), listed }`,
       },
       {
         find: 'durableLog(checkpoint, places))',
-        replace: `madeDurable(pin.early.segments, {
-      endLsn: pin.early.endLsn,
+        replace: `madeDurable(pin.listed.segments, {
+      endLsn: pin.listed.endLsn,
       directory: places.live,
       fileSystem,
     }))`,

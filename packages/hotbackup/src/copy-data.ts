@@ -14,9 +14,17 @@ import { inParallel } from './workers.ts'
 const FILES_AT_A_TIME = 2
 const LINKS_AT_A_TIME = 8
 
+/** What is copied from. */
+export interface PinnedData {
+  readonly checkpoint: CheckpointManifest
+  readonly tablesDirectory: string
+  /** Tables that the sink took over from its base when the checkpoint was pinned, by name. */
+  readonly taken?: ReadonlyMap<string, BackupFile> | undefined
+}
+
 /** Copies the pinned tables and describes the checkpoint, at leisure: nothing that happens in the home changes them. */
 export async function copyData(
-  pinned: { checkpoint: CheckpointManifest; tablesDirectory: string },
+  pinned: PinnedData,
   sink: BackupSink,
   meter: CopyMeter,
 ): Promise<readonly BackupFile[]> {
@@ -63,14 +71,14 @@ export async function copyData(
 
 /** Takes over what the base has and can give; a file that it has lost is copied anew, as if it had changed. */
 async function reuseTables(
-  pinned: { checkpoint: CheckpointManifest; tablesDirectory: string },
+  pinned: PinnedData,
   sink: BackupSink,
   meter: CopyMeter,
 ): Promise<ReadonlyMap<CheckpointTable, BackupFile>> {
   const unchanged = await unchangedTables(pinned, sink.base, meter.context)
   const reused = new Map<CheckpointTable, BackupFile>()
   await inParallel([...unchanged], LINKS_AT_A_TIME, async ([table, known]) => {
-    const file = await sink.reuse?.(known)
+    const file = pinned.taken?.get(table.name) ?? (await sink.reuse?.(known))
     if (file === undefined) return
     reused.set(table, file)
     meter.reused(file)

@@ -3,11 +3,12 @@
  * owner need not answer; it may write, compact, take checkpoints, be killed and be opened again meanwhile.
  */
 import { join } from 'node:path'
+import type { BackupFile } from '@timberline/archive'
 import { clearBackupDue, readBackupDue } from '@timberline/engine'
-import type { CheckpointManifest, CheckpointTable } from '@timberline/engine'
+import type { CheckpointManifest } from '@timberline/engine'
 import { listSegments, readFileWhole } from '@timberline/wal'
 import type { FileSystem } from '@timberline/wal'
-import { holdsTable, readFolderBase, refuseOtherBase } from './backup-base.ts'
+import { readFolderBase, refuseOtherBase } from './backup-base.ts'
 import type { FolderBase } from './backup-base.ts'
 import { beginArchiveSink } from './archive-sink.ts'
 import { completeRun, digestOf } from './backup-run.ts'
@@ -25,16 +26,18 @@ import { backupLabel } from './sink.ts'
 import type { BackupSink } from './sink.ts'
 import { pinHome } from './staging.ts'
 import type { Pin } from './staging.ts'
+import { TakenTables } from './taken-tables.ts'
 import { foldersOf, refuseOverlap } from './target-check.ts'
 import { beginVolumesSink } from './volumes/volumes-sink.ts'
 
 /** Makes a full backup of a home whose target has been settled. */
 export async function fullBackup(run: BackupRun): Promise<BackupResult> {
-  const { options, layout, watch } = run
+  const { options } = run
   if (typeof options.target === 'string') await refuseTarget(run, options.target)
   const base = await folderBaseOf(run)
-  const isElsewhere = base && ((table: CheckpointTable) => holdsTable(base, table))
-  const pin = await watch.time('pin', () => pinHome({ ...options, layout, isElsewhere }))
+  // What the new backup takes over from its base needs no pin: so its folder is begun first.
+  const early = base === undefined ? undefined : { base, sink: await beginSink(run, base) }
+  const pin = await pinBeside(run, early)
   try {
     const { checkpoint, segmentCount, tries } = pin
     options.onEvent({
@@ -44,7 +47,7 @@ export async function fullBackup(run: BackupRun): Promise<BackupResult> {
       segmentCount,
       tries,
     })
-    const sink = await beginSink(run, base)
+    const sink = early?.sink ?? (await beginSink(run, base))
     try {
       const set = await copySet(run, pin, sink)
       if (base !== undefined) await refuseOtherBase(base, run.identity, options.fileSystem)
@@ -59,6 +62,26 @@ export async function fullBackup(run: BackupRun): Promise<BackupResult> {
     for (const path of await pin.release()) {
       options.onEvent({ type: 'leftover.kept', path, reason: 'it could not be removed' })
     }
+  }
+}
+
+/** A pin of what has to be copied; the rest is in the new backup already. */
+interface PinBeside extends Pin {
+  readonly taken: ReadonlyMap<string, BackupFile> | undefined
+}
+
+async function pinBeside(
+  run: BackupRun,
+  early: { readonly base: FolderBase; readonly sink: BackupSink } | undefined,
+): Promise<PinBeside> {
+  const { options, layout, watch } = run
+  const taken = early && new TakenTables(early, options.fileSystem)
+  try {
+    const pin = await watch.time('pin', () => pinHome({ ...options, layout, safeTables: taken?.take }))
+    return { ...pin, taken: taken?.files }
+  } catch (error) {
+    await early?.sink.abandon()
+    throw error
   }
 }
 
@@ -105,7 +128,7 @@ export async function proveLog(
   })
 }
 
-async function copySet(run: BackupRun, pin: Pin, sink: BackupSink): Promise<CopiedSet> {
+async function copySet(run: BackupRun, pin: PinBeside, sink: BackupSink): Promise<CopiedSet> {
   const { options, layout, meter, watch } = run
   const { checkpoint, tries } = pin
   const { fileSystem } = options

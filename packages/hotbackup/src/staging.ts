@@ -38,8 +38,8 @@ export interface Pin {
 
 export interface PinOptions {
   readonly layout: HomeLayout
-  /** Whether a table is most likely not read: then its length is not asked for. Whoever does read it finds out. Default: all are read. */
-  readonly isElsewhere?: ((table: CheckpointManifest['tables'][number]) => boolean) | undefined
+  /** Names the tables that need no pin, since they are safe elsewhere; asked again when another checkpoint is pinned instead. */
+  readonly safeTables?: ((checkpoint: CheckpointManifest) => Promise<ReadonlySet<string>>) | undefined
   readonly fileSystem: FileSystem
   readonly signal?: AbortSignal | undefined
   readonly onEvent: HotbackupListener
@@ -107,14 +107,15 @@ async function pinCheckpoint(
     }
     await dropOtherTables(checkpoint, { pinned, directory: tablesDirectory, fileSystem })
     pinned = checkpoint
-    const missing = await linkTables(checkpoint, {
+    const safe = await options.safeTables?.(checkpoint)
+    const toPin = checkpoint.tables.filter(({ name }) => safe?.has(name) !== true)
+    const missing = await linkTables(toPin, {
       from: layout.tablesDirectory,
       to: tablesDirectory,
       fileSystem,
     })
     if (missing === undefined) {
-      const read = checkpoint.tables.filter((table) => options.isElsewhere?.(table) !== true)
-      await refuseWrongLength({ ...checkpoint, tables: read }, tablesDirectory, fileSystem)
+      await refuseWrongLength({ ...checkpoint, tables: toPin }, tablesDirectory, fileSystem)
       return { checkpoint, tries }
     }
     if (tries === PIN_TRIES_MAX) {
@@ -157,14 +158,14 @@ function identityOf(table: CheckpointManifest['tables'][number]): string {
   return `${table.name} ${table.bytes} ${table.sha256 ?? ''}`
 }
 
-/** Links the tables of a checkpoint that are not linked yet; names one that vanished. */
+/** Links the tables that are not linked yet; names one that vanished. */
 async function linkTables(
-  checkpoint: CheckpointManifest,
+  tables: CheckpointManifest['tables'],
   where: { from: string; to: string; fileSystem: FileSystem },
 ): Promise<string | undefined> {
   const { from, to, fileSystem } = where
   const present = new Set(await fileSystem.list(to))
-  const names = checkpoint.tables.map((table) => table.name).filter((name) => !present.has(name))
+  const names = tables.map((table) => table.name).filter((name) => !present.has(name))
   let missing: string | undefined
   await inParallel(names, LINKS_AT_A_TIME, async (name) => {
     if (missing !== undefined) return
