@@ -36,12 +36,7 @@ const buffers = { keyEncoding: 'buffer', valueEncoding: 'buffer' } as const
 
 export async function measureRecovery({ records, transactions }: RecoveryWork): Promise<RecoveryResult> {
   return withFolder(async (folder) => {
-    const home = join(folder, 'home')
-    const db = await openPeer('timberline', home)
-    await fill(db, records)
-    const { environmentId } = await readHomeIdentity(home)
-    const archive = await createArchive(directoryStore(join(folder, 'archive')), { environmentId })
-    await hotbackup({ home, target: { archive }, checkpoint: true })
+    const { home, db, archive } = await backedUpHome(folder, records)
     const base = await restoreAndOpen(archive, join(folder, 'base'))
     await shipWhile(archive, home, () => commit(db, records, transactions))
     await db.close()
@@ -56,6 +51,20 @@ export async function measureRecovery({ records, transactions }: RecoveryWork): 
       restore: { withDigestMs: base.totalMs, withoutDigestMs: base.totalMs - base.digestMs, copyMs },
     }
   })
+}
+
+/** An open home and an archive with a backup of its records. */
+export async function backedUpHome(
+  folder: string,
+  records: number,
+): Promise<{ home: string; db: OpenPeer; archive: Archive }> {
+  const home = join(folder, 'home')
+  const db = await openPeer('timberline', home)
+  await fill(db, records)
+  const { environmentId } = await readHomeIdentity(home)
+  const archive = await createArchive(directoryStore(join(folder, 'archive')), { environmentId })
+  await hotbackup({ home, target: { archive }, checkpoint: true })
+  return { home, db, archive }
 }
 
 async function restoreAndOpen(

@@ -1,14 +1,9 @@
 /** A standby that follows an archive, until it has caught up, and while nothing happens. */
 import { join } from 'node:path'
 import { setTimeout as pause } from 'node:timers/promises'
-import { createArchive, directoryStore } from '@timberline/archive'
-import { readHomeIdentity } from '@timberline/engine'
-import { hotbackup } from '@timberline/hotbackup'
 import { openStandby } from '@timberline/recovery'
-import { openPeer } from '../peers.ts'
 import { withFolder } from '../run.ts'
-import { commit, shipWhile } from './recovery-workload.ts'
-import { fill } from './commit-workload.ts'
+import { backedUpHome, commit, shipWhile } from './recovery-workload.ts'
 
 export interface StandbyWork {
   readonly records: number
@@ -29,12 +24,7 @@ const IDLE_MS = 5000
 
 export async function measureStandby({ records, transactions }: StandbyWork): Promise<StandbyResult> {
   return withFolder(async (folder) => {
-    const home = join(folder, 'home')
-    const db = await openPeer('timberline', home)
-    await fill(db, records)
-    const { environmentId } = await readHomeIdentity(home)
-    const archive = await createArchive(directoryStore(join(folder, 'archive')), { environmentId })
-    await hotbackup({ home, target: { archive }, checkpoint: true, digest: false })
+    const { home, db, archive } = await backedUpHome(folder, records)
     await shipWhile(archive, home, () => commit(db, records, transactions))
     await db.close()
     const begin = performance.now()
