@@ -24,14 +24,15 @@ export type {
   PutStream,
   StoredObject,
 } from './stores/archive-store.ts'
-export { decodeBackupManifest, encodeBackupManifest, logEndOf } from './catalogue/backup-manifest.ts'
+export { decodeBackupManifest, encodeBackupManifest } from './catalogue/backup-manifest.ts'
+export { logEndOf, logGoesOn } from './catalogue/set-log.ts'
+export type { LogEnd } from './catalogue/set-log.ts'
 export type {
   BackupFile,
   BackupKind,
   BackupManifest,
   CheckpointRef,
   DigestRef,
-  LogEnd,
 } from './catalogue/backup-manifest.ts'
 export type {
   ArchiveIdentity,

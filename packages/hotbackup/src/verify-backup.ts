@@ -3,7 +3,7 @@
  * is, and the log leads from the checkpoint to the end that the manifest names. Nothing is opened as a database.
  */
 import { join } from 'node:path'
-import { decodeBackupManifest, logEndOf } from '@timberline/archive'
+import { decodeBackupManifest, logEndOf, logGoesOn } from '@timberline/archive'
 import type { BackupFile, BackupManifest } from '@timberline/archive'
 import { BACKUP_LABEL, decodeCheckpoint } from '@timberline/engine'
 import {
@@ -82,33 +82,6 @@ interface CheckedSet {
   readonly manifest: BackupManifest
   /** Whether the folder has more log than the set, and that log is sound. */
   readonly goesOn: boolean
-}
-
-/**
- * Whether the log goes on behind the end of the set as an update leaves it that was cut off: the last segment longer, others behind it, all
- * of them whole and linked. Readers end where the manifest does, so that is no damage. Anything else there is.
- */
-async function logGoesOn(
-  directory: string,
-  manifest: BackupManifest,
-  fileSystem: FileSystem,
-): Promise<boolean> {
-  const end = logEndOf(manifest)
-  const logDirectory = join(directory, 'log')
-  if (end === undefined) return false
-  try {
-    const numbers = (await fileSystem.list(logDirectory)).map((name) => parseSegmentName(name) ?? 0)
-    const last = Math.max(...numbers)
-    const lengthOf = async (number: number): Promise<number | undefined> =>
-      (await fileSystem.status(join(logDirectory, segmentName(number))))?.bytes
-    if (last === end.segmentNumber && (await lengthOf(last)) === end.bytes) return false
-    const found = (await listSegments(logDirectory, fileSystem, { scan: true })).at(-1)
-    return found?.bytes === (await lengthOf(last))
-  } catch (error) {
-    // What is wrong with it is found file by file.
-    if (systemCodeOf(error) === undefined && !(error instanceof TimberlineError)) throw error
-    return false
-  }
 }
 
 async function verifyFiles(

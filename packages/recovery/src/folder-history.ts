@@ -1,6 +1,12 @@
 // What plain folders hold: a backup set as `hotbackup` leaves it, and log segments as a home has them.
 import { join } from 'node:path'
-import { type BackupManifest, decodeBackupManifest, type LogEnd, logEndOf } from '@timberline/archive'
+import {
+  type BackupManifest,
+  decodeBackupManifest,
+  type LogEnd,
+  logEndOf,
+  logGoesOn,
+} from '@timberline/archive'
 import { BACKUP_LABEL, homeLayout, readHomeIdentity } from '@timberline/engine'
 import { type FileSystem, listSegments, readFileWhole, segmentName } from '@timberline/wal'
 import { recoveryError } from './errors.ts'
@@ -61,7 +67,9 @@ export async function readBackupSet(
   }
   const early = manifest.files.filter(({ name }) => !name.startsWith(tablesPrefix))
   const through = logEndOf(manifest)
-  const lastLog = through === undefined ? undefined : `${logPrefix}${segmentName(through.segmentNumber)}`
+  const goesOn = await logGoesOn(directory, manifest, fileSystem)
+  const lastLog =
+    !goesOn || through === undefined ? undefined : `${logPrefix}${segmentName(through.segmentNumber)}`
   await transferAll(early, async ({ name, bytes, sha256 }) => {
     const path = join(directory, name)
     await requireFile(path, fileSystem)

@@ -1,4 +1,3 @@
-import { parseSegmentName } from '@timberline/wal'
 import * as v from 'valibot'
 import { decodeCheckedJson, encodeCheckedJson } from '../objects/checked-json.ts'
 import { archiveError } from '../errors.ts'
@@ -130,26 +129,6 @@ export interface BackupManifest {
   readonly endedAtUs: number
   /** Program and version that made it. */
   readonly tool: string
-}
-
-/** The last segment in a set, and how much of its file belongs to the set. */
-export interface LogEnd {
-  readonly segmentNumber: number
-  readonly bytes: number
-}
-
-/**
- * Where the log of a set in a folder ends; `undefined` when it has none. What lies behind, in the same file or in later segments, was left by an
- * update that was cut off, and belongs to no set.
- */
-export function logEndOf({ files }: BackupManifest): LogEnd | undefined {
-  let end: LogEnd | undefined
-  for (const { name, bytes } of files) {
-    const segmentNumber = name.startsWith('log/') ? parseSegmentName(name.slice('log/'.length)) : undefined
-    if (segmentNumber === undefined || segmentNumber < (end?.segmentNumber ?? 0)) continue
-    end = { segmentNumber, bytes }
-  }
-  return end
 }
 
 /** @see FORMAT.md#checked-json */
