@@ -110,8 +110,8 @@ const digits = (text: string): string => text.replace(/\D/g, '')
 async function secondThatPassed(): Promise<string> {
   const sleepUntil = (ms: number): Promise<void> =>
     new Promise((resolve) => setTimeout(resolve, ms - Date.now()))
-  await sleepUntil(Math.floor(Date.now() / 1000) * 1000 + 1000)
-  const atMs = Math.floor(Date.now() / 1000) * 1000
+  // The next one, by what the clock says now: a timer may be over a moment too early, in the second before.
+  const atMs = Math.floor(Date.now() / 1000) * 1000 + 1000
   await sleepUntil(atMs + 1100)
   const text = digits(new Date(atMs).toISOString())
   return `${text.slice(0, 12)}.${text.slice(12, 14)}`

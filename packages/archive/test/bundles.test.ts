@@ -375,6 +375,44 @@ describe('pieces in a bundle', () => {
     expect(await putting).toBe(true)
   })
 
+  it('hold the file open while they come, and let go of it when none has come for a second', async () => {
+    const inner = memoryStore('memory:', { grows: true })
+    const open = new Set<string>()
+    const store: ArchiveStore = {
+      ...inner,
+      async grow(name) {
+        let position = 0
+        open.add(name)
+        const append = async (part: Uint8Array): Promise<void> => void (position += part.length)
+        return {
+          get position() {
+            return position
+          },
+          append,
+          close: async () => void open.delete(name),
+        }
+      },
+    }
+    let clockMs = 0
+    const reign = { timeline: 1, epoch: 1, nowMs: () => clockMs }
+    const writer = new BundleWriter(await archiveOn(store), reign, new Map())
+    const put = async (): Promise<void> => {
+      const lsns = { firstLsn: 1, lastLsn: 1, lastCommittedAtUs: now() }
+      const tail = { segmentNumber: 1, position: 0, endPosition: 100, ...lsns, marks: [] }
+      await writer.put(nameAt(0), tail, Buffer.alloc(100))
+    }
+    await put()
+    clockMs = 900
+    await put()
+    for (clockMs of [1000, 1500, 1899]) await writer.settle()
+    expect(open.size).toBe(1)
+    clockMs = 1900
+    await writer.settle()
+    expect(open.size).toBe(0)
+    await put()
+    expect([...open]).toEqual([bundleName({ timeline: 1, segmentNumber: 1, epoch: 1, number: 2 })])
+  })
+
   it('keep it while one of them is needed', async () => {
     const { archive, store } = await bundledScene()
     const held = (await archive.listPieces()).map(heldPieceOf)

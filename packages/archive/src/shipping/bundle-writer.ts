@@ -12,6 +12,8 @@ import { mergeSlot } from './piece-levels.ts'
 const PIECE_BYTES_MAX = 256 * 1024
 /** Behind this another bundle begins, so that one can be held in memory. */
 const BUNDLE_BYTES_MAX = 8 * 1024 * 1024
+/** So long after its last piece the file of a bundle is let go of: an archive at rest can be unmounted. */
+const REST_MS = 1000
 
 interface OpenBundle {
   readonly name: string
@@ -20,25 +22,32 @@ interface OpenBundle {
   readonly object: GrowingObject
   /** Whether it says of its last piece that it was flushed. */
   isSettled: boolean
+  putAtMs: number
+}
+
+/** Whose bundles they are. */
+interface Reign {
+  readonly timeline: number
+  readonly epoch: number
+  /** A clock that does not go back; default the system's. */
+  readonly nowMs?: () => number
 }
 
 /** The bundles of one reign, one at a time. */
 export class BundleWriter {
   readonly #archive: Archive
-  readonly #reign: { readonly timeline: number; readonly epoch: number }
+  readonly #reign: Reign
+  readonly #nowMs: () => number
   readonly #held: HeldPieces
   #open: OpenBundle | undefined
   /** Bundles in which nothing stands that counts, to be removed. */
   readonly #useless = new Set<string>()
   #count = 0
 
-  constructor(
-    archive: Archive,
-    reign: { readonly timeline: number; readonly epoch: number },
-    held: HeldPieces,
-  ) {
+  constructor(archive: Archive, reign: Reign, held: HeldPieces) {
     this.#archive = archive
     this.#reign = reign
+    this.#nowMs = reign.nowMs ?? ((): number => performance.now())
     this.#held = held
   }
 
@@ -51,13 +60,21 @@ export class BundleWriter {
     const stored = await this.#archive.encodeObject(name, content)
     await this.#append(bundle, encodePart(name, bundle.object.position, stored))
     bundle.isSettled = false
+    bundle.putAtMs = this.#nowMs()
     return stored.length
   }
 
-  /** Says of the last piece that it was flushed, while nothing else comes to say it: damage to it is not taken for a torn end then. */
+  /**
+   * While nothing is put: says of the last piece that it was flushed, so that damage to it is not taken for a torn end. To be called again and
+   * again; after a while it lets go of the file.
+   */
   async settle(): Promise<void> {
     const bundle = this.#open
-    if (bundle === undefined || bundle.isSettled) return
+    if (bundle === undefined) return
+    if (bundle.isSettled) {
+      if (this.#nowMs() - bundle.putAtMs >= REST_MS) await this.close()
+      return
+    }
     await this.#append(bundle, encodeEnd(bundle.object.position))
     bundle.isSettled = true
   }
@@ -107,7 +124,7 @@ export class BundleWriter {
     this.#useless.add(name)
     const object = await store.grow(name)
     this.#useless.delete(name)
-    this.#open = { name, segmentNumber, slot, object, isSettled: true }
+    this.#open = { name, segmentNumber, slot, object, isSettled: true, putAtMs: this.#nowMs() }
     return this.#open
   }
 }
