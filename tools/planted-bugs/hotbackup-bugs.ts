@@ -19,7 +19,7 @@ export const hotbackupBugs: readonly PlantedBug[] = [
       },
       {
         find: 'const pin = await pinBeside(run, early)',
-        replace: `const segments = await listLiveSegments(layout.logDirectory, options.fileSystem)
+        replace: `const segments = await listLiveSegments(run.layout.logDirectory, options.fileSystem)
   const listed = { segments, endLsn: segments.at(-1)?.lastLsn ?? 0 }
   const pin = { ...(await pinBeside(run, early)), listed }`,
       },
