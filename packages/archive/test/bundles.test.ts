@@ -78,6 +78,14 @@ function bundleOf(parts: readonly Buffer[]): Buffer {
 }
 
 describe('a bundle in a folder', () => {
+  it('is one open file until it is closed, and none afterwards', async () => {
+    const disk = new FaultFileSystem(new CrashFileSystem())
+    expect(await appendAll(directoryStore(ARCHIVE, disk))).toBe(PARTS.length)
+    const calls = disk.operations.filter(({ path }) => path.endsWith('.bundle')).map(({ kind }) => kind)
+    expect(calls.filter((kind) => kind === 'open')).toHaveLength(1)
+    expect(calls.at(-1)).toBe('close')
+  })
+
   for (const model of ['posix', 'ext4'] as const) {
     it(`has every part that was confirmed, and of the next one all or nothing (${model})`, async () => {
       const count = await countOperations((fs) => appendAll(directoryStore(ARCHIVE, fs)))
