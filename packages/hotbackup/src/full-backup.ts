@@ -114,7 +114,7 @@ export async function refuseTarget(run: BackupRun, target: string): Promise<void
  *
  * @throws HOTBACKUP_COPY_DAMAGED, HOTBACKUP_LOG_GAP
  */
-export async function proveLog(
+async function proveLog(
   checkpoint: PlannedCheckpoint,
   expected: DurableLog,
   where: { directory: string; fileSystem: FileSystem },
