@@ -244,17 +244,18 @@ describe('wrong sources are errors', () => {
 
 test('a refused write has a code, a next step and its cause, and leaves no home that opens', async () => {
   const { folder, backup } = await scene()
-  const home = join(folder, 'full')
-  const disk = new FaultFileSystem(
-    nodeFileSystem,
-    failOn({ kind: 'write', path: 'tables' }, 'ENOSPC', { once: false }),
-  )
-  await expect(recover({ from: { backup }, home, fileSystem: disk })).rejects.toMatchObject({
-    code: 'RECOVERY_IO_FAILED',
-    cause: { code: 'ENOSPC' },
-  })
-  expect(disk.injected.length).toBeGreaterThan(0)
-  expect(await readdir(home)).toContain('recovery.json')
+  const inBytes = { ...nodeFileSystem }
+  delete inBytes.copyFile
+  for (const [kind, inner] of [['copyFile', nodeFileSystem] as const, ['write', inBytes] as const]) {
+    const home = join(folder, kind)
+    const disk = new FaultFileSystem(inner, failOn({ kind, path: 'tables' }, 'ENOSPC', { once: false }))
+    await expect(recover({ from: { backup }, home, fileSystem: disk })).rejects.toMatchObject({
+      code: 'RECOVERY_IO_FAILED',
+      cause: { code: 'ENOSPC' },
+    })
+    expect(disk.injected.length).toBeGreaterThan(0)
+    expect(await readdir(home)).toContain('recovery.json')
+  }
 })
 
 test('tables that the system copies are held against the manifest in the copy, and copied in bytes where it cannot', async () => {

@@ -31,6 +31,7 @@
  * Not modelled: bit rot, stale foreign blocks in a file, a disk that lies about its cache, permissions, symbolic links.
  */
 import type { FileStatus, FileSystem, OpenMode } from '../file-system.ts'
+import { copyByBytes } from './byte-copy.ts'
 import { type CrashFileHandle, nextTurn, openHandle, statusOf } from './crash-file-handle.ts'
 import type { CrashPolicy } from './crash-policy.ts'
 import { type CrashModel, MemoryDisk } from './memory-disk.ts'
@@ -209,6 +210,10 @@ export class CrashFileSystem implements FileSystem {
     if (target.node !== undefined) throw systemError('EEXIST', site)
     if (node.isFolder) throw systemError('EPERM', site)
     this.#disk.changeNames([{ folder: target.folder, entries: [{ name: target.name, node }] }])
+  }
+
+  copyFile(from: string, to: string): Promise<void> {
+    return copyByBytes(from, to, this)
   }
 
   async rename(from: string, to: string): Promise<void> {

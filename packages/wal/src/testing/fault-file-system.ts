@@ -17,6 +17,8 @@ import type { Operation } from './operation.ts'
  */
 export class FaultFileSystem implements FileSystem {
   readonly inner: FileSystem
+  /** Where the file system below has it; half of it leaves half of the file. */
+  readonly copyFile?: NonNullable<FileSystem['copyFile']>
   readonly #ledger: FaultLedger
   readonly #openHandles = new Set<FileHandle>()
 
@@ -24,6 +26,7 @@ export class FaultFileSystem implements FileSystem {
   constructor(inner: FileSystem, injector?: Injector) {
     this.inner = inner
     this.#ledger = new FaultLedger(injector)
+    if (inner.copyFile !== undefined) this.copyFile = (from, to) => this.#copyFile(from, to)
   }
 
   /** All operations begun, oldest first, those that a fault struck included, those refused after a crash not. */
@@ -85,6 +88,16 @@ export class FaultFileSystem implements FileSystem {
   link(existing: string, path: string): Promise<void> {
     const operation = { kind: 'link', path: existing, to: path } as const
     return this.#ledger.run({ operation, work: () => this.inner.link(existing, path) })
+  }
+
+  #copyFile(from: string, to: string): Promise<void> {
+    const operation = { kind: 'copyFile', path: from, to } as const
+    const work = async (): Promise<void> => this.inner.copyFile?.(from, to)
+    const half = async (): Promise<void> => {
+      await work()
+      await halve(to, this.inner)
+    }
+    return this.#ledger.run({ operation, work, half })
   }
 
   rename(from: string, to: string): Promise<void> {
@@ -214,6 +227,15 @@ async function readHalf(handle: FileHandle, target: Uint8Array, position: number
 
 function firstHalf(source: Uint8Array): Uint8Array {
   return source.subarray(0, Math.floor(source.byteLength / 2))
+}
+
+async function halve(path: string, fileSystem: FileSystem): Promise<void> {
+  const handle = await fileSystem.open(path, 'write')
+  try {
+    await handle.truncate(Math.floor((await handle.status()).bytes / 2))
+  } finally {
+    await handle.close()
+  }
 }
 
 /** Only the simulated disk knows what a failed sync does; a real one keeps its bytes dirty or not, as it likes. */

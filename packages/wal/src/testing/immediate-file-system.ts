@@ -19,6 +19,7 @@ export const immediateFileSystem: FileSystem = {
     return stats === undefined ? undefined : statusOf(stats)
   },
   link: async (existing, path) => fs.linkSync(existing, path),
+  copyFile: async (from, to) => fs.copyFileSync(from, to, fs.constants.COPYFILE_EXCL),
   rename: async (from, to) => fs.renameSync(from, to),
   remove: async (path) => fs.unlinkSync(path),
   removeTree: async (path) => fs.rmSync(path, { recursive: true, force: true }),

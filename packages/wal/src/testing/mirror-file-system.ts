@@ -30,6 +30,7 @@
 import { dirname, relative } from 'node:path'
 import type { FileHandle, FileStatus, FileSystem, OpenMode } from '../file-system.ts'
 import { nodeFileSystem } from '../node-file-system.ts'
+import { copyByBytes } from './byte-copy.ts'
 import type { CrashFileHandle } from './crash-file-handle.ts'
 import { CrashFileSystem } from './crash-file-system.ts'
 import { type CrashImage, type PowerLoss, captureImage } from './crash-image.ts'
@@ -152,6 +153,10 @@ export class MirrorFileSystem implements FileSystem {
     if (!(await this.#isMirrored(existing))) return
     await this.disk.link(this.#inside(existing), this.#inside(path))
     this.#foreign.stamp(path)
+  }
+
+  copyFile(from: string, to: string): Promise<void> {
+    return copyByBytes(from, to, this)
   }
 
   async rename(from: string, to: string): Promise<void> {

@@ -8,6 +8,7 @@ const CHANGING = [
   'truncate',
   'makeDirectory',
   'link',
+  'copyFile',
   'rename',
   'remove',
   'removeTree',
@@ -28,7 +29,7 @@ export interface Operation {
   readonly kind: OperationKind
   /** The path that the call or the opening of its handle was given. */
   readonly path: string
-  /** The second path of `link` and `rename`. */
+  /** The second path of `link`, `copyFile` and `rename`. */
   readonly to?: string
   readonly mode?: OpenMode
   readonly position?: number

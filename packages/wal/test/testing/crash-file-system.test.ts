@@ -237,6 +237,25 @@ describe.each(MODELS)('names, model %s', (model) => {
     expect(await look(before.crash(LOST))).toEqual([['b'], 'new'])
   })
 
+  it('loses or keeps the bytes of a copy until that is synced, whatever the original has', async () => {
+    const before = await disk({ model })
+    await createDurable(before, '/d/a', 'text')
+    await before.copyFile('/d/a', '/d/b')
+    expect(await textOf(before, '/d/b')).toBe('text')
+    const lost = before.ifCrashed({ writes: 'lost', names: 'kept' })
+    expect([await textOf(lost, '/d/a'), await textOf(lost, '/d/b')]).toEqual(['text', ''])
+    await sync(before, '/d/b')
+    expect(await textOf(before.crash({ writes: 'lost', names: 'kept' }), '/d/b')).toBe('text')
+  })
+
+  it('leaves nothing of a copy that finds no room', async () => {
+    const before = new CrashFileSystem({ model, capacityBytes: 6 })
+    await before.makeDirectory('/d')
+    await createDurable(before, '/d/a', 'text')
+    await expect(before.copyFile('/d/a', '/d/b')).rejects.toMatchObject({ code: 'ENOSPC' })
+    expect([await before.list('/d'), before.usedBytes]).toEqual([['a'], 4])
+  })
+
   it('keeps or loses a link and a removal until the folder is synced', async () => {
     const before = await disk({ model })
     await createDurable(before, '/d/a')

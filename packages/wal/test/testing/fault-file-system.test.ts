@@ -98,6 +98,15 @@ describe('faults', () => {
     expect(await textOf(disk, '/a')).toBe('abab')
   })
 
+  it('short copies the first half, and fails with ENOSPC', async () => {
+    const { disk, faults } = faulty(failOn({ kind: 'copyFile', path: '/b' }, 'short'))
+    await save(faults)
+    await expect(faults.copyFile?.('/a', '/b')).rejects.toMatchObject({ code: 'ENOSPC' })
+    expect(await textOf(disk, '/b')).toBe('ab')
+    await faults.copyFile?.('/a', '/c')
+    expect(await textOf(disk, '/c')).toBe('abcd')
+  })
+
   it('short reads half of what is there, at least a byte, without an error', async () => {
     const { faults } = faulty()
     await save(faults)

@@ -36,6 +36,11 @@ const VERBS = {
   makeDirectory: (fileSystem, root, { path }) => fileSystem.makeDirectory(join(root, path)),
   list: (fileSystem, root, { path }) => fileSystem.list(join(root, path)),
   link: (fileSystem, root, { path, other }) => fileSystem.link(join(root, path), join(root, other)),
+  copyFile: async (fileSystem, root, { path, other }) => {
+    const status = await fileSystem.status(join(root, path))
+    // Of a folder the real one tells late, by reading it, and nobody copies folders.
+    if (status?.isDirectory !== true) await fileSystem.copyFile?.(join(root, path), join(root, other))
+  },
   rename: (fileSystem, root, { path, other }) => fileSystem.rename(join(root, path), join(root, other)),
   remove: (fileSystem, root, { path }) => fileSystem.remove(join(root, path)),
   removeTree: (fileSystem, root, { path }) => fileSystem.removeTree(join(root, path)),
