@@ -9,11 +9,13 @@ import {
   readConfirmations,
   TimberlineError,
 } from '@timberline/wal'
+import { FaultFileSystem, failOn } from '@timberline/wal/testing'
 import { describe, expect, it, onTestFinished } from 'vitest'
 import {
   type Archive,
   archiveError,
   type ArchiveStore,
+  directoryStore,
   type FleetMember,
   type FleetTarget,
   memoryStore,
@@ -22,6 +24,7 @@ import {
   type RunShippersOptions,
   type ShipperEvent,
   type ShipperFleet,
+  verifyArchive,
 } from '../src/index.ts'
 import {
   appendRecords,
@@ -206,6 +209,38 @@ describe('a fleet', () => {
     await until(async () =>
       Object.values(await scene.confirmed()).every(({ segmentNumber }) => segmentNumber === 2),
     )
+  })
+
+  it('gives each folder bundles of its own, and a disk that refuses one part costs that archive a retry', async () => {
+    const scene = await Scene.begin()
+    const disks = { near: new CrashFileSystem(), far: new CrashFileSystem() }
+    const faulty = new FaultFileSystem(disks.far)
+    scene.run([
+      scene.target('near', { store: directoryStore('/near', disks.near) }),
+      scene.target('far', { store: directoryStore('/far', faulty) }),
+    ])
+    for (let round = 1; round <= 6; round++) {
+      // One part is half written, the next time none can be, whatever the other archive does meanwhile.
+      if (round === 2) faulty.inject(failOn({ kind: ['write', 'writeNow'], path: /\.bundle$/ }, 'short'))
+      if (round === 4) faulty.inject(failOn({ kind: ['sync', 'syncNow'], path: /\.bundle$/ }, 'EIO'))
+      await appendRecords(scene.log, 5)
+      for (const name of ['near', 'far']) {
+        await until(() => scene.member(name).status().shippedLsn === round * 5)
+        expect(await scene.recordsOf(name)).toBe(round * 5)
+      }
+    }
+    expect(faulty.injected.map(({ fault }) => fault)).toEqual(['short', 'EIO'])
+    const told = (name: string): number =>
+      scene.events.get(name)?.filter(({ type }) => type === 'ship.retried').length ?? 0
+    expect([told('near'), told('far') > 0]).toEqual([0, true])
+    // What is left of the refused parts is in no bundle that counts, and in no other archive.
+    const names = (disk: CrashFileSystem): string[] =>
+      disk.entries().flatMap(({ path }) => (path.endsWith('.bundle') ? [path.replace(/^\/\w+/, '')] : []))
+    expect(names(disks.near).length).toBeGreaterThan(0)
+    expect(names(disks.far).length).toBeGreaterThan(names(disks.near).length)
+    for (const archive of scene.archives.values()) {
+      for await (const finding of verifyArchive(archive)) expect.unreachable(finding.code)
+    }
   })
 
   it('holds the log for every archive before it opens one', async () => {
