@@ -55,6 +55,9 @@ const run = new BenchRun({
   writerCounts: writers.slice('--writers='.length).split(',').map(Number),
 })
 console.log(`node ${process.version}, ${String(run.rounds)} rounds, medians; ratios are taken within a round`)
-for (const [name, bench] of Object.entries(sections))
-  if (chosen.length === 0 || chosen.includes(name)) await bench(run)
+for (const [name, bench] of Object.entries(sections)) {
+  if (chosen.length > 0 && !chosen.includes(name)) continue
+  await bench(run)
+  await run.keep()
+}
 await run.end()

@@ -48,6 +48,8 @@ export class BenchRun {
   /** Of one measurement. */
   readonly seconds: number
   readonly writerCounts: readonly number[]
+  /** When it began; names its files. */
+  readonly at: string = new Date().toISOString()
   readonly #kept: { section: string; title: string; samples: readonly unknown[] }[] = []
   readonly #goals: Goal[] = []
   readonly #absent = new Set<string>()
@@ -121,22 +123,29 @@ export class BenchRun {
     if (goal.ratios.length > 0) this.#goals.push(goal)
   }
 
-  /** Writes every sample to a file that git ignores, the table of goals to another, and tells which peers were absent. */
+  /**
+   * Writes every sample so far to a file that git ignores, and the table of goals to another; called after each section, so that a run of
+   * an hour which is cut short has not been for nothing. Resolves with the path of the samples.
+   */
+  async keep(): Promise<string> {
+    const folder = join(process.cwd(), '.bench-runs')
+    await mkdir(folder, { recursive: true })
+    const { at, rounds, seconds } = this
+    const name = at.replaceAll(/[:.]/g, '-')
+    const path = join(folder, `${name}.json`)
+    const machine = { node: process.version, processors: cpus().length, model: cpus()[0]?.model ?? '' }
+    const kept = { at, machine, rounds, seconds, goals: this.#goals, samples: this.#kept }
+    await writeFile(path, JSON.stringify(kept, undefined, 1))
+    await writeFile(join(folder, `${name}.md`), `# Goals of a run\n\n${goalMarkdown(this.#goals)}\n`)
+    return path
+  }
+
+  /** Prints the table of goals, and tells which peers were absent. */
   async end(): Promise<void> {
     console.log(`\nGoals\n${goalTable(this.#goals)}`)
     if (this.#absent.size > 0)
       console.log(`\nabsent, see tools/bench/peers/install.sh: ${[...this.#absent].join(', ')}`)
-    const folder = join(process.cwd(), '.bench-runs')
-    await mkdir(folder, { recursive: true })
-    const at = new Date().toISOString()
-    const name = at.replaceAll(/[:.]/g, '-')
-    const path = join(folder, `${name}.json`)
-    const machine = { node: process.version, processors: cpus().length, model: cpus()[0]?.model ?? '' }
-    const { rounds, seconds } = this
-    const kept = { at, machine, rounds, seconds, goals: this.#goals, samples: this.#kept }
-    await writeFile(path, JSON.stringify(kept, undefined, 1))
-    await writeFile(join(folder, `${name}.md`), `# Goals of a run\n\n${goalMarkdown(this.#goals)}\n`)
-    console.log(`\nall samples: ${path}`)
+    console.log(`\nall samples: ${await this.keep()}`)
   }
 }
 
