@@ -2,6 +2,7 @@
 import { mkdtempSync, rmSync, writeFileSync } from 'node:fs'
 import { tmpdir } from 'node:os'
 import { join } from 'node:path'
+import { isDeepStrictEqual } from 'node:util'
 import {
   decodeCheckpoint,
   decodeHomeIdentity,
@@ -27,6 +28,8 @@ import {
 } from '../../packages/engine/src/control-protocol.ts'
 import { decodeWriterReport } from '../../packages/engine/src/meter-call.ts'
 import { decodeMeta, encodeMeta } from '../../packages/engine/src/meta-codec.ts'
+import { OperationWindow } from '../../packages/engine/src/operation-window.ts'
+import { TransactionCursor } from '../../packages/engine/src/transaction-cursor.ts'
 import { processIdentity } from '../../packages/wal/src/process-identity.ts'
 import { repairCheckpoint } from './checksums.ts'
 import { type Decoder, orRefused, Refused } from './decoder.ts'
@@ -94,6 +97,48 @@ export const engineDecoders: readonly Decoder[] = [
     decode: (input) => decodeTransaction(input),
     // Without meta, which may hold what no encoder of ours writes: times that are none, two members of one name.
     encode: ({ operations }: Transaction) => encodeTransaction({ operations }),
+  },
+  {
+    name: 'transaction-in-place',
+    covers: ['engine/transaction-cursor.ts#begin', 'engine/transaction-cursor.ts#next'],
+    codes: ['ENGINE_RECORD_DAMAGED', 'ENGINE_RECORD_FORMAT'],
+    shape: 'msgpack',
+    seeds: () => [
+      encodeTransaction({
+        operations: [
+          { type: 'put', key: 'a', value: Buffer.alloc(300, 'v') },
+          { type: 'del', key: Buffer.from([0, 255]) },
+          { type: 'put', key: '', value: '' },
+        ],
+        meta: META,
+      }),
+    ],
+    anyNumber: true,
+    inputs: 1500,
+    // The memory of the window.
+    allocationBytes: 1024 * 1024,
+    // As a replay takes it: places in the payload alone, of what then lies in the window.
+    decode: (input) => {
+      const cursor = new TransactionCursor()
+      cursor.begin(input)
+      const window = new OperationWindow()
+      window.addAll(cursor)
+      cursor.meta()
+      const operations = [...Array(window.count).keys()].map((index) => [
+        window.key(index).toString('hex'),
+        window.value(index)?.toString('hex'),
+      ])
+      return { input, operations }
+    },
+    complaint: ({ input, operations }: { input: Buffer; operations: unknown }) => {
+      const others = decodeTransaction(input).operations.map((operation) => [
+        operation.key.toString('hex'),
+        operation.type === 'put' ? operation.value.toString('hex') : undefined,
+      ])
+      return isDeepStrictEqual(operations, others)
+        ? undefined
+        : 'other operations than those decoded one by one'
+    },
   },
   {
     name: 'meta',

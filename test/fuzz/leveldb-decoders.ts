@@ -6,6 +6,7 @@ import { LeveldbLogScanner } from '../../packages/engine/src/leveldb-log-scan.ts
 import { ManifestParser } from '../../packages/engine/src/leveldb-manifest.ts'
 import { BLOCK_BYTES } from '../../packages/engine/src/leveldb-record.ts'
 import { unpackSnappy } from '../../packages/engine/src/leveldb-snappy.ts'
+import { EntryHash } from '../../packages/engine/src/digest-hash.ts'
 import { checkTable, findInTable } from '../../packages/engine/src/leveldb-table.ts'
 import { VersionReader } from '../../packages/engine/src/leveldb-version.ts'
 import { APPLIED_KEY, decodeApplied, encodeApplied } from '../../packages/engine/src/reserved-keys.ts'
@@ -124,24 +125,29 @@ export const leveldbDecoders: readonly Decoder[] = [
       'engine/table-run.ts##varint',
       'engine/table-run.ts##enter',
       'engine/leveldb-table.ts#storedBlock',
+      'engine/byte-copy.ts#copyBytes',
     ],
     codes: ['ENGINE_TABLE_DAMAGED'],
     seeds: async () => (await leveldbFiles()).tables,
     repair: repairTable,
     inputs: 900,
+    // The hash's own buffer.
+    allocationBytes: 256 * 1024,
     decode: async (input) => {
       const open = (): Promise<OpenTable> =>
         Promise.resolve({ ...countedSource(input), close: () => Promise.resolve() })
       const lengths = { entries: 0, keyBytes: 0, valueBytes: 0 }
       // The same table twice: each key is met again, so that the ages of its entries are compared too.
-      const onEntry: MergeListener['onEntry'] = ({ keyBytes, valueBytes }) => {
+      const hash = new EntryHash()
+      const onEntry: MergeListener['onEntry'] = (entry) => {
+        hash.add(entry)
         lengths.entries += 1
-        lengths.keyBytes += keyBytes
-        lengths.valueBytes += valueBytes
+        lengths.keyBytes += entry.keyBytes
+        lengths.valueBytes += entry.valueBytes
       }
       const listeners = [Number.MAX_SAFE_INTEGER, 2].map((sequenceMax) => ({ sequenceMax, onEntry }))
       await mergeRuns([new TableRun([{ open }]), new TableRun([{ open }])], listeners)
-      return lengths
+      return { ...lengths, hex: hash.end().hex }
     },
   },
   {

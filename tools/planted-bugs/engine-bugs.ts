@@ -47,11 +47,11 @@ export const engineBugs: readonly PlantedBug[] = [
   {
     name: 'half-a-transaction-replayed',
     what: 'replay leaves out the last change of each transaction',
-    file: 'packages/engine/src/replay.ts',
+    file: 'packages/engine/src/transaction-cursor.ts',
     edits: [
       {
-        find: 'decodeTransaction(record.payload).operations)',
-        replace: 'decodeTransaction(record.payload).operations.slice(0, -1))',
+        find: '    this.#left = this.count\n',
+        replace: '    this.#left = this.count - 1\n',
       },
     ],
     caughtBy: {
@@ -196,7 +196,7 @@ export const engineBugs: readonly PlantedBug[] = [
     name: 'digest-ignores-values',
     what: 'a digest covers keys alone',
     file: 'packages/engine/src/digest.ts',
-    edits: [{ find: 'valueBytes: value.length }', replace: 'valueBytes: 0 }' }],
+    edits: [{ find: 'hash.addBuffers(key, value)', replace: 'hash.addBuffers(key, Buffer.alloc(0))' }],
     caughtBy: { testFile: digest, title: 'is sha256 over length-prefixed entries in key order' },
   },
   {
@@ -225,9 +225,9 @@ export const engineBugs: readonly PlantedBug[] = [
     file: 'packages/engine/src/digest-hash.ts',
     edits: [
       {
-        find: `writeCount(target, at, keyBytes)
-  writeCount(target, at + 4, valueBytes)`,
-        replace: 'target.writeDoubleLE(0, at)',
+        find: `target.setUint32(at, keyBytes, true)
+  target.setUint32(at + 4, valueBytes, true)`,
+        replace: 'target.setFloat64(at, 0 * (keyBytes + valueBytes))',
       },
     ],
     caughtBy: {

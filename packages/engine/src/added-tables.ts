@@ -87,19 +87,23 @@ export class AddedTables {
     // A leftover that no MANIFEST names.
     await removeIfPresent(path, fileSystem)
     const handle = await fileSystem.open(path, 'create')
+    let writing: Promise<void> = Promise.resolve()
     try {
       let position = 0
       for (;;) {
+        // Made while the one before is written.
         const next = pieces.next()
+        await writing
         if (next.done === true) {
           // The table's content is durable.
           await handle.sync()
           return next.value
         }
-        await handle.write(next.value, position)
+        writing = handle.write(next.value, position)
         position += next.value.length
       }
     } finally {
+      await writing.catch(() => undefined)
       await handle.close()
     }
   }

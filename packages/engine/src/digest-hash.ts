@@ -1,12 +1,13 @@
 import { createHash } from 'node:crypto'
+import { type Bytes, bytesOf, copyBytes } from './byte-copy.ts'
 
 /** Where an entry lies: decoders of tables have no buffer of its own for it. */
 export interface EntryPlace {
   /** The key is its first `keyBytes` bytes. */
-  readonly key: Buffer
+  readonly key: Bytes
   readonly keyBytes: number
   /** The value is in it, from `valueAt` on. */
-  readonly block: Buffer
+  readonly block: Bytes
   readonly valueAt: number
   readonly valueBytes: number
 }
@@ -21,8 +22,6 @@ export interface EntriesDigest {
 
 const BUFFER_BYTES = 256 * 1024
 const HEAD_BYTES = 8
-/** Up to here a loop copies faster than a call. */
-const LOOP_BYTES_MAX = 48
 
 /**
  * The hash of a state as FORMAT.md defines it, fed in key order. Entries are gathered, so that the hash is fed 256 KiB at a time: one
@@ -30,30 +29,30 @@ const LOOP_BYTES_MAX = 48
  */
 export class EntryHash {
   readonly #hash = createHash('sha256')
-  readonly #buffer = Buffer.allocUnsafe(BUFFER_BYTES)
+  readonly #buffer = bytesOf(Buffer.allocUnsafeSlow(BUFFER_BYTES))
   #used = 0
   #entries = 0
   #bytes = 0
 
-  add(entry: EntryPlace): void {
-    const { key, keyBytes, block, valueAt, valueBytes } = entry
-    const entryBytes = HEAD_BYTES + keyBytes + valueBytes
-    this.#entries += 1
-    this.#bytes += keyBytes + valueBytes
-    if (entryBytes > BUFFER_BYTES - this.#used) this.#drain()
-    if (entryBytes > BUFFER_BYTES) {
-      this.#hash
-        .update(headOf(entry))
-        .update(key.subarray(0, keyBytes))
-        .update(block.subarray(valueAt, valueAt + valueBytes))
+  add({ key, keyBytes, block, valueAt, valueBytes }: EntryPlace): void {
+    const at = this.#place(keyBytes, valueBytes)
+    if (at === undefined) {
+      this.#addLong(key.bytes.subarray(0, keyBytes), block.bytes.subarray(valueAt, valueAt + valueBytes))
       return
     }
-    const buffer = this.#buffer
-    const at = this.#used
-    writeHead(buffer, at, entry)
-    copyInto(buffer, at + HEAD_BYTES, { from: key, start: 0, bytes: keyBytes })
-    copyInto(buffer, at + HEAD_BYTES + keyBytes, { from: block, start: valueAt, bytes: valueBytes })
-    this.#used = at + entryBytes
+    copyBytes(this.#buffer, at, key, 0, keyBytes)
+    copyBytes(this.#buffer, at + keyBytes, block, valueAt, valueBytes)
+  }
+
+  /** Adds an entry whose key and value are buffers of their own. */
+  addBuffers(key: Buffer, value: Buffer): void {
+    const at = this.#place(key.length, value.length)
+    if (at === undefined) {
+      this.#addLong(key, value)
+      return
+    }
+    this.#buffer.bytes.set(key, at)
+    this.#buffer.bytes.set(value, at + key.length)
   }
 
   end(): EntriesDigest {
@@ -61,38 +60,39 @@ export class EntryHash {
     return { entries: this.#entries, bytes: this.#bytes, hex: this.#hash.digest('hex') }
   }
 
+  /** Counts an entry in and writes its lengths; where its key belongs, or `undefined` for one that is longer than the buffer. */
+  #place(keyBytes: number, valueBytes: number): number | undefined {
+    const entryBytes = HEAD_BYTES + keyBytes + valueBytes
+    this.#entries += 1
+    this.#bytes += keyBytes + valueBytes
+    if (entryBytes > BUFFER_BYTES - this.#used) this.#drain()
+    if (entryBytes > BUFFER_BYTES) return undefined
+    const at = this.#used
+    writeHead(this.#buffer.words, { at, keyBytes, valueBytes })
+    this.#used = at + entryBytes
+    return at + HEAD_BYTES
+  }
+
+  #addLong(key: Buffer, value: Buffer): void {
+    const head = bytesOf(Buffer.alloc(HEAD_BYTES))
+    writeHead(head.words, { at: 0, keyBytes: key.length, valueBytes: value.length })
+    this.#hash.update(head.bytes).update(key).update(value)
+  }
+
   #drain(): void {
-    if (this.#used > 0) this.#hash.update(this.#buffer.subarray(0, this.#used))
+    if (this.#used > 0) this.#hash.update(this.#buffer.bytes.subarray(0, this.#used))
     this.#used = 0
   }
 }
 
-function headOf(entry: EntryPlace): Buffer {
-  const head = Buffer.allocUnsafe(HEAD_BYTES)
-  writeHead(head, 0, entry)
-  return head
-}
-
-function writeHead(target: Buffer, at: number, { keyBytes, valueBytes }: EntryPlace): void {
-  writeCount(target, at, keyBytes)
-  writeCount(target, at + 4, valueBytes)
-}
-
-function writeCount(target: Buffer, at: number, count: number): void {
-  target[at] = count
-  target[at + 1] = count >>> 8
-  target[at + 2] = count >>> 16
-  target[at + 3] = count >>> 24
-}
-
-function copyInto(
-  target: Buffer,
-  at: number,
-  { from, start, bytes }: { readonly from: Buffer; readonly start: number; readonly bytes: number },
+function writeHead(
+  target: DataView,
+  {
+    at,
+    keyBytes,
+    valueBytes,
+  }: { readonly at: number; readonly keyBytes: number; readonly valueBytes: number },
 ): void {
-  if (bytes > LOOP_BYTES_MAX) {
-    target.set(new Uint8Array(from.buffer, from.byteOffset + start, bytes), at)
-    return
-  }
-  for (let index = 0; index < bytes; index += 1) target[at + index] = from[start + index] as number
+  target.setUint32(at, keyBytes, true)
+  target.setUint32(at + 4, valueBytes, true)
 }

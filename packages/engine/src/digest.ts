@@ -76,7 +76,7 @@ async function digestEntries(
       const batch = await iterator.nextv(ENTRIES_AT_A_TIME)
       if (batch.length === 0) break
       for (const [key, value] of batch) {
-        hash.add({ key, keyBytes: key.length, block: value, valueAt: 0, valueBytes: value.length })
+        hash.addBuffers(key, value)
       }
     }
   } finally {

@@ -1,7 +1,7 @@
 /**
- * Sorting of keys that lie in one memory. A comparison written here costs many times what comparing two numbers inside the sort of
- * the engine does; so four bytes of each key and its place become one number, and keys that agree in these are sorted again by the
- * next four that differ.
+ * Sorting of keys that lie in one memory. A comparison written here costs many times what counting does; so four bytes of each key become
+ * a number, by which they are put in their places a third of it at a time, and keys that agree in these are sorted again by the next
+ * four that differ. For few, the engine's own sort of numbers takes less than clearing the counts.
  */
 
 /** Keys in one memory, by number. */
@@ -14,8 +14,12 @@ export interface KeyPlaces {
 
 /** Up to here putting each in its place is faster than numbers. */
 const FEW = 24
-/** 32 bits of key and 21 of place make a number that is exact. */
-const PLACE_COUNT = 2 ** 21
+/** Fewer than this are left to the engine's own sort: 32 bits of key and the place make a number that is exact. */
+const PLACE_COUNT = 2 ** 11
+/** A third of 32 bits, rounded up. */
+const DIGIT_BITS = 11
+const DIGITS = 2 ** DIGIT_BITS
+const DIGIT_COUNT = 3
 const HEAD_BYTES = 4
 
 /** The numbers of all keys in the order of the keys; of equal ones the greatest number comes first. */
@@ -26,8 +30,11 @@ export function orderByKey(keys: KeyPlaces): Uint32Array {
 class KeySort {
   readonly #keys: KeyPlaces
   readonly #order: Uint32Array
-  readonly #scratch: Uint32Array
-  readonly #heads: Float64Array
+  readonly #otherOrder: Uint32Array
+  #heads: Uint32Array
+  #otherHeads: Uint32Array
+  /** Heads with places, of as many as are left to the engine's sort. */
+  readonly #mixed: Float64Array = new Float64Array(PLACE_COUNT)
   /** Beginnings and ends of what is still to be sorted. */
   readonly #parts: number[] = []
 
@@ -36,8 +43,9 @@ class KeySort {
     this.#order = new Uint32Array(keys.count)
     // Backward, because what follows leaves equal ones as they stand.
     for (let index = 0; index < keys.count; index += 1) this.#order[index] = keys.count - 1 - index
-    this.#scratch = new Uint32Array(keys.count)
-    this.#heads = new Float64Array(keys.count)
+    this.#otherOrder = new Uint32Array(keys.count)
+    this.#heads = new Uint32Array(keys.count)
+    this.#otherHeads = new Uint32Array(keys.count)
   }
 
   run(): Uint32Array {
@@ -55,31 +63,70 @@ class KeySort {
     const depth = this.#commonBytes(begin, end)
     // Nothing but one key, again and again: they stand as they should.
     if (depth === undefined) return
-    if (end - begin > PLACE_COUNT) {
-      this.#compareAll(begin, end)
-      return
-    }
+    const isOne = end - begin > PLACE_COUNT ? this.#count(begin, end, depth) : this.#mix(begin, end, depth)
+    // Where the heads tell none apart, one key is the beginning of others that go on with zeros.
+    if (isOne) this.#compareAll(begin, end)
+  }
+
+  /** By the engine's sort of numbers. True when all heads are the same. */
+  #mix(begin: number, end: number, depth: number): boolean {
     const order = this.#order
-    const part = this.#heads.subarray(0, end - begin)
+    const part = this.#mixed.subarray(0, end - begin)
     for (let place = 0; place < part.length; place += 1) {
       part[place] = this.#head(order[begin + place] as number, depth) * PLACE_COUNT + place
     }
     part.sort()
-    this.#scratch.set(order.subarray(begin, end))
-    let runBegin = begin
-    let runHead = -1
+    this.#otherOrder.set(order.subarray(begin, end))
     for (let place = 0; place < part.length; place += 1) {
       const mixed = part[place] as number
       const head = Math.floor(mixed / PLACE_COUNT)
-      order[begin + place] = this.#scratch[mixed - head * PLACE_COUNT] as number
-      if (head === runHead) continue
-      this.#leave(runBegin, begin + place)
-      runBegin = begin + place
-      runHead = head
+      this.#heads[place] = head
+      order[begin + place] = this.#otherOrder[mixed - head * PLACE_COUNT] as number
     }
-    // Where the heads tell none apart, one key is the beginning of others that go on with zeros.
-    if (runBegin === begin) this.#compareAll(begin, end)
-    else this.#leave(runBegin, end)
+    return this.#leaveRuns(begin, end)
+  }
+
+  /** By counting, the last third of the heads first: equal ones stay as they stand. True when all heads are the same. */
+  #count(begin: number, end: number, depth: number): boolean {
+    const length = end - begin
+    const counts = new Uint32Array(DIGIT_COUNT * DIGITS)
+    let heads = this.#heads
+    let order = this.#order.subarray(begin, end)
+    for (let place = 0; place < length; place += 1) {
+      const head = this.#head(order[place] as number, depth)
+      heads[place] = head
+      for (let digit = 0; digit < DIGIT_COUNT; digit += 1) {
+        const at = digit * DIGITS + ((head >>> (digit * DIGIT_BITS)) & (DIGITS - 1))
+        counts[at] = (counts[at] as number) + 1
+      }
+    }
+    let otherHeads = this.#otherHeads
+    let otherOrder = this.#otherOrder
+    for (let digit = 0; digit < DIGIT_COUNT; digit += 1) {
+      const from = { heads, order, length }
+      distribute(from, { heads: otherHeads, order: otherOrder }, { counts, digit })
+      ;[heads, otherHeads] = [otherHeads, heads]
+      ;[order, otherOrder] = [otherOrder, order]
+    }
+    // An odd number of times: they are in the others now.
+    this.#heads = heads
+    this.#otherHeads = otherHeads
+    otherOrder.set(order.subarray(0, length))
+    return this.#leaveRuns(begin, end)
+  }
+
+  /** Leaves those whose heads agree for another round; true, and leaves nothing, when all of them do. */
+  #leaveRuns(begin: number, end: number): boolean {
+    const heads = this.#heads
+    let runBegin = begin
+    for (let place = begin + 1; place < end; place += 1) {
+      if (heads[place - begin] === heads[place - 1 - begin]) continue
+      this.#leave(runBegin, place)
+      runBegin = place
+    }
+    if (runBegin === begin) return true
+    this.#leave(runBegin, end)
+    return false
   }
 
   /** Keys that agree so far. */
@@ -159,5 +206,34 @@ class KeySort {
       if (difference !== 0) return difference
     }
     return aBytes - bBytes || b - a
+  }
+}
+
+interface Heads {
+  readonly heads: Uint32Array
+  readonly order: Uint32Array
+}
+
+/** Puts heads and what they belong to in the order of one digit. */
+function distribute(
+  from: Heads & { readonly length: number },
+  to: Heads,
+  { counts, digit }: { readonly counts: Uint32Array; readonly digit: number },
+): void {
+  const places = counts.subarray(digit * DIGITS, (digit + 1) * DIGITS)
+  let before = 0
+  for (let value = 0; value < DIGITS; value += 1) {
+    const count = places[value] as number
+    places[value] = before
+    before += count
+  }
+  const shift = digit * DIGIT_BITS
+  for (let place = 0; place < from.length; place += 1) {
+    const head = from.heads[place] as number
+    const value = (head >>> shift) & (DIGITS - 1)
+    const at = places[value] as number
+    places[value] = at + 1
+    to.heads[at] = head
+    to.order[at] = from.order[place] as number
   }
 }

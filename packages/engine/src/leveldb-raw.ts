@@ -4,11 +4,14 @@ import { NativeClassic } from './native-level.ts'
 import { ReplayBatch } from './replay-batch.ts'
 import { APPLIED_KEY, decodeApplied } from './reserved-keys.ts'
 import type { AppliedPosition } from './reserved-keys.ts'
+import type { TransactionCursor } from './transaction-cursor.ts'
 
 /** Operations gathered to go into LevelDB as one atomic batch. */
 export interface OperationBatch {
   put(key: Buffer, value: Buffer): void
   del(key: Buffer): void
+  /** Adds the operations of a transaction that the cursor has begun and not passed; keys and values are copied, or stay as they are. */
+  addAll(transaction: TransactionCursor): void
   /** Writes them together with the position they lead to. One batch in flight at a time: the pool may reorder two. */
   write(position: AppliedPosition): Promise<void>
 }

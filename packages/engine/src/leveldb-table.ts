@@ -52,11 +52,12 @@ const UNPACKED_BYTES_MAX = 1024 * 1024 * 1024
  */
 export async function findInTable(table: TableSource, userKey: Buffer): Promise<TableEntry | undefined> {
   const { index } = await readFooter(table)
-  for (const [lastKey, handle] of handlesOf(await readBlock(table, index), table)) {
+  const directory = await readBlock(table, index)
+  for (const [lastKey, handle] of handlesOf(directory, table, seekIn(directory, userKey, table))) {
     // The index names, for each block, a key not smaller than its last one.
     if (Buffer.compare(userKeyOf(lastKey, table), userKey) < 0) continue
     const block = await readBlock(table, handle)
-    for (const [key, value] of entriesOf(block, table)) {
+    for (const [key, value] of entriesOf(block, table, seekIn(block, userKey, table))) {
       const order = Buffer.compare(userKeyOf(key, table), userKey)
       // Newer entries of a key come first.
       if (order === 0) return decodeEntry(key, value, table)
@@ -147,9 +148,9 @@ async function readStored(
 }
 
 /** The blocks that a block of handles names, in order. LevelDB writes one behind the other, so that none is read twice. */
-function* handlesOf(block: Buffer, table: TableSource): Generator<[Buffer, BlockHandle], void> {
+function* handlesOf(block: Buffer, table: TableSource, from = 0): Generator<[Buffer, BlockHandle], void> {
   let endBytes = 0
-  for (const [key, coded] of entriesOf(block, table)) {
+  for (const [key, coded] of entriesOf(block, table, from)) {
     const handle = decodeHandle(new LeveldbCursor(coded), table)
     if (handle.position < endBytes) throw tableDamaged(table, 'names its blocks out of order')
     endBytes = handle.position + handle.bytes
@@ -161,11 +162,8 @@ function* handlesOf(block: Buffer, table: TableSource): Generator<[Buffer, Block
  * Keys and values of a block in order; each key shares a prefix with the one before it. A key is valid until the next one is
  * asked for: it is mended in place, because a copy of each would grow with the square of a block made for that.
  */
-function* entriesOf(block: Buffer, table: TableSource): Generator<[Buffer, Buffer], void> {
-  const restartCount = block.length < 4 ? -1 : block.readUInt32LE(block.length - 4)
-  const endBytes = block.length - 4 - restartCount * 4
-  if (restartCount < 0 || endBytes < 0) throw tableDamaged(table, 'has a block without a directory')
-  const cursor = new LeveldbCursor(block.subarray(0, endBytes))
+function* entriesOf(block: Buffer, table: TableSource, from = 0): Generator<[Buffer, Buffer], void> {
+  const cursor = new LeveldbCursor(block.subarray(0, entriesEndOf(block, table)), from)
   let key: Buffer = Buffer.alloc(0)
   let room: Buffer = Buffer.alloc(0)
   while (cursor.remainingBytes > 0) {
@@ -190,6 +188,43 @@ function* entriesOf(block: Buffer, table: TableSource): Generator<[Buffer, Buffe
     key = room.subarray(0, keyBytes)
     yield [key, value]
   }
+}
+
+/** Where the entries of a block end, and the places begin at which a key is written whole. */
+function entriesEndOf(block: Buffer, table: TableSource): number {
+  const restartCount = block.length < 4 ? -1 : block.readUInt32LE(block.length - 4)
+  const endBytes = block.length - 4 - restartCount * 4
+  if (restartCount < 0 || endBytes < 0) throw tableDamaged(table, 'has a block without a directory')
+  return endBytes
+}
+
+/**
+ * Where to begin in a block so that no entry of a key is passed, and few others are read: the directory of a large table has an entry for each of
+ * thousands of blocks, of which the applied position is in the last.
+ */
+function seekIn(block: Buffer, userKey: Buffer, table: TableSource): number {
+  const endBytes = entriesEndOf(block, table)
+  const entries = block.subarray(0, endBytes)
+  let first = 0
+  let last = (block.length - 4 - endBytes) / 4 - 1
+  while (first < last) {
+    const middle = Math.ceil((first + last) / 2)
+    const key = keyAt(entries, block.readUInt32LE(endBytes + middle * 4), table)
+    if (Buffer.compare(userKeyOf(key, table), userKey) < 0) first = middle
+    else last = middle - 1
+  }
+  return first === 0 ? 0 : block.readUInt32LE(endBytes + first * 4)
+}
+
+/** A key that is written whole. */
+function keyAt(entries: Buffer, position: number, table: TableSource): Buffer {
+  const cursor = new LeveldbCursor(entries, Math.min(position, entries.length))
+  const sharedBytes = cursor.varint()
+  const ownBytes = cursor.varint()
+  const key = cursor.varint() === undefined || ownBytes === undefined ? undefined : cursor.take(ownBytes)
+  if (sharedBytes !== 0 || key === undefined)
+    throw tableDamaged(table, 'has a directory that leads to no entry')
+  return key
 }
 
 function decodeEntry(key: Buffer, value: Buffer, table: TableSource): TableEntry {

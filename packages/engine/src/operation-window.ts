@@ -2,24 +2,29 @@
  * Operations gathered to become one table. Half a million records would be as many objects, and the collector would work longer
  * than the sorting: so keys and values lie one behind the other in one memory, and numbers tell where.
  */
+import { type Bytes, bytesOf } from './byte-copy.ts'
 import { orderByKey } from './key-order.ts'
-import { KEY_SUFFIX_BYTES } from './leveldb-table.ts'
+import type { TransactionCursor } from './transaction-cursor.ts'
 
 /** Memory to begin with: a short log needs no more. */
 const MEMORY_BYTES_MIN = 1024 * 1024
 const MEMORY_BYTES_USUAL = 64 * MEMORY_BYTES_MIN
 const PLACES_MIN = 16 * 1024
-const DELETED = -1
+/** Where key and value begin, and their lengths: side by side, since who needs one of them mostly needs all. */
+const PLACE_NUMBERS = 4
+const CACHE_LINE_BYTES = 64
+/** As the length of a value: there is none. */
+const DELETED = 0xffff_ffff
 
 /** Gathers operations in their order, and tells the order of their keys. */
 export class OperationWindow {
   /** Where all keys and values lie. */
-  memory: Buffer = Buffer.alloc(0)
-  #keyAt: Uint32Array = new Uint32Array(0)
-  #keyBytes: Uint32Array = new Uint32Array(0)
-  #valueBytes: Int32Array = new Int32Array(0)
+  content: Bytes = bytesOf(Buffer.alloc(0))
+  #places: Uint32Array = new Uint32Array(0)
   #count = 0
   #used = 0
+  /** Means nothing: kept, because the compiler leaves out looks at what is not. */
+  touched = 0
 
   /** Operations since the last `clear`. */
   get count(): number {
@@ -31,39 +36,63 @@ export class OperationWindow {
     return this.#used
   }
 
+  get memory(): Buffer {
+    return this.content.bytes
+  }
+
   put(key: Uint8Array, value: Uint8Array): void {
-    this.#begin(key, value.length)
-    this.memory.set(value, this.#used)
-    this.#used += value.length
-    this.#valueBytes[this.#count] = value.length
-    this.#count += 1
+    this.#add(key, value, value.length)
   }
 
   del(key: Uint8Array): void {
-    this.#begin(key, 0)
-    this.#valueBytes[this.#count] = DELETED
-    this.#count += 1
+    this.#add(key, new Uint8Array(0), DELETED)
   }
 
   /**
-   * Where the key of an operation begins. Behind it is room for LevelDB's suffix, so that an entry of a table is copied by one call, and
-   * then its value.
+   * Adds the operations of a transaction that was begun. It is copied as it is, by one call, and only places are kept of what is in it.
+   *
+   * @throws ENGINE_RECORD_DAMAGED; then some may be in, and nothing must be made of them
    */
+  addAll(transaction: TransactionCursor): void {
+    const begin = this.#used
+    this.#reservePlaces(transaction.count)
+    const places = this.#places
+    let at = this.#count * PLACE_NUMBERS
+    while (transaction.next()) {
+      places[at] = begin + transaction.keyAt
+      places[at + 1] = transaction.keyBytes
+      places[at + 2] = begin + transaction.valueAt
+      places[at + 3] = transaction.isDeletion ? DELETED : transaction.valueBytes
+      at += PLACE_NUMBERS
+    }
+    const { payload, position } = transaction
+    this.#reserve(position)
+    this.memory.set(position === payload.length ? payload : payload.subarray(0, position), begin)
+    this.#used = begin + position
+    this.#count = at / PLACE_NUMBERS
+  }
+
+  /** Where the key of an operation begins. */
   keyAt(index: number): number {
-    return this.#keyAt[index] as number
+    return this.#places[index * PLACE_NUMBERS] as number
   }
 
   keyBytes(index: number): number {
-    return this.#keyBytes[index] as number
+    return this.#places[index * PLACE_NUMBERS + 1] as number
+  }
+
+  valueAt(index: number): number {
+    return this.#places[index * PLACE_NUMBERS + 2] as number
   }
 
   /** 0 for a deletion. */
   valueBytes(index: number): number {
-    return Math.max(this.#valueBytes[index] as number, 0)
+    const bytes = this.#places[index * PLACE_NUMBERS + 3] as number
+    return bytes === DELETED ? 0 : bytes
   }
 
   isDeletion(index: number): boolean {
-    return this.#valueBytes[index] === DELETED
+    return this.#places[index * PLACE_NUMBERS + 3] === DELETED
   }
 
   key(index: number): Buffer {
@@ -74,7 +103,7 @@ export class OperationWindow {
   /** `undefined` for a deletion. */
   value(index: number): Buffer | undefined {
     if (this.isDeletion(index)) return undefined
-    const at = this.keyAt(index) + this.keyBytes(index) + KEY_SUFFIX_BYTES
+    const at = this.valueAt(index)
     return this.memory.subarray(at, at + this.valueBytes(index))
   }
 
@@ -83,39 +112,65 @@ export class OperationWindow {
     return orderByKey(this)
   }
 
+  /**
+   * Looks at what will be read next, one right behind the other: in the order of the keys nothing lies beside the one before, and the processor waits
+   * for all of it at once instead of for each. A quarter of the time of a table goes without.
+   */
+  touch(indices: Uint32Array): void {
+    const { memory } = this
+    let touched = 0
+    for (let place = 0; place < indices.length; place += 1) {
+      const index = indices[place] as number
+      const keyAt = this.keyAt(index)
+      const endAt = this.valueAt(index) + this.valueBytes(index) - 1
+      touched ^= byteAt(memory, keyAt) ^ byteAt(memory, keyAt + CACHE_LINE_BYTES) ^ byteAt(memory, endAt)
+    }
+    this.touched = touched
+  }
+
   /** Forgets all, and keeps the memory for what comes next. */
   clear(): void {
     this.#count = 0
     this.#used = 0
   }
 
-  #begin(key: Uint8Array, valueBytes: number): void {
-    this.#reserve(key.length + KEY_SUFFIX_BYTES + valueBytes)
-    const at = this.#used
-    this.#keyAt[this.#count] = at
-    this.#keyBytes[this.#count] = key.length
-    // Most keys are short: a call for each would take longer.
-    for (let index = 0; index < key.length; index += 1) this.memory[at + index] = key[index] as number
-    this.#used = at + key.length + KEY_SUFFIX_BYTES
+  #add(key: Uint8Array, value: Uint8Array, valueBytes: number): void {
+    this.#reserve(key.length + value.length)
+    this.#reservePlaces(1)
+    const keyAt = this.#used
+    const valueAt = keyAt + key.length
+    this.memory.set(key, keyAt)
+    this.memory.set(value, valueAt)
+    const places = this.#places
+    const at = this.#count * PLACE_NUMBERS
+    places[at] = keyAt
+    places[at + 1] = key.length
+    places[at + 2] = valueAt
+    places[at + 3] = valueBytes
+    this.#used = valueAt + value.length
+    this.#count += 1
   }
 
   #reserve(bytes: number): void {
-    if (this.#used + bytes > this.memory.length) {
-      // Memory that is never touched costs nothing, and copying it does.
-      const grown = this.memory.length * (this.memory.length < MEMORY_BYTES_USUAL ? 8 : 1.25)
-      const wider = Buffer.allocUnsafeSlow(Math.max(grown, this.#used + bytes, MEMORY_BYTES_MIN))
-      this.memory.copy(wider, 0, 0, this.#used)
-      this.memory = wider
-    }
-    if (this.#count < this.#keyAt.length) return
-    const places = Math.max(this.#count * 2, PLACES_MIN)
-    this.#keyAt = widened(this.#keyAt, new Uint32Array(places))
-    this.#keyBytes = widened(this.#keyBytes, new Uint32Array(places))
-    this.#valueBytes = widened(this.#valueBytes, new Int32Array(places))
+    const { memory } = this
+    if (this.#used + bytes <= memory.length) return
+    // Memory that is never touched costs nothing, and copying it does.
+    const grown = memory.length * (memory.length < MEMORY_BYTES_USUAL ? 8 : 1.25)
+    const wider = Buffer.allocUnsafeSlow(Math.max(Math.ceil(grown), this.#used + bytes, MEMORY_BYTES_MIN))
+    memory.copy(wider, 0, 0, this.#used)
+    this.content = bytesOf(wider)
+  }
+
+  #reservePlaces(count: number): void {
+    const wanted = (this.#count + count) * PLACE_NUMBERS
+    if (wanted <= this.#places.length) return
+    const wider = new Uint32Array(Math.max(wanted * 2, PLACES_MIN * PLACE_NUMBERS))
+    wider.set(this.#places)
+    this.#places = wider
   }
 }
 
-function widened<List extends Uint32Array | Int32Array>(from: List, into: List): List {
-  into.set(from)
-  return into
+/** Anything beyond the end, where there is nothing to be looked at. */
+function byteAt(memory: Buffer, index: number): number {
+  return memory[Math.max(0, Math.min(index, memory.length - 1))] as number
 }

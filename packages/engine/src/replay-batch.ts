@@ -1,6 +1,7 @@
 import type { OperationBatch } from './leveldb-raw.ts'
 import type { NativeBatch } from './native-level.ts'
 import type { AppliedPosition } from './reserved-keys.ts'
+import type { TransactionCursor } from './transaction-cursor.ts'
 
 /** A native batch as replay fills it. */
 export class ReplayBatch implements OperationBatch {
@@ -16,6 +17,13 @@ export class ReplayBatch implements OperationBatch {
 
   del(key: Buffer): void {
     this.#batch.add({ key, value: undefined })
+  }
+
+  addAll(transaction: TransactionCursor): void {
+    while (transaction.next()) {
+      const { key, value } = transaction
+      this.#batch.add({ key, value })
+    }
   }
 
   write(position: AppliedPosition): Promise<void> {

@@ -4,7 +4,7 @@ import { engineError } from './errors.ts'
 import { refusalOf } from './leveldb-refusal.ts'
 import type { OperationBatch, ReplayTarget } from './leveldb-raw.ts'
 import type { AppliedPosition } from './reserved-keys.ts'
-import { decodeTransaction } from './transaction-codec.ts'
+import { TransactionCursor } from './transaction-cursor.ts'
 
 /** Options of {@link replayInto}. */
 export interface ReplayOptions {
@@ -68,6 +68,7 @@ class Replay {
   readonly #target: ReplayTarget
   readonly #onProgress: ((progress: ReplayProgress) => void) | undefined
   #position: AppliedPosition
+  readonly #transaction = new TransactionCursor()
   #batch: OperationBatch | undefined
   #operations = 0
   #batchBytes = 0
@@ -138,11 +139,12 @@ class Replay {
   }
 
   #addOperations(record: LogRecord, batch: OperationBatch): void {
-    for (const operation of decodeTransaction(record.payload).operations) {
-      if (operation.type === 'put') batch.put(operation.key, operation.value)
-      else batch.del(operation.key)
-      this.#operations += 1
-    }
+    const transaction = this.#transaction
+    transaction.begin(record.payload)
+    batch.addAll(transaction)
+    // Whether the rest is whole is known only now; a batch with half of it in is never written.
+    transaction.meta()
+    this.#operations += transaction.count
   }
 
   #progress(): ReplayProgress {

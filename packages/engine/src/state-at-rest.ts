@@ -110,6 +110,9 @@ class RestingState implements StateAtRest {
       del: (key) => {
         this.#window.del(key)
       },
+      addAll: (transaction) => {
+        this.#window.addAll(transaction)
+      },
       write: (position) => this.#write(position),
     }
   }

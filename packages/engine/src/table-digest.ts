@@ -55,7 +55,7 @@ class StateHash implements MergeListener {
 
   onEntry(entry: EntryPlace & { readonly prefix: number }): void {
     if (entry.prefix === PREFIX_MAX) {
-      const key = entry.key.subarray(0, entry.keyBytes)
+      const key = entry.key.bytes.subarray(0, entry.keyBytes)
       if (key.equals(APPLIED_KEY)) this.#applied = decodeApplied(valueOf(entry))
       if (isReservedKey(key)) return
     }
@@ -68,7 +68,7 @@ class StateHash implements MergeListener {
 }
 
 function valueOf({ block, valueAt, valueBytes }: EntryPlace): Buffer {
-  return block.subarray(valueAt, valueAt + valueBytes)
+  return block.bytes.subarray(valueAt, valueAt + valueBytes)
 }
 
 /** Each new table is a run, as any two may overlap; those of a deeper level follow one another. */

@@ -4,10 +4,11 @@
  *
  * @see https://github.com/google/leveldb/blob/main/doc/table_format.md
  */
+import { type Bytes, bytesOf, copyBytes } from './byte-copy.ts'
 import { crc32c, maskCrc } from './leveldb-crc.ts'
 import { FOOTER_BYTES, KEY_SUFFIX_BYTES, MAGIC, TRAILER_BYTES } from './leveldb-table.ts'
 import type { BlockHandle } from './leveldb-table.ts'
-import { encodeVarint } from './leveldb-varint.ts'
+import { encodeVarint, varintBytes } from './leveldb-varint.ts'
 import type { OperationWindow } from './operation-window.ts'
 import { FILTER_NAME, TableFilter } from './table-filter.ts'
 
@@ -21,21 +22,24 @@ export interface EncodedTable {
 
 const BLOCK_BYTES = 4096
 const RESTART_ENTRIES = 16
+/** More would leave the nearest memory again before its turn comes. */
+const TOUCHED_AT_A_TIME = 16
 const PIECE_BYTES = 1024 * 1024
 const VARINT_BYTES_MAX = 5
 const PUT = 1
 const DELETION = 0
-/** Up to here a loop copies faster than a call. */
-const LOOP_BYTES_MAX = 48
 
 /**
- * The bytes of a table with the newest operation of each key in a window, piece by piece; a piece is valid until the next one is asked for.
+ * The bytes of a table with the newest operation of each key in a window, piece by piece; a piece is valid until the second one behind it is asked
+ * for, so that it can be written beside the making of the next.
  * All entries have one sequence number, which must be greater than all before it: LevelDB compares them only between entries of one key.
  */
 export function* encodeTable(window: OperationWindow, sequence: number): Generator<Buffer, EncodedTable> {
   const encoder = new TableEncoder(window, sequence)
-  for (const index of window.inOrder()) {
-    encoder.add(index)
+  const order = window.inOrder()
+  for (let place = 0; place < order.length; place += 1) {
+    if (place % TOUCHED_AT_A_TIME === 0) window.touch(order.subarray(place, place + TOUCHED_AT_A_TIME))
+    encoder.add(order[place] as number)
     if (encoder.readyBytes >= PIECE_BYTES) yield encoder.take()
   }
   const table = encoder.end()
@@ -48,7 +52,9 @@ class TableEncoder {
   readonly #suffix: Buffer = Buffer.alloc(KEY_SUFFIX_BYTES)
   readonly #filter = new TableFilter()
   readonly #index: { readonly lastKey: Buffer; readonly handle: BlockHandle }[] = []
-  #out: Buffer = Buffer.allocUnsafe(PIECE_BYTES + 4 * BLOCK_BYTES)
+  #out: Bytes = bytesOf(Buffer.allocUnsafeSlow(PIECE_BYTES + 4 * BLOCK_BYTES))
+  /** Where the piece that was taken last lies. */
+  #other: Bytes = bytesOf(Buffer.allocUnsafeSlow(PIECE_BYTES + 4 * BLOCK_BYTES))
   /** Bytes of the table that were taken. */
   #taken = 0
   #used = 0
@@ -77,23 +83,25 @@ class TableEncoder {
     const common = this.#commonWithLast(index, keyBytes)
     if (common === keyBytes && this.#last !== -1 && window.keyBytes(this.#last) === keyBytes) return
     this.#reserve(keyBytes + valueBytes + KEY_SUFFIX_BYTES + 3 * VARINT_BYTES_MAX)
-    this.#stamp(index)
     const shared = this.#beginsAnew() ? 0 : common
-    const ownBytes = keyBytes - shared + KEY_SUFFIX_BYTES
-    this.#varint(shared)
-    this.#varint(ownBytes)
-    this.#varint(valueBytes)
-    this.#copy(window.memory, window.keyAt(index) + shared, ownBytes + valueBytes)
-    this.#filter.add(window.memory, window.keyAt(index), keyBytes)
+    const keyAt = window.keyAt(index)
+    this.#head(shared, keyBytes - shared + KEY_SUFFIX_BYTES, valueBytes)
+    this.#copy(window.content, keyAt + shared, keyBytes - shared)
+    this.#stamp(index)
+    this.#copy(window.content, window.valueAt(index), valueBytes)
+    this.#filter.add(window.memory, keyAt, keyBytes)
     if (this.#last === -1) this.#first = this.#keyOf(index)
     this.#last = index
     this.#sinceRestart += 1
     if (this.#used - this.#blockAt + this.#restarts.length * 4 + 4 >= BLOCK_BYTES) this.#endDataBlock()
   }
 
-  /** What is ready; the rest stays. Valid until the next call. */
+  /** What is ready; the rest stays. Valid until the call after the next. */
   take(): Buffer {
-    const piece = this.#out.subarray(0, this.#blockAt)
+    const taken = this.#out
+    const piece = taken.bytes.subarray(0, this.#blockAt)
+    this.#out = this.#other
+    this.#other = taken
     this.#taken += piece.length
     // Pieces are taken between blocks.
     this.#used = 0
@@ -134,18 +142,20 @@ class TableEncoder {
     return common
   }
 
-  /** Puts type and sequence number behind a key. */
+  /** Type and sequence number stand behind a key. */
   #stamp(index: number): void {
-    const { memory } = this.#window
-    const at = this.#window.keyAt(index) + this.#window.keyBytes(index)
-    memory[at] = this.#window.isDeletion(index) ? DELETION : PUT
-    for (let byte = 1; byte < KEY_SUFFIX_BYTES; byte += 1) memory[at + byte] = this.#suffix[byte] as number
+    const { bytes } = this.#out
+    const at = this.#used
+    bytes[at] = this.#window.isDeletion(index) ? DELETION : PUT
+    for (let byte = 1; byte < KEY_SUFFIX_BYTES; byte += 1) bytes[at + byte] = this.#suffix[byte] as number
+    this.#used = at + KEY_SUFFIX_BYTES
   }
 
   /** A copy of a key with what stands behind it. */
   #keyOf(index: number): Buffer {
-    const at = this.#window.keyAt(index)
-    return Buffer.from(this.#window.memory.subarray(at, at + this.#window.keyBytes(index) + KEY_SUFFIX_BYTES))
+    const key = Buffer.concat([this.#window.key(index), this.#suffix])
+    key[key.length - KEY_SUFFIX_BYTES] = this.#window.isDeletion(index) ? DELETION : PUT
+    return key
   }
 
   #endDataBlock(): void {
@@ -159,26 +169,24 @@ class TableEncoder {
     for (const { lastKey, handle } of entries) {
       this.#reserve(lastKey.length + 7 * VARINT_BYTES_MAX)
       this.#restarts.push(this.#used - this.#blockAt)
-      const coded = encodeHandle(handle)
-      this.#varint(0)
-      this.#varint(lastKey.length)
-      this.#varint(coded.length)
-      this.#copy(lastKey, 0, lastKey.length)
-      this.#copy(coded, 0, coded.length)
+      this.#head(0, lastKey.length, varintBytes(handle.position) + varintBytes(handle.bytes))
+      this.#append(lastKey)
+      this.#varint(handle.position)
+      this.#varint(handle.bytes)
     }
     return this.#endBlock()
   }
 
   #plainBlock(content: Buffer): BlockHandle {
     this.#reserve(content.length)
-    this.#copy(content, 0, content.length)
+    this.#append(content)
     return this.#sealBlock()
   }
 
   #endBlock(): BlockHandle {
     this.#reserve(this.#restarts.length * 4 + 4)
-    for (const restart of this.#restarts) this.#used = this.#out.writeUInt32LE(restart, this.#used)
-    this.#used = this.#out.writeUInt32LE(this.#restarts.length, this.#used)
+    for (const restart of this.#restarts) this.#fixed(restart)
+    this.#fixed(this.#restarts.length)
     this.#restarts = []
     this.#sinceRestart = 0
     return this.#sealBlock()
@@ -188,10 +196,10 @@ class TableEncoder {
   #sealBlock(): BlockHandle {
     this.#reserve(TRAILER_BYTES)
     const handle = { position: this.#taken + this.#blockAt, bytes: this.#used - this.#blockAt }
-    this.#out[this.#used] = 0
+    const { bytes } = this.#out
+    bytes[this.#used] = 0
     this.#used += 1
-    const crc = maskCrc(crc32c(this.#out.subarray(this.#blockAt, this.#used)))
-    this.#used = this.#out.writeUInt32LE(crc, this.#used)
+    this.#fixed(maskCrc(crc32c(bytes.subarray(this.#blockAt, this.#used))))
     this.#blockAt = this.#used
     return handle
   }
@@ -201,37 +209,59 @@ class TableEncoder {
     const footer = Buffer.alloc(FOOTER_BYTES)
     Buffer.concat([encodeHandle(meta), encodeHandle(index)]).copy(footer)
     footer.writeBigUInt64LE(MAGIC, FOOTER_BYTES - 8)
-    this.#copy(footer, 0, FOOTER_BYTES)
+    this.#append(footer)
     this.#blockAt = this.#used
   }
 
   #reserve(bytes: number): void {
-    if (this.#out.length - this.#used >= bytes) return
-    const wider = Buffer.allocUnsafe((this.#used + bytes) * 2)
-    this.#out.copy(wider, 0, 0, this.#used)
-    this.#out = wider
+    const out = this.#out.bytes
+    if (out.length - this.#used >= bytes) return
+    const wider = Buffer.allocUnsafeSlow((this.#used + bytes) * 2)
+    out.copy(wider, 0, 0, this.#used)
+    this.#out = bytesOf(wider)
+  }
+
+  /** What an entry begins with: three lengths, of a byte each for nearly all. */
+  #head(shared: number, ownBytes: number, valueBytes: number): void {
+    if ((shared | ownBytes | valueBytes) < 0x80) {
+      const { bytes } = this.#out
+      const at = this.#used
+      bytes[at] = shared
+      bytes[at + 1] = ownBytes
+      bytes[at + 2] = valueBytes
+      this.#used = at + 3
+      return
+    }
+    this.#varint(shared)
+    this.#varint(ownBytes)
+    this.#varint(valueBytes)
   }
 
   #varint(value: number): void {
+    const { bytes } = this.#out
     let rest = value
     while (rest >= 0x80) {
-      this.#out[this.#used] = (rest & 0x7f) | 0x80
+      bytes[this.#used] = (rest & 0x7f) | 0x80
       this.#used += 1
-      rest >>>= 7
+      rest = Math.floor(rest / 0x80)
     }
-    this.#out[this.#used] = rest
+    bytes[this.#used] = rest
     this.#used += 1
   }
 
-  #copy(from: Uint8Array, start: number, bytes: number): void {
-    const out = this.#out
-    const at = this.#used
-    this.#used = at + bytes
-    if (bytes > LOOP_BYTES_MAX) {
-      out.set(new Uint8Array(from.buffer, from.byteOffset + start, bytes), at)
-      return
-    }
-    for (let index = 0; index < bytes; index += 1) out[at + index] = from[start + index] as number
+  #fixed(value: number): void {
+    this.#out.words.setUint32(this.#used, value, true)
+    this.#used += 4
+  }
+
+  #copy(from: Bytes, at: number, count: number): void {
+    copyBytes(this.#out, this.#used, from, at, count)
+    this.#used += count
+  }
+
+  #append(content: Buffer): void {
+    this.#out.bytes.set(content, this.#used)
+    this.#used += content.length
   }
 }
 

@@ -1,4 +1,5 @@
 /** What a set of tables says: of each key the newest entry, in order. */
+import { type Bytes, bytesOf } from './byte-copy.ts'
 import type { EntryPlace } from './digest-hash.ts'
 import { compareRuns, type TableRun } from './table-run.ts'
 
@@ -20,41 +21,40 @@ export async function mergeRuns(
   listeners: readonly MergeListener[],
 ): Promise<void> {
   try {
-    let runs: readonly TableRun[] = []
-    for (const run of all) if (await run.load()) runs = [...runs, run]
+    const isLoaded = await Promise.all(all.map((run) => run.load()))
+    const runs = all.filter((_, index) => isLoaded[index]).toSorted(compareRuns)
     const newest = new NewestOnly(listeners)
     for (let run = mergeLoaded(runs, newest); run !== undefined; run = mergeLoaded(runs, newest)) {
-      const empty = run
-      if (!(await empty.load())) runs = runs.filter((other) => other !== empty)
+      if (await run.load()) putBack(runs, run)
+      else runs.shift()
     }
   } finally {
     for (const run of all) await run.close()
   }
 }
 
-/** Merges what is in memory, which is most of the work; the run that must load before it can go on. */
-function mergeLoaded(runs: readonly TableRun[], newest: NewestOnly): TableRun | undefined {
+/** Merges what is in memory, which is most of the work; the run that must load before it can go on, the first of them. */
+function mergeLoaded(runs: TableRun[], newest: NewestOnly): TableRun | undefined {
   for (;;) {
-    const [first, second] = firstTwo(runs)
+    const [first, second] = runs
     if (first === undefined) return undefined
     // Runs seldom take turns entry by entry: the others are looked at again only when the second one is met.
     do {
       newest.add(first)
       if (!first.next()) return first
     } while (second === undefined || compareRuns(first, second) < 0)
+    putBack(runs, first)
   }
 }
 
-function firstTwo(runs: readonly TableRun[]): [TableRun | undefined, TableRun | undefined] {
-  let first: TableRun | undefined
-  let second: TableRun | undefined
-  for (const run of runs) {
-    if (first === undefined || compareRuns(run, first) < 0) {
-      second = first
-      first = run
-    } else if (second === undefined || compareRuns(run, second) < 0) second = run
+/** Puts the first of the runs where it belongs now: the others are in order. */
+function putBack(runs: TableRun[], first: TableRun): void {
+  let at = 1
+  for (let next = runs[at]; next !== undefined && compareRuns(next, first) < 0; next = runs[at]) {
+    runs[at - 1] = next
+    at += 1
   }
-  return [first, second]
+  runs[at - 1] = first
 }
 
 /** Older entries of a key come right behind its newest. */
@@ -62,7 +62,8 @@ class NewestOnly {
   readonly #listeners: readonly MergeListener[]
   /** How many of them were told of this key. They are in the order of their states, the newest first, and each takes an earlier entry. */
   #told = 0
-  #key: Buffer = Buffer.allocUnsafe(256)
+  /** Stays where it is: the run that it comes from has moved on by one entry at most. */
+  #key: Bytes = bytesOf(Buffer.alloc(0))
   #keyBytes = -1
   #prefix = -1
 
@@ -71,28 +72,23 @@ class NewestOnly {
   }
 
   add(entry: TableRun): void {
-    if (!this.#isSameKey(entry)) {
-      this.#remember(entry)
-      this.#told = 0
-    }
+    if (!this.#isSameKey(entry)) this.#told = 0
+    this.#key = entry.key
+    this.#keyBytes = entry.keyBytes
+    this.#prefix = entry.prefix
+    const { sequence } = entry
     for (; this.#told < this.#listeners.length; this.#told += 1) {
       const listener = this.#listeners[this.#told]
-      if (listener === undefined || entry.sequence > listener.sequenceMax) return
+      if (listener === undefined || sequence > listener.sequenceMax) return
       if (!entry.isDeletion) listener.onEntry(entry)
     }
   }
 
   #isSameKey({ key, keyBytes, prefix }: TableRun): boolean {
     if (prefix !== this.#prefix || keyBytes !== this.#keyBytes) return false
-    for (let index = 0; index < keyBytes; index += 1) if (key[index] !== this.#key[index]) return false
+    const { bytes } = key
+    const others = this.#key.bytes
+    for (let index = 0; index < keyBytes; index += 1) if (bytes[index] !== others[index]) return false
     return true
-  }
-
-  #remember({ key, keyBytes, prefix }: TableRun): void {
-    if (keyBytes > this.#key.length) this.#key = Buffer.allocUnsafe(keyBytes * 2)
-    const own = this.#key
-    for (let index = 0; index < keyBytes; index += 1) own[index] = key[index] as number
-    this.#keyBytes = keyBytes
-    this.#prefix = prefix
   }
 }

@@ -1,9 +1,16 @@
 // The layout is in FORMAT.md, "Transaction". It is valid MessagePack, laid by hand: ten times faster than any general
 // encoder on buffers, and still readable with msgpackr or any other library.
-import { engineError } from './errors.ts'
-import { decodeMeta, encodeMeta } from './meta-codec.ts'
+import { encodeMeta } from './meta-codec.ts'
 import type { Change, Encoded } from './native-level.ts'
-import { isReservedKey } from './reserved-keys.ts'
+import {
+  ARRAY32,
+  BIN32,
+  BIN8,
+  FIXARRAY,
+  NIL,
+  TRANSACTION_VERSION,
+  TransactionCursor,
+} from './transaction-cursor.ts'
 
 /** One change of one key, as it stands in the log: physical, so that applying it twice is applying it once. */
 export type Operation =
@@ -21,15 +28,6 @@ export type OperationInput =
   | { readonly type: 'put'; readonly key: Encoded; readonly value: Encoded }
   | { readonly type: 'del'; readonly key: Encoded }
 
-/** The first element of every transaction. */
-const VERSION = 1
-const NIL = 0xc0
-const BIN8 = 0xc4
-const BIN16 = 0xc5
-const BIN32 = 0xc6
-const ARRAY16 = 0xdc
-const ARRAY32 = 0xdd
-const FIXARRAY = 0x90
 /** Array head, version, head of the operations. */
 const HEAD_BYTES = 7
 const SLAB_BYTES = 256 * 1024
@@ -58,24 +56,15 @@ export function encodeTransaction(transaction: {
  * @throws ENGINE_RECORD_DAMAGED, ENGINE_RECORD_FORMAT when a later version wrote it
  */
 export function decodeTransaction(payload: Uint8Array): Transaction {
-  const cursor = new PayloadCursor(payload)
-  const elements = cursor.fixedArray()
-  const version = cursor.byte()
-  if (version !== VERSION || elements < 2 || elements > 3) {
-    throw engineError(
-      'ENGINE_RECORD_FORMAT',
-      'the transaction has a format that this release does not know',
-      {
-        details: { version, elements },
-      },
-    )
+  const cursor = new TransactionCursor()
+  cursor.begin(payload)
+  const operations: Operation[] = []
+  while (cursor.next()) {
+    const { key, value } = cursor
+    operations.push(value === undefined ? { type: 'del', key } : { type: 'put', key, value })
   }
-  const operations = cursor.operations()
-  if (elements === 2) {
-    cursor.end()
-    return { operations }
-  }
-  return { operations, meta: decodeMeta(cursor.rest()) }
+  const meta = cursor.meta()
+  return meta === undefined ? { operations } : { operations, meta }
 }
 
 /**
@@ -102,7 +91,7 @@ export class TransactionEncoder {
     this.#reserve(HEAD_BYTES)
     const slab = this.#slab
     const at = this.#at
-    slab[at + 1] = VERSION
+    slab[at + 1] = TRANSACTION_VERSION
     slab[at + 2] = ARRAY32
     this.#at = at + HEAD_BYTES
   }
@@ -211,84 +200,4 @@ function writeText(target: Buffer, text: string, position: number): number {
     target[position + index] = unit
   }
   return length
-}
-
-/** Reads a payload whose every length is checked against what remains, before anything is made of it. */
-class PayloadCursor {
-  readonly #payload: Buffer
-  #at = 0
-
-  constructor(payload: Uint8Array) {
-    this.#payload = Buffer.isBuffer(payload)
-      ? payload
-      : Buffer.from(payload.buffer, payload.byteOffset, payload.byteLength)
-  }
-
-  fixedArray(): number {
-    const head = this.byte()
-    if ((head & 0xf0) !== FIXARRAY) throw this.#damaged('it is no array')
-    return head & 0x0f
-  }
-
-  byte(): number {
-    const byte = this.#payload[this.#at]
-    if (byte === undefined) throw this.#damaged('it ends too early')
-    this.#at += 1
-    return byte
-  }
-
-  operations(): Operation[] {
-    const count = this.#arrayLength()
-    // Each key and each value takes a byte at least.
-    if (count % 2 !== 0 || count > this.#payload.length - this.#at) throw this.#damaged('its count is wrong')
-    const operations: Operation[] = []
-    for (let index = 0; index < count; index += 2) {
-      const key = this.#binary()
-      if (key === undefined || isReservedKey(key)) throw this.#damaged('a key is wrong')
-      const value = this.#binary()
-      operations.push(value === undefined ? { type: 'del', key } : { type: 'put', key, value })
-    }
-    return operations
-  }
-
-  rest(): Buffer {
-    return this.#payload.subarray(this.#at)
-  }
-
-  end(): void {
-    if (this.#at !== this.#payload.length) throw this.#damaged('it goes on after its end')
-  }
-
-  #arrayLength(): number {
-    const head = this.byte()
-    if ((head & 0xf0) === FIXARRAY) return head & 0x0f
-    if (head === ARRAY16) return this.#unsigned(2)
-    if (head === ARRAY32) return this.#unsigned(4)
-    throw this.#damaged('its operations are no array')
-  }
-
-  /** `undefined` for nil. */
-  #binary(): Buffer | undefined {
-    const head = this.byte()
-    if (head === NIL) return undefined
-    if (head !== BIN8 && head !== BIN16 && head !== BIN32) throw this.#damaged('a key or value is no binary')
-    const length = this.#unsigned(head === BIN8 ? 1 : head === BIN16 ? 2 : 4)
-    const begin = this.#at
-    if (length > this.#payload.length - begin) throw this.#damaged('a length leads beyond the end')
-    this.#at = begin + length
-    return this.#payload.subarray(begin, this.#at)
-  }
-
-  #unsigned(bytes: 1 | 2 | 4): number {
-    if (this.#payload.length - this.#at < bytes) throw this.#damaged('it ends too early')
-    const value = this.#payload.readUIntBE(this.#at, bytes)
-    this.#at += bytes
-    return value
-  }
-
-  #damaged(reason: string): Error {
-    return engineError('ENGINE_RECORD_DAMAGED', `the transaction cannot be decoded: ${reason}`, {
-      details: { position: this.#at, bytes: this.#payload.length },
-    })
-  }
 }

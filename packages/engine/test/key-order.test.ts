@@ -1,5 +1,7 @@
 import { describe, expect, test } from 'vitest'
 import { OperationWindow } from '../src/operation-window.ts'
+import { encodeTransaction, type OperationInput } from '../src/transaction-codec.ts'
+import { TransactionCursor } from '../src/transaction-cursor.ts'
 import { seededRandom } from './support/scratch.ts'
 
 /** What a comparison of bytes says; of one key the last operation first. */
@@ -44,6 +46,38 @@ describe('keys in one memory', () => {
     expect(ordered(keys)).toEqual(compared(keys))
     expect(ordered([])).toEqual([])
   })
+})
+
+test('transactions that were gathered whole come back as what they wrote, without what their authors said', () => {
+  const window = new OperationWindow()
+  const cursor = new TransactionCursor()
+  const operations: OperationInput[] = []
+  for (let index = 0; index < 3000; index += 1) {
+    const own: OperationInput[] = Array.from({ length: index % 5 }, (_, part) => {
+      const key = Buffer.from(`${String(part)} of ${String(index)}`)
+      return part === 3
+        ? { type: 'del', key }
+        : { type: 'put', key, value: Buffer.alloc((index * 13) % 700, part) }
+    })
+    operations.push(...own)
+    const meta = index % 2 === 0 ? undefined : 'said '.repeat(20_000)
+    cursor.begin(encodeTransaction({ operations: own, meta }))
+    window.addAll(cursor)
+    expect(cursor.meta()).toBe(meta)
+  }
+  expect(window.count).toBe(operations.length)
+  expect(window.bytes).toBeLessThan(10_000_000)
+  const texts = operations.map((operation) =>
+    operation.type === 'put'
+      ? `${String(operation.key)} ${String(operation.value)}`
+      : `${String(operation.key)} deleted`,
+  )
+  const found = texts.map((_, index) =>
+    window.isDeletion(index)
+      ? `${String(window.key(index))} deleted`
+      : `${String(window.key(index))} ${String(window.value(index))}`,
+  )
+  expect(found).toEqual(texts)
 })
 
 test('what was gathered comes back, also when its memory had to grow, and after it was used again', () => {

@@ -10,6 +10,8 @@ import { unpackSnappy } from '../src/leveldb-snappy.ts'
 import { checkTable, findInTable } from '../src/leveldb-table.ts'
 import type { TableSource } from '../src/leveldb-table.ts'
 import { APPLIED_KEY, decodeApplied } from '../src/reserved-keys.ts'
+import { OperationWindow } from '../src/operation-window.ts'
+import { encodeTable } from '../src/table-encoder.ts'
 import { scratchFolder, seededRandom } from './support/scratch.ts'
 
 const folder = scratchFolder()
@@ -65,6 +67,40 @@ describe('the table reader', () => {
       expect(await findInTable(sourceOf(content), Buffer.from('key'))).toBeUndefined()
       expect(await findInTable(sourceOf(content), Buffer.from('key1000x'))).toBeUndefined()
       expect(await findInTable(sourceOf(content), Buffer.alloc(40, 0xff))).toBeUndefined()
+    }
+  })
+
+  test('looks at few of many entries for a key, and refuses a directory that leads it to none', async () => {
+    // Each key is written whole: the directory of a block is that of a directory of blocks.
+    const window = new OperationWindow()
+    for (let index = 0; index < 20_000; index += 1) {
+      window.put(Buffer.from(`key ${String(index).padStart(6, '0')}`), Buffer.alloc(200, index))
+    }
+    const pieces: Buffer[] = []
+    for (const piece of encodeTable(window, 9)) pieces.push(Buffer.from(piece))
+    const content = Buffer.concat(pieces)
+    const cursor = new LeveldbCursor(content, content.length - 48)
+    cursor.varint()
+    cursor.varint()
+    const at = cursor.varint() ?? 0
+    const end = at + (cursor.varint() ?? 0)
+    const restartCount = content.readUInt32LE(end - 4)
+    expect(restartCount).toBeGreaterThan(800)
+    for (const index of [0, 1, 12_345, 19_999]) {
+      const entry = await findInTable(sourceOf(content), Buffer.from(`key ${String(index).padStart(6, '0')}`))
+      expect(entry?.value?.equals(Buffer.alloc(200, index))).toBe(true)
+    }
+    const spoil = (position: number, word: number): Promise<unknown> => {
+      const spoilt = Buffer.from(content)
+      spoilt.writeUInt32LE(word, position)
+      spoilt.writeUInt32LE(maskCrc(crc32c(spoilt.subarray(at, end + 1))), end + 1)
+      return findInTable(sourceOf(spoilt), Buffer.from('key 019999'))
+    }
+    // The first entries are not as they should be, and nobody has to pass them.
+    await expect(spoil(at, 0xffff_ffff)).resolves.toMatchObject({ sequence: 9 })
+    const middle = end - 4 - Math.floor(restartCount / 2) * 4
+    for (const place of [1, 5, 0xffff_ffff]) {
+      await expect(spoil(middle, place)).rejects.toMatchObject({ code: 'ENGINE_TABLE_DAMAGED' })
     }
   })
 

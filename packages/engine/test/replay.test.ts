@@ -7,6 +7,7 @@ import { encodeNote } from '../src/notes.ts'
 import { replayInto } from '../src/replay.ts'
 import type { ReplayProgress } from '../src/replay.ts'
 import { openState } from '../src/state.ts'
+import { openStateAtRest } from '../src/state-at-rest.ts'
 import { encodeTransaction } from '../src/transaction-codec.ts'
 import { expectedState, operationsOf, visibleState } from './support/home-fixture.ts'
 import { scratchFolder } from './support/scratch.ts'
@@ -50,6 +51,43 @@ describe('replay', () => {
     }
     expect(digests.size).toBe(1)
   })
+
+  test.each([
+    ['in its last operation', (whole: Buffer) => whole.subarray(0, -1), 'ENGINE_RECORD_DAMAGED'],
+    [
+      'behind its last operation',
+      (whole: Buffer) => Buffer.concat([whole, Buffer.from([0xc0])]),
+      'ENGINE_RECORD_DAMAGED',
+    ],
+    [
+      'in what its author said',
+      (whole: Buffer) => Buffer.from([0x93, ...whole.subarray(1), 0xc1]),
+      'ENGINE_RECORD_DAMAGED',
+    ],
+    [
+      'by a later version',
+      (whole: Buffer) => Buffer.from([0x92, 2, ...whole.subarray(2)]),
+      'ENGINE_RECORD_FORMAT',
+    ],
+  ])(
+    'refuses a record that is not as it was written, %s, and applies nothing of it',
+    async (_, change, code) => {
+      const spoilt = { ...recordOf(6), payload: change(Buffer.from(recordOf(6).payload)) }
+      const groups = async function* (): AsyncGenerator<LogRecord[]> {
+        yield* groupsOf(1, 5)
+        yield [spoilt]
+      }
+      await using state = await newState()
+      await expect(replayInto(state.level, groups())).rejects.toMatchObject({ code })
+      expect(await state.applied()).toEqual({ lsn: 0, committedAtUs: 0 })
+      const directory = join(folder, `resting${states}`)
+      await (await openState(directory, { createIfMissing: true })).close()
+      const resting = await openStateAtRest(directory)
+      await expect(replayInto(resting, groups())).rejects.toMatchObject({ code })
+      await resting.close()
+      expect(await resting.applied()).toEqual({ lsn: 0, committedAtUs: 0 })
+    },
+  )
 
   test('stops exactly at its target, also inside a group', async () => {
     await using state = await newState()

@@ -108,6 +108,20 @@ describe('a table made beside LevelDB', () => {
     }
   })
 
+  test('stays as it is, piece by piece, while the next one is made', () => {
+    const window = new OperationWindow()
+    for (let index = 0; index < 4000; index += 1)
+      window.put(Buffer.from(`key ${String(index)}`), Buffer.alloc(1000, index))
+    let before: { readonly piece: Buffer; readonly copy: Buffer } | undefined
+    let pieces = 0
+    for (const piece of encodeTable(window, 1)) {
+      expect(before?.piece.equals(before.copy) ?? true).toBe(true)
+      before = { piece, copy: Buffer.from(piece) }
+      pieces += 1
+    }
+    expect(pieces).toBeGreaterThan(3)
+  })
+
   test('is the one of FORMAT.md, with the record that adds it', () => {
     const window = new OperationWindow()
     window.put(Buffer.from('ab'), Buffer.from('1'))

@@ -41,6 +41,12 @@ export class LastWrites implements ReplayTarget {
     return {
       put: (key, value) => void batch.put(key, Buffer.concat([WRITTEN, value])),
       del: (key) => void batch.put(key, REMOVED),
+      addAll: (transaction) => {
+        while (transaction.next()) {
+          const { key, value } = transaction
+          batch.put(key, value === undefined ? REMOVED : Buffer.concat([WRITTEN, value]))
+        }
+      },
       write: async (position) => {
         await batch.write()
         this.#position = position

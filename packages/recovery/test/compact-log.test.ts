@@ -97,6 +97,13 @@ class MemoryTarget implements ReplayTarget {
     return {
       put: (key, value) => void changes.push(() => this.content.set(String(key), String(value))),
       del: (key) => void changes.push(() => this.content.delete(String(key))),
+      addAll: (transaction) => {
+        while (transaction.next()) {
+          const [key, value] = [String(transaction.key), transaction.value]
+          if (value === undefined) changes.push(() => this.content.delete(key))
+          else changes.push(() => this.content.set(key, String(value)))
+        }
+      },
       write: (position) => {
         for (const change of changes) change()
         this.#position = position
