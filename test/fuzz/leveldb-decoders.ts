@@ -147,7 +147,7 @@ export const leveldbDecoders: readonly Decoder[] = [
       }
       const listeners = [Number.MAX_SAFE_INTEGER, 2].map((sequenceMax) => ({ sequenceMax, onEntry }))
       await mergeRuns([new TableRun([{ open }]), new TableRun([{ open }])], listeners)
-      return { ...lengths, hex: hash.end().hex }
+      return { ...lengths, hex: (await hash.end()).hex }
     },
   },
   {

@@ -225,9 +225,9 @@ export const engineBugs: readonly PlantedBug[] = [
     file: 'packages/engine/src/digest-hash.ts',
     edits: [
       {
-        find: `target.setUint32(at, keyBytes, true)
-  target.setUint32(at + 4, valueBytes, true)`,
-        replace: 'target.setFloat64(at, 0 * (keyBytes + valueBytes))',
+        find: `words.setUint32(at, keyBytes, true)
+    words.setUint32(at + 4, valueBytes, true)`,
+        replace: 'words.setFloat64(at, 0)',
       },
     ],
     caughtBy: {

@@ -20,6 +20,16 @@ export interface EntriesDigest {
   readonly hex: string
 }
 
+/** What hashes the bytes of entries. */
+export interface HashSink {
+  /** A buffer to begin with. */
+  begin(): Bytes
+  /** Takes the first `count` bytes of that buffer; the one to go on with. */
+  take(buffer: Bytes, count: number): Bytes
+  /** The hash of all that was taken, as hexadecimal digits. */
+  end(): Promise<string>
+}
+
 const BUFFER_BYTES = 256 * 1024
 const HEAD_BYTES = 8
 
@@ -28,16 +38,22 @@ const HEAD_BYTES = 8
  * update per entry costs more than the hashing.
  */
 export class EntryHash {
-  readonly #hash = createHash('sha256')
-  readonly #buffer = bytesOf(Buffer.allocUnsafeSlow(BUFFER_BYTES))
+  readonly #sink: HashSink
+  #buffer: Bytes
   #used = 0
   #entries = 0
   #bytes = 0
 
+  constructor(sink: HashSink = new HashHere()) {
+    this.#sink = sink
+    this.#buffer = sink.begin()
+  }
+
   add({ key, keyBytes, block, valueAt, valueBytes }: EntryPlace): void {
     const at = this.#place(keyBytes, valueBytes)
     if (at === undefined) {
-      this.#addLong(key.bytes.subarray(0, keyBytes), block.bytes.subarray(valueAt, valueAt + valueBytes))
+      this.#append(key.bytes.subarray(0, keyBytes))
+      this.#append(block.bytes.subarray(valueAt, valueAt + valueBytes))
       return
     }
     copyBytes(this.#buffer, at, key, 0, keyBytes)
@@ -48,16 +64,17 @@ export class EntryHash {
   addBuffers(key: Buffer, value: Buffer): void {
     const at = this.#place(key.length, value.length)
     if (at === undefined) {
-      this.#addLong(key, value)
+      this.#append(key)
+      this.#append(value)
       return
     }
     this.#buffer.bytes.set(key, at)
     this.#buffer.bytes.set(value, at + key.length)
   }
 
-  end(): EntriesDigest {
+  async end(): Promise<EntriesDigest> {
     this.#drain()
-    return { entries: this.#entries, bytes: this.#bytes, hex: this.#hash.digest('hex') }
+    return { entries: this.#entries, bytes: this.#bytes, hex: await this.#sink.end() }
   }
 
   /** Counts an entry in and writes its lengths; where its key belongs, or `undefined` for one that is longer than the buffer. */
@@ -65,34 +82,49 @@ export class EntryHash {
     const entryBytes = HEAD_BYTES + keyBytes + valueBytes
     this.#entries += 1
     this.#bytes += keyBytes + valueBytes
-    if (entryBytes > BUFFER_BYTES - this.#used) this.#drain()
-    if (entryBytes > BUFFER_BYTES) return undefined
+    const room = this.#buffer.bytes.length
+    if (entryBytes > room - this.#used) this.#drain()
     const at = this.#used
-    writeHead(this.#buffer.words, { at, keyBytes, valueBytes })
-    this.#used = at + entryBytes
-    return at + HEAD_BYTES
+    const { words } = this.#buffer
+    words.setUint32(at, keyBytes, true)
+    words.setUint32(at + 4, valueBytes, true)
+    const isLong = entryBytes > room
+    this.#used = at + (isLong ? HEAD_BYTES : entryBytes)
+    return isLong ? undefined : at + HEAD_BYTES
   }
 
-  #addLong(key: Buffer, value: Buffer): void {
-    const head = bytesOf(Buffer.alloc(HEAD_BYTES))
-    writeHead(head.words, { at: 0, keyBytes: key.length, valueBytes: value.length })
-    this.#hash.update(head.bytes).update(key).update(value)
+  /** A buffer at a time. */
+  #append(content: Buffer): void {
+    for (let done = 0; done < content.length;) {
+      const room = this.#buffer.bytes.length - this.#used
+      const part = content.subarray(done, done + room)
+      this.#buffer.bytes.set(part, this.#used)
+      this.#used += part.length
+      done += part.length
+      if (part.length === room) this.#drain()
+    }
   }
 
   #drain(): void {
-    if (this.#used > 0) this.#hash.update(this.#buffer.bytes.subarray(0, this.#used))
+    this.#buffer = this.#sink.take(this.#buffer, this.#used)
     this.#used = 0
   }
 }
 
-function writeHead(
-  target: DataView,
-  {
-    at,
-    keyBytes,
-    valueBytes,
-  }: { readonly at: number; readonly keyBytes: number; readonly valueBytes: number },
-): void {
-  target.setUint32(at, keyBytes, true)
-  target.setUint32(at + 4, valueBytes, true)
+/** Hashes on this thread. */
+class HashHere implements HashSink {
+  readonly #hash = createHash('sha256')
+
+  begin(): Bytes {
+    return bytesOf(Buffer.allocUnsafeSlow(BUFFER_BYTES))
+  }
+
+  take(buffer: Bytes, count: number): Bytes {
+    this.#hash.update(buffer.bytes.subarray(0, count))
+    return buffer
+  }
+
+  end(): Promise<string> {
+    return Promise.resolve(this.#hash.digest('hex'))
+  }
 }

@@ -156,7 +156,9 @@ export class OperationWindow {
     if (this.#used + bytes <= memory.length) return
     // Memory that is never touched costs nothing, and copying it does.
     const grown = memory.length * (memory.length < MEMORY_BYTES_USUAL ? 8 : 1.25)
-    const wider = Buffer.allocUnsafeSlow(Math.max(Math.ceil(grown), this.#used + bytes, MEMORY_BYTES_MIN))
+    const wanted = Math.max(Math.ceil(grown), this.#used + bytes, MEMORY_BYTES_MIN)
+    // Shared with nobody: but of what is not shared V8's collector counts all of it as used, and looks through everything for more.
+    const wider = Buffer.from(new SharedArrayBuffer(wanted))
     memory.copy(wider, 0, 0, this.#used)
     this.content = bytesOf(wider)
   }

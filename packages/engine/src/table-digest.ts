@@ -1,7 +1,8 @@
 import { invariant, readFully } from '@timberline/wal'
 import type { FileSystem } from '@timberline/wal'
 import type { StateDigest } from './digest.ts'
-import { EntryHash, type EntryPlace } from './digest-hash.ts'
+import { EntryHash, type EntryPlace, type HashSink } from './digest-hash.ts'
+import { HashThread, HashThreadLost, isWorthThread } from './hash-thread.ts'
 import { tablePath } from './leveldb-applied.ts'
 import type { ManifestTable } from './leveldb-edit.ts'
 import { APPLIED_KEY, decodeApplied, isReservedKey, NOTHING_APPLIED } from './reserved-keys.ts'
@@ -10,6 +11,14 @@ import { type OpenTable, TableRun } from './table-run.ts'
 
 /** The greatest that the first bytes of a key can be as a number: the engine's own zone begins with it. */
 const PREFIX_MAX = 2 ** 48 - 1
+
+/** Where tables lie, and what hashes them. */
+export interface DigestPlace {
+  readonly directory: string
+  readonly fileSystem: FileSystem
+  /** A thread for so many bytes; default: one where that is worth it. */
+  readonly beginThread?: (bytes: number) => HashThread | undefined
+}
 
 /**
  * The digest of the state that a set of tables is, and the LSN that it says it has, read without LevelDB: a third of the
@@ -36,21 +45,41 @@ export async function digestTables(
  */
 export async function digestsOfTables(
   tables: Iterable<ManifestTable>,
-  { directory, fileSystem }: { readonly directory: string; readonly fileSystem: FileSystem },
+  { directory, fileSystem, beginThread = threadFor }: DigestPlace,
   sequences: readonly number[],
 ): Promise<StateDigest[]> {
-  const hashes = sequences.map((sequenceMax) => new StateHash(sequenceMax))
-  await mergeRuns(runsOf(tables, directory, fileSystem), hashes)
-  return hashes.map((hash) => hash.end())
+  const all = [...tables]
+  const merge = async (thread?: HashThread): Promise<StateDigest[]> => {
+    const hashes = sequences.map((sequenceMax) => new StateHash(sequenceMax, thread?.sink()))
+    await mergeRuns(runsOf(all, directory, fileSystem), hashes, () => thread?.room())
+    return Promise.all(hashes.map((hash) => hash.end()))
+  }
+  const bytes = all.reduce((sum, table) => sum + table.bytes, 0)
+  const thread = beginThread(bytes * sequences.length)
+  if (thread === undefined) return merge()
+  try {
+    return await merge(thread)
+  } catch (error) {
+    // The system had no thread to give, or took it away.
+    if (error instanceof HashThreadLost) return await merge()
+    throw error
+  } finally {
+    await thread.close()
+  }
+}
+
+function threadFor(bytes: number): HashThread | undefined {
+  return isWorthThread(bytes) ? new HashThread() : undefined
 }
 
 class StateHash implements MergeListener {
   readonly sequenceMax: number
-  readonly #hash = new EntryHash()
+  readonly #hash: EntryHash
   #applied = NOTHING_APPLIED
 
-  constructor(sequenceMax: number) {
+  constructor(sequenceMax: number, sink: HashSink | undefined) {
     this.sequenceMax = sequenceMax
+    this.#hash = new EntryHash(sink)
   }
 
   onEntry(entry: EntryPlace & { readonly prefix: number }): void {
@@ -62,8 +91,8 @@ class StateHash implements MergeListener {
     this.#hash.add(entry)
   }
 
-  end(): StateDigest {
-    return { algorithm: 'sha256', lsn: this.#applied.lsn, ...this.#hash.end() }
+  async end(): Promise<StateDigest> {
+    return { algorithm: 'sha256', lsn: this.#applied.lsn, ...(await this.#hash.end()) }
   }
 }
 

@@ -12,19 +12,22 @@ export interface MergeListener {
 }
 
 /**
- * Merges runs, for as many states as are asked for at once: reading and merging is most of the work.
+ * Merges runs, for as many states as are asked for at once: reading and merging is most of the work. Every window of entries it asks whether to
+ * go on.
  *
  * @throws ENGINE_TABLE_DAMAGED
  */
 export async function mergeRuns(
   all: readonly TableRun[],
   listeners: readonly MergeListener[],
+  pause: () => Promise<void> | undefined = () => undefined,
 ): Promise<void> {
   try {
     const isLoaded = await Promise.all(all.map((run) => run.load()))
     const runs = all.filter((_, index) => isLoaded[index]).toSorted(compareRuns)
     const newest = new NewestOnly(listeners)
     for (let run = mergeLoaded(runs, newest); run !== undefined; run = mergeLoaded(runs, newest)) {
+      await pause()
       if (await run.load()) putBack(runs, run)
       else runs.shift()
     }

@@ -22,7 +22,7 @@ export interface RunTable {
 const SUFFIX_BYTES = 8
 const DELETION = 0
 /** Read at a time: blocks are 4 KiB, and a call for each would cost more than the reading. */
-const WINDOW_BYTES = 256 * 1024
+const WINDOW_BYTES = 1024 * 1024
 /** Room for most keys. */
 const KEY_BYTES = 256
 /** The bytes of a key that are compared as one number. */
@@ -189,7 +189,10 @@ async function* piecesOf(tables: Iterable<RunTable>): AsyncGenerator<Piece, void
     try {
       for (const span of spansOf(await openTableBlocks(table))) {
         ;[window, other] = [other, window]
-        if (window === undefined || window.length < span.bytes) window = Buffer.allocUnsafeSlow(span.bytes)
+        if (window === undefined || window.length < span.bytes) {
+          // Spans differ by a block: each that is a little longer than all before it would be one more window.
+          window = Buffer.allocUnsafeSlow(Math.max(span.bytes, Math.min(WINDOW_BYTES, table.bytes)))
+        }
         const bytes = window.subarray(0, span.bytes)
         const read = await table.read(bytes, span.position)
         if (read !== span.bytes) throw tableDamaged(table, 'is shorter than its length')

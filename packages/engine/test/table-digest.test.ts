@@ -1,3 +1,4 @@
+import { randomBytes } from 'node:crypto'
 import { link, mkdir, readdir, readFile, truncate, writeFile } from 'node:fs/promises'
 import { join } from 'node:path'
 import { nodeFileSystem } from '@timberline/wal'
@@ -9,7 +10,8 @@ import { flushConfirmed } from '../src/leveldb-flush.ts'
 import { RawLevel } from '../src/leveldb-raw.ts'
 import { VersionReader } from '../src/leveldb-version.ts'
 import { openState } from '../src/state.ts'
-import { digestTables } from '../src/table-digest.ts'
+import { HashThread, HashThreadLost } from '../src/hash-thread.ts'
+import { digestTables, digestsOfTables } from '../src/table-digest.ts'
 import { scratchFolder, seededRandom } from './support/scratch.ts'
 
 const folder = scratchFolder()
@@ -72,6 +74,43 @@ function valueOf(random: () => number, step: number): Buffer {
 }
 
 describe('the digest of tables', () => {
+  test('is the same by a thread of its own, and without one that is lost on the way', async () => {
+    const random = seededRandom(8)
+    const opened = await openLevel()
+    for (let step = 0; step < 3000; step += 1) {
+      await opened.level.put(keyOf(random), valueOf(random, step * 7 + 1))
+    }
+    const { live, place } = await flushed(opened)
+    const expected = await stateDigest(opened.level, 0)
+    const threads: HashThread[] = []
+    for (const isLost of [false, true]) {
+      const beginThread = (): HashThread => {
+        const thread = new HashThread()
+        threads.push(thread)
+        if (isLost) void thread.close()
+        return thread
+      }
+      const sequences = [Number.MAX_SAFE_INTEGER, Number.MAX_SAFE_INTEGER]
+      const at = { directory: place, fileSystem: nodeFileSystem, beginThread }
+      expect(await digestsOfTables(live, at, sequences)).toEqual([expected, expected])
+    }
+    expect(threads).toHaveLength(2)
+    for (const thread of threads) await expect(thread.room()).rejects.toBeInstanceOf(HashThreadLost)
+    await opened.level.close()
+  })
+
+  test('of much is hashed by a thread, and what is damaged there is told as ever', async () => {
+    const opened = await openLevel()
+    for (let step = 0; step < 60; step += 1) {
+      await opened.level.put(Buffer.from(`key ${String(step)}`), Buffer.from(randomBytes(600_000)))
+    }
+    const tables = await flushed(opened)
+    expect(await digestOf(tables)).toEqual(await stateDigest(opened.level, 0))
+    await truncate(join(tables.place, (await readdir(tables.place)).at(-1) ?? ''), 1000)
+    await expect(digestOf(tables)).rejects.toMatchObject({ code: 'ENGINE_TABLE_DAMAGED' })
+    await opened.level.close()
+  })
+
   test.each(['packed', 'plain'])('of %s blocks is what LevelDB’s iterator gives', async (packing) => {
     const opened = await openLevel({ compression: packing === 'packed' })
     const { level } = opened

@@ -45,6 +45,8 @@ export async function replayThrough(
     await replay.run({ fromLsn: reached + 1, throughLsn: stop, deltasThroughLsn: throughLsn - 1 })
     // Both digests are read out of the tables at once, at the end: most of the work is the same.
     if (stop < throughLsn) await state.remember()
+    // The last table belongs to the replay: it would be made without digests as well.
+    else await state.flush()
     replayMs += performance.now() - beganAt
     reached = stop
   }
