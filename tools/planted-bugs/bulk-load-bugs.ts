@@ -8,8 +8,13 @@ export const bulkLoadBugs: readonly PlantedBug[] = [
   {
     name: 'load-decided-before-it-is-durable',
     what: 'the log says that data was loaded while nothing but LevelDB’s memory has it',
-    file: 'packages/engine/src/bulk-load.ts',
-    edits: [{ find: '        await host.stage.write(lsn)\n', replace: '' }],
+    file: 'packages/engine/src/bulk-load-target.ts',
+    edits: [
+      {
+        find: '    if (this.#writer.entries > 0) await this.#place.stage.write(lsn)\n',
+        replace: '',
+      },
+    ],
     caughtBy: {
       testFile: 'packages/engine/test/bulk-load-crash.test.ts',
       title: 'is all there or not at all after a power loss at any operation on a file',
@@ -18,8 +23,13 @@ export const bulkLoadBugs: readonly PlantedBug[] = [
   {
     name: 'half-a-load-seen',
     what: 'reads are shown what has been loaded so far',
-    file: 'packages/engine/src/timber-level.ts',
-    edits: [{ find: 'return snapshot === undefined ? this.#shown : undefined', replace: 'return snapshot' }],
+    file: 'packages/engine/src/shown-state.ts',
+    edits: [
+      {
+        find: 'return readingFrom(seen, () => read({ ...options, snapshot: seen }))',
+        replace: 'return read(options)',
+      },
+    ],
     caughtBy: {
       testFile: load,
       title: 'is seen by nobody before it is seen whole, on whatever way they read',
@@ -28,10 +38,10 @@ export const bulkLoadBugs: readonly PlantedBug[] = [
   {
     name: 'failed-load-not-taken-back',
     what: 'what was loaded before its source failed stays in the state',
-    file: 'packages/engine/src/bulk-load.ts',
+    file: 'packages/engine/src/bulk-load-target.ts',
     edits: [
       {
-        find: '    if (writer.range !== undefined) await undoLoad(native, reads.snapshot, writer.range)\n',
+        find: '    if (range !== undefined) await undoLoad(native, this.reads.snapshot, range)\n',
         replace: '',
       },
     ],
@@ -41,8 +51,32 @@ export const bulkLoadBugs: readonly PlantedBug[] = [
     name: 'load-without-due-backup',
     what: 'nobody is told that a full backup is due after a load',
     file: 'packages/engine/src/bulk-load.ts',
-    edits: [{ find: '        await host.announce()\n', replace: '' }],
+    edits: [{ find: '      if (sink.entries > 0) await host.announce()\n', replace: '' }],
     caughtBy: { testFile: load, title: 'marks a load, and says that a full backup is due' },
+  },
+  {
+    name: 'load-hidden-by-deletions',
+    what: 'a home that holds deletions counts as one without an entry, and hides what is put below them',
+    file: 'packages/engine/src/bulk-load-target.ts',
+    edits: [
+      { find: '.some(({ isOwn }) => !isOwn)', replace: '.some(({ isOwn, level }) => !isOwn && level > 6)' },
+    ],
+    caughtBy: { testFile: load, title: 'is not hidden by what was deleted before' },
+  },
+  {
+    name: 'load-tables-unmarked',
+    what: 'tables with a load in them do not say that the state is not to be used yet',
+    file: 'packages/engine/src/bulk-load-tables.ts',
+    edits: [
+      {
+        find: 'await this.#tables.write(last, LOADING)',
+        replace: 'await this.#tables.write(last, { lsn: 2, committedAtUs: 1 })',
+      },
+    ],
+    caughtBy: {
+      testFile: 'packages/engine/test/bulk-load-crash.test.ts',
+      title: 'is all there or not at all after a crash at any operation on a file',
+    },
   },
   {
     name: 'replay-past-a-load',

@@ -7,7 +7,7 @@ import { removeIfPresent } from '@timberline/wal'
 import type { FileSystem } from '@timberline/wal'
 import type { StateDigest } from './digest.ts'
 import { appliedInTables } from './leveldb-applied.ts'
-import { encodeNewTable } from './leveldb-edit.ts'
+import { encodeNewTables } from './leveldb-edit.ts'
 import { tableName } from './leveldb-files.ts'
 import { readVersion } from './leveldb-flush.ts'
 import { encodeRecord } from './leveldb-record.ts'
@@ -72,54 +72,60 @@ export class AddedTables {
     const { nextFile, lastSequence } = this.#found.version
     window.put(APPLIED_KEY, encodeApplied(position))
     const sequence = lastSequence + 1
-    const table = await this.#write(nextFile, encodeTable(window, sequence))
+    const table = await writeTable(this.#folder, nextFile, encodeTable(window, sequence))
     // The table has its name for good.
     await fileSystem.syncDirectory(dataDirectory)
-    await this.#append(
-      encodeNewTable({ ...table, number: nextFile }, { nextFile: nextFile + 1, lastSequence: sequence }),
-    )
+    const counters = { nextFile: nextFile + 1, lastSequence: sequence }
+    await appendEdit(this.#folder, this.#found, encodeNewTables([{ ...table, number: nextFile }], counters))
     this.#found = await readVersion(this.#reader, dataDirectory)
   }
+}
 
-  async #write(number: number, pieces: Generator<Buffer, EncodedTable>): Promise<EncodedTable> {
-    const { dataDirectory, fileSystem } = this.#folder
-    const path = join(dataDirectory, tableName(number))
-    // A leftover that no MANIFEST names.
-    await removeIfPresent(path, fileSystem)
-    const handle = await fileSystem.open(path, 'create')
-    let writing: Promise<void> = Promise.resolve()
-    try {
-      let position = 0
-      for (;;) {
-        // Made while the one before is written.
-        const next = pieces.next()
-        await writing
-        if (next.done === true) {
-          // The table's content is durable.
-          await handle.sync()
-          return next.value
-        }
-        writing = handle.write(next.value, position)
-        position += next.value.length
+/** Writes a table under a number that no MANIFEST names yet. Its content is durable then, its name is not. */
+export async function writeTable(
+  { dataDirectory, fileSystem }: RestingFolder,
+  number: number,
+  pieces: Generator<Buffer, EncodedTable>,
+): Promise<EncodedTable> {
+  const path = join(dataDirectory, tableName(number))
+  // A leftover that no MANIFEST names.
+  await removeIfPresent(path, fileSystem)
+  const handle = await fileSystem.open(path, 'create')
+  let writing: Promise<void> = Promise.resolve()
+  try {
+    let position = 0
+    for (;;) {
+      // Made while the one before is written.
+      const next = pieces.next()
+      await writing
+      if (next.done === true) {
+        // The table's content is durable.
+        await handle.sync()
+        return next.value
       }
-    } finally {
-      await writing.catch(() => undefined)
-      await handle.close()
+      writing = handle.write(next.value, position)
+      position += next.value.length
     }
+  } finally {
+    await writing.catch(() => undefined)
+    await handle.close()
   }
+}
 
-  async #append(edit: Buffer): Promise<void> {
-    const { dataDirectory, fileSystem } = this.#folder
-    const { manifestName, version } = this.#found
-    const handle = await fileSystem.open(join(dataDirectory, manifestName), 'write')
-    try {
-      // A record that was cut would lie behind the new one, and end the reading of the next.
-      if ((await handle.status()).bytes > version.endBytes) await handle.truncate(version.endBytes)
-      await handle.write(encodeRecord(edit, version.endBytes), version.endBytes)
-      // From here on the table is part of the database.
-      await handle.sync()
-    } finally {
-      await handle.close()
-    }
+/** Appends a record to the MANIFEST of a version, durably. The tables that it names are durable with their names. */
+export async function appendEdit(
+  { dataDirectory, fileSystem }: RestingFolder,
+  { manifestName, version }: LeveldbVersion,
+  edit: Buffer,
+): Promise<void> {
+  const handle = await fileSystem.open(join(dataDirectory, manifestName), 'write')
+  try {
+    // A record that was cut would lie behind the new one, and end the reading of the next.
+    if ((await handle.status()).bytes > version.endBytes) await handle.truncate(version.endBytes)
+    await handle.write(encodeRecord(edit, version.endBytes), version.endBytes)
+    // From here on the table is part of the database.
+    await handle.sync()
+  } finally {
+    await handle.close()
   }
 }

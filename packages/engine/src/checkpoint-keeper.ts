@@ -160,8 +160,8 @@ export class CheckpointKeeper {
       // Whatever comes of it, LevelDB is another afterwards: the next checkpoint is no repetition of this one.
       this.#noteLsn = 0
       const result = await load({
-        write: (lsn) => this.#stage.write(lsn, this.#newest),
-        clear: () => this.#stage.clear(this.#newest),
+        write: (lsn, how) => this.#stage.write(lsn, { ...how, newest: this.#newest }),
+        clear: () => this.#stage.undo(this.#newest),
       })
       if (this.#stage.isPending)
         await this.#take({ reason: 'load' }).catch((error: unknown) => this.#failed('load', error))

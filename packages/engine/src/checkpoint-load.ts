@@ -15,7 +15,7 @@ import {
 import type { CheckpointManifest, CheckpointTable } from './checkpoint-manifest.ts'
 import { segmentHolding } from './checkpoint-segment.ts'
 import { linkVersion } from './checkpoint-tables.ts'
-import { tablesByNumber } from './checkpoint-take.ts'
+import { readResting, tablesByNumber } from './checkpoint-take.ts'
 import type { HomeIdentity } from './home-identity.ts'
 import type { HomeLayout } from './home-layout.ts'
 import { flushConfirmed, syncVersion } from './leveldb-flush.ts'
@@ -33,8 +33,12 @@ export interface LoadStageOptions {
 
 /** How a load makes durable what it has put in, and takes that back. */
 export interface StageLoad {
-  /** All that LevelDB holds, as the state at an LSN that the log does not have yet. */
-  write(lsn: number): Promise<void>
+  /**
+   * All that LevelDB holds, as the state at an LSN that the log does not have yet.
+   *
+   * @param how.atRest - LevelDB is closed: its tables are all there is
+   */
+  write(lsn: number, how?: { readonly atRest: boolean }): Promise<void>
   clear(): Promise<void>
 }
 
@@ -60,11 +64,17 @@ export class LoadStage {
   }
 
   /** Makes durable all that LevelDB holds, as what the state at an LSN will be when the log gets that far. */
-  async write(lsn: number, newest: CheckpointManifest | undefined): Promise<void> {
+  async write(
+    lsn: number,
+    {
+      newest,
+      atRest = false,
+    }: { readonly newest: CheckpointManifest | undefined; readonly atRest?: boolean },
+  ): Promise<void> {
     const { layout, identity, level, reader, fileSystem } = this.#options
     const { dataDirectory, tablesDirectory } = layout
     const place = { dataDirectory, tablesDirectory, fileSystem }
-    const confirmed = await flushConfirmed(level, reader, place)
+    const confirmed = await (atRest ? readResting(reader, place) : flushConfirmed(level, reader, place))
     const linked = await linkVersion(confirmed, reader, { ...place, published: await tablesByNumber(newest) })
     if (linked.tries > 1) await syncVersion(dataDirectory, linked.found.manifestName, fileSystem)
     const { environmentId, timeline } = identity
@@ -85,6 +95,12 @@ export class LoadStage {
     this.#staged = staged
     // Durable, and without meaning until the log says so.
     await writeFileAtomic(pathOf(layout), encodeCheckpoint(staged), fileSystem)
+  }
+
+  /** The load is taken back; what it has written into LevelDB's folder may be gone with all of it. */
+  undo(newest: CheckpointManifest | undefined): Promise<void> {
+    this.#options.reader.forget()
+    return this.clear(newest)
   }
 
   /** The load is taken back, or a checkpoint holds it: the staging goes, and the tables that only it named. */

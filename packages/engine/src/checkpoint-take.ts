@@ -95,7 +95,7 @@ export async function takeCheckpoint(options: TakeCheckpointOptions): Promise<Ta
 }
 
 /** The version of a folder that nobody has open, made durable. */
-async function readResting(
+export async function readResting(
   reader: VersionReader,
   place: { readonly dataDirectory: string; readonly fileSystem: FileSystem },
 ): Promise<LeveldbVersion> {

@@ -28,14 +28,16 @@ export class ClassicHandle implements StateHandle {
     this.#beforeClose = parts.beforeClose
   }
 
-  open({ createIfMissing }: { readonly createIfMissing: boolean }): Promise<void> {
+  async open({ createIfMissing }: { readonly createIfMissing: boolean }): Promise<void> {
     // Whether the home may exist was asked of the home; its LevelDB follows from that.
     const options = { ...this.#options, createIfMissing, errorIfExists: false }
-    return classicPrototype._open.call(this.#level, options)
+    await classicPrototype._open.call(this.#level, options)
+    this.#native.isClosed = false
   }
 
   async close(): Promise<void> {
     await this.#beforeClose()
+    this.#native.isClosed = true
     await classicPrototype._close.call(this.#level)
   }
 

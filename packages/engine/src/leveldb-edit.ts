@@ -1,5 +1,6 @@
 import { LeveldbCursor } from './leveldb-cursor.ts'
 import { encodeSlice, encodeVarint } from './leveldb-varint.ts'
+import { isReservedKey } from './reserved-keys.ts'
 
 /** One live table. */
 export interface ManifestTable {
@@ -9,6 +10,8 @@ export interface ManifestTable {
   readonly bytes: number
   /** The greatest key in the table, without LevelDB's 8-byte suffix. */
   readonly largestKey: Buffer
+  /** Whether all its keys lie in the engine's own zone. */
+  readonly isOwn: boolean
 }
 
 /** What the edits so far add up to; changed in place by `applyEdit`. */
@@ -28,7 +31,8 @@ const DELETED_TABLE = 6
 const NEW_TABLE = 7
 const PREVIOUS_LOG_NUMBER = 9
 
-const LEVEL_COUNT = 7
+/** Levels of LevelDB; 0 is the one where tables may overlap. */
+export const LEVEL_COUNT = 7
 /** LevelDB appends sequence number and type to every key. */
 const KEY_SUFFIX_BYTES = 8
 
@@ -61,20 +65,22 @@ export interface NewTable {
   /** First and last key, with LevelDB's suffix. */
   readonly smallest: Buffer
   readonly largest: Buffer
+  /** Default 0, where tables may overlap. */
+  readonly level?: number
 }
 
-/** The version edit that adds a table where tables may overlap, and says what numbers are in use from then on. */
-export function encodeNewTable(
-  table: NewTable,
+/** The version edit that adds tables, and says what numbers are in use from then on. */
+export function encodeNewTables(
+  tables: readonly NewTable[],
   counters: { readonly nextFile: number; readonly lastSequence: number },
 ): Buffer {
   const numbers = [NEXT_FILE, counters.nextFile, LAST_SEQUENCE, counters.lastSequence]
-  const place = [NEW_TABLE, 0, table.number, table.bytes]
-  return Buffer.concat([
-    ...[...numbers, ...place].map(encodeVarint),
-    encodeSlice(table.smallest),
-    encodeSlice(table.largest),
+  const added = tables.flatMap(({ level = 0, number, bytes, smallest, largest }) => [
+    ...[NEW_TABLE, level, number, bytes].map(encodeVarint),
+    encodeSlice(smallest),
+    encodeSlice(largest),
   ])
+  return Buffer.concat([...numbers.map(encodeVarint), ...added])
 }
 
 function decodeEdit(bytes: Buffer): VersionEdit | undefined {
@@ -134,7 +140,7 @@ function decodeAdded(cursor: LeveldbCursor, edit: VersionEdit): boolean {
   if (smallest === undefined || largest === undefined || largest.length < KEY_SUFFIX_BYTES) return false
   // Copied: a view would keep the whole MANIFEST in memory for one key.
   const largestKey = Buffer.from(largest.subarray(0, largest.length - KEY_SUFFIX_BYTES))
-  edit.added.push({ number, level, bytes, largestKey })
+  edit.added.push({ number, level, bytes, largestKey, isOwn: isReservedKey(smallest) })
   return true
 }
 

@@ -62,6 +62,11 @@ export class VersionReader {
     }
   }
 
+  /** The folder was made anew: names in it may mean something else now. */
+  forget(): void {
+    this.#begin('')
+  }
+
   #begin(manifestName: string): void {
     this.#manifestName = manifestName
     this.#parser = new ManifestParser()

@@ -1,5 +1,7 @@
 import type { AbstractLevel, AbstractSnapshot } from 'abstract-level'
 import { ClassicLevel } from 'classic-level'
+import { EmptySnapshot } from './empty-state.ts'
+import { engineError } from './errors.ts'
 import { APPLIED_KEY, RESERVED_FLOOR, decodeApplied, encodeApplied, isReservedKey } from './reserved-keys.ts'
 import type { AppliedPosition } from './reserved-keys.ts'
 
@@ -84,6 +86,8 @@ const READ_AHEAD_BYTES = 256 * 1024
 
 /** LevelDB as the state of a home: the applied position lives in it, under a reserved key. */
 export class NativeClassic implements NativeLevel {
+  /** LevelDB is closed below a database that may be open: what the binding were asked now would end the process. */
+  isClosed = false
   readonly #level: ClassicLevel<unknown, unknown>
 
   constructor(level: ClassicLevel<unknown, unknown>) {
@@ -97,6 +101,7 @@ export class NativeClassic implements NativeLevel {
   }
 
   keys(range: NativeRange): NativeIterator {
+    this.#refuseClosed()
     const options = {
       ...range,
       ...BUFFERS,
@@ -115,6 +120,7 @@ export class NativeClassic implements NativeLevel {
     { least, greatest }: { readonly least: Buffer; readonly greatest: Buffer },
     snapshot?: AbstractSnapshot,
   ): PrivateIterator {
+    this.#refuseClosed()
     const iterator = openIterator(this.#level, {
       gte: least,
       lte: greatest,
@@ -132,22 +138,31 @@ export class NativeClassic implements NativeLevel {
   }
 
   /** `compactRange` also while the database opens or closes: the public method asks for its status, and refuses. */
-  compactRange(start: Buffer, end: Buffer, options: { keyEncoding: 'buffer' }): Promise<void> {
+  async compactRange(start: Buffer, end: Buffer, options: { keyEncoding: 'buffer' }): Promise<void> {
+    this.#refuseClosed()
     const level = this.#level
     const open: ClassicLevel<unknown, unknown> = Object.create(level, {
       status: { value: 'open' },
       keyEncoding: { value: (encoding: 'buffer') => level.keyEncoding(encoding) },
     })
-    return ClassicLevel.prototype.compactRange.call(open, start, end, options)
+    await ClassicLevel.prototype.compactRange.call(open, start, end, options)
   }
 
   async applied(): Promise<AppliedPosition> {
+    this.#refuseClosed()
     return decodeApplied(await classicPrototype._get.call(this.#level, APPLIED_KEY, BUFFERS))
   }
 
   appliedAt(snapshot: AbstractSnapshot): AppliedPosition {
+    if (snapshot instanceof EmptySnapshot) return snapshot.position
+    this.#refuseClosed()
     const options = { ...BUFFERS, snapshot }
     return decodeApplied(classicPrototype._getSync.call(this.#level, APPLIED_KEY, options))
+  }
+
+  #refuseClosed(): void {
+    if (!this.isClosed) return
+    throw engineError('ENGINE_STATE_CLOSED', 'LevelDB is closed while data is loaded')
   }
 }
 

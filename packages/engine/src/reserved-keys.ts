@@ -29,7 +29,8 @@ export const LOADING: AppliedPosition = Object.freeze({ lsn: Number.MAX_SAFE_INT
 
 /** Whether a key lies in the engine's own zone. */
 export function isReservedKey(key: Uint8Array): boolean {
-  return Buffer.compare(key, RESERVED_FLOOR) >= 0
+  // Asked of every key: most are told by their first byte.
+  return key[0] === 0xff && Buffer.compare(key, RESERVED_FLOOR) >= 0
 }
 
 /** The value under {@link APPLIED_KEY}: u64le lsn, u64le commit time in microseconds. */

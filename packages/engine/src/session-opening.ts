@@ -36,6 +36,8 @@ export interface SessionBase {
   readonly options: HomeOptions
   readonly native: NativeClassic
   readonly handle: StateHandle
+  /** Closes and opens the same while the database is open. */
+  readonly restHandle: StateHandle
   /** The database itself. */
   readonly level: DigestSource
 }
@@ -72,7 +74,7 @@ class Opening {
   async run(): Promise<Session> {
     const begunAtMs = performance.now()
     const layout = this.#layout
-    const { handle, level, native, options } = this.#base
+    const { handle, restHandle, level, native, options } = this.#base
     const policy = archivedPolicyOf(options)
     const { identity, created } = await this.#lockAndIdentify()
     const log = await this.#openLog(identity)
@@ -87,7 +89,19 @@ class Opening {
     const ms = performance.now() - begunAtMs
     const report = { home: layout.home, environmentId, timeline, created, log: log.opened, state, ms }
     const session = new Session(
-      { engine, keeper, pause: this.#pause, log, level, native, fileSystem, layout, report },
+      {
+        engine,
+        keeper,
+        pause: this.#pause,
+        log,
+        identity,
+        level,
+        native,
+        restHandle,
+        fileSystem,
+        layout,
+        report,
+      },
       this.#closers,
       options.onEvent,
     )

@@ -15,9 +15,11 @@ import type { BarrierPlace } from './barrier-member.ts'
 import type { Engine } from './engine.ts'
 import { atHomeBoundary } from './errors.ts'
 import { readBackupDue, writeBackupDue } from './home-backup-due.ts'
+import type { HomeIdentity } from './home-identity.ts'
 import type { HomeLayout } from './home-layout.ts'
 import type { NativeClassic } from './native-level.ts'
 import type { EngineEvent, OpenReport } from './open-options.ts'
+import type { StateHandle } from './state-handle.ts'
 
 /** How an open home stands; JSON-safe. */
 export interface HomeStatus extends KeeperStatus {
@@ -68,6 +70,9 @@ export interface SessionParts {
   readonly log: Log
   readonly level: DigestSource
   readonly native: NativeClassic
+  /** Closes and opens LevelDB while the database is open. */
+  readonly restHandle: StateHandle
+  readonly identity: HomeIdentity
   readonly fileSystem: FileSystem
   readonly layout: HomeLayout
   readonly report: OpenReport
@@ -150,14 +155,14 @@ export class Session {
 
   /** Puts data in beside the log, all of it or nothing; a full backup is due from then on. */
   bulkLoad(job: BulkLoadJob): Promise<BulkLoaded> {
-    const { engine, keeper, native, layout, fileSystem } = this.#parts
+    const { engine, keeper, layout, fileSystem, restHandle: handle } = this.#parts
     const announce = (): Promise<void> => {
       const due = { reason: 'bulkload' as const, sinceUs: Date.now() * 1000, lsn: engine.nextLsn }
       return writeBackupDue(layout.home, due, fileSystem)
     }
     return this.#guarded(() =>
       engine.run(
-        keeper.load((stage) => loadBeside({ engine, native, stage, announce }, job), engine.closing),
+        keeper.load((stage) => loadBeside({ ...this.#parts, handle, stage, announce }, job), engine.closing),
       ),
     )
   }

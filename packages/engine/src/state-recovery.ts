@@ -79,6 +79,31 @@ export async function recoverState(
   }
 }
 
+/**
+ * Opens LevelDB at its last flush, durably. The handle is open when it resolves, and closed when it rejects.
+ *
+ * @throws ENGINE_CURRENT_DAMAGED, ENGINE_STATE_DAMAGED when LevelDB refuses the folder
+ */
+export async function openData(
+  handle: StateHandle,
+  dataDirectory: string,
+  options: { readonly createIfMissing: boolean; readonly fileSystem: FileSystem },
+): Promise<void> {
+  const { createIfMissing, fileSystem } = options
+  try {
+    await prepareData(dataDirectory, { createIfMissing, fileSystem })
+    await handle.open({ createIfMissing })
+  } catch (error) {
+    throw openError(error, dataDirectory)
+  }
+  try {
+    await syncData(dataDirectory, fileSystem)
+  } catch (error) {
+    await handle.close()
+    throw error
+  }
+}
+
 class Recovery {
   readonly #handle: StateHandle
   readonly #options: RecoverStateOptions
@@ -228,15 +253,9 @@ class Recovery {
   }
 
   async #open(createIfMissing: boolean): Promise<void> {
-    const { dataDirectory } = this.#options.layout
-    try {
-      await prepareData(dataDirectory, { createIfMissing, fileSystem: this.#fileSystem })
-      await this.#handle.open({ createIfMissing })
-      this.#isOpen = true
-    } catch (error) {
-      throw openError(error, dataDirectory)
-    }
-    await syncData(dataDirectory, this.#fileSystem)
+    const fileSystem = this.#fileSystem
+    await openData(this.#handle, this.#options.layout.dataDirectory, { createIfMissing, fileSystem })
+    this.#isOpen = true
   }
 
   async #replay(created: boolean): Promise<Omit<RecoverReport, 'ms'>> {

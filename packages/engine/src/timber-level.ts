@@ -9,6 +9,7 @@ import type {
   DatabaseOptions,
   DelOptions,
   PutOptions,
+  StartEndOptions,
 } from 'classic-level'
 import type { Observable } from 'rxjs'
 import { adopt, unadopt } from './adopt.ts'
@@ -17,7 +18,6 @@ import { EngineChainedBatch } from './chained-batch.ts'
 import { ClassicHandle } from './classic-handle.ts'
 import { bulkSource } from './bulk-load-entries.ts'
 import type { BulkEntry, BulkLoadOptions, BulkLoadReport } from './bulk-load-entries.ts'
-import type { ReadFreeze } from './bulk-load.ts'
 import type { CheckpointInfo, CheckpointRequest } from './checkpoint-info.ts'
 import { commitsOf } from './commit-source.ts'
 import type { CommittedTransaction } from './commits.ts'
@@ -25,12 +25,13 @@ import type { StateDigest } from './digest.ts'
 import type { EncodedOperation, Engine } from './engine.ts'
 import { codeOf, engineError } from './errors.ts'
 import { destroyHome } from './home-destroy.ts'
-import { NativeClassic, classicPrototype, openIterator } from './native-level.ts'
+import { NativeClassic } from './native-level.ts'
 import type { Encoded, NativeRange } from './native-level.ts'
 import type { HomeOptions, OpenReport } from './open-options.ts'
-import { SharedSnapshot, forIterator, frozenState, readingFrom } from './read-freeze.ts'
 import { PlainPut } from './plain-put.ts'
 import { openSession } from './session-opening.ts'
+import { ShownState } from './shown-state.ts'
+import type { ReadOptions } from './shown-state.ts'
 import type { Quiesced } from './quiesced.ts'
 import type { HomeStatus, QuiesceOptions, Session } from './session.ts'
 import { transactionHost } from './transaction-host.ts'
@@ -76,13 +77,10 @@ export class TimberLevel<K = string, V = string> extends ClassicLevel<K, V> {
   readonly #home: string
   readonly #options: TimberLevelOptions<K, V>
   readonly #native: NativeClassic
+  readonly #shown: ShownState = new ShownState(this as never)
   readonly #plainPut: PlainPut = new PlainPut(this)
   #session: Session | undefined
   #report: OpenReport | undefined
-  /** What readers see instead of the present state, while data is loaded. */
-  #shown: AbstractSnapshot | undefined
-  /** Ends when nobody reads any more what they saw then. */
-  #lettingGo: Promise<void> = Promise.resolve()
 
   constructor(location: string, options?: TimberLevelOptions<K, V>) {
     // An empty or foreign location is refused by classic-level itself, in its words.
@@ -153,8 +151,8 @@ export class TimberLevel<K = string, V = string> extends ClassicLevel<K, V> {
   }
 
   /**
-   * Loads entries beside the log: at three times the speed of logged batches of a hundred, visible all at once when it resolves, durable then, or
-   * not at all. Writes wait until it has ended; readers meanwhile see the state before. Hooks do not run, no write events are
+   * Loads entries beside the log: faster than any logged batches into a database without an entry, visible all at once when it resolves, durable
+   * then, or not at all. Up to 16 MiB of it are in memory, 64 MiB of more than 70 MB. Writes wait until it has ended; readers meanwhile see the state before. Hooks do not run, no write events are
    * emitted, and `commits$` fails with ENGINE_BULK_LOADED, since the log does not know what was loaded: a full backup is due
    * afterwards, and a backup from before cannot be rolled forward past the load. Of two entries with one key the last one stays.
    *
@@ -170,7 +168,7 @@ export class TimberLevel<K = string, V = string> extends ClassicLevel<K, V> {
     const begunAtMs = performance.now()
     const source = bulkSource(this, entries, options)
     const { signal } = options
-    const loaded = await this.#open.bulkLoad({ source, signal, freeze: () => this.#freeze() })
+    const loaded = await this.#open.bulkLoad({ source, signal, shown: this.#shown })
     const { lsn, committedAtUs } = loaded.place
     return {
       entries: loaded.entries,
@@ -228,6 +226,25 @@ export class TimberLevel<K = string, V = string> extends ClassicLevel<K, V> {
     return this.#open.status()
   }
 
+  /** As classic-level's; 0 while data is loaded into a database without an entry. */
+  override approximateSize(...range: [K, K]): Promise<number>
+  override approximateSize<K2 = K>(...range: [K2, K2, StartEndOptions<K2>?]): Promise<number>
+  override async approximateSize(...range: [never, never]): Promise<number> {
+    return this.#native.isClosed ? 0 : super.approximateSize(...range)
+  }
+
+  /** As classic-level's; does nothing while data is loaded into a database without an entry. */
+  override compactRange(...range: [K, K]): Promise<void>
+  override compactRange<K2 = K>(...range: [K2, K2, StartEndOptions<K2>?]): Promise<void>
+  override async compactRange(...range: [never, never]): Promise<void> {
+    if (!this.#native.isClosed) await super.compactRange(...range)
+  }
+
+  /** As classic-level's; empty while data is loaded into a database without an entry. */
+  override getProperty(property: string): string {
+    return this.#native.isClosed && this.status === 'open' ? '' : super.getProperty(property)
+  }
+
   /**
    * Removes a home with everything in it: data, log and checkpoints. Archives and backups elsewhere stay.
    *
@@ -263,6 +280,7 @@ export class TimberLevel<K = string, V = string> extends ClassicLevel<K, V> {
 
   /** @internal abstract-level's private interface, as all below. */
   async _open(options: OpenOptions): Promise<void> {
+    const below = { level: this, native: this.#native, options }
     try {
       this.#session = await openSession({
         home: this.#home,
@@ -270,12 +288,9 @@ export class TimberLevel<K = string, V = string> extends ClassicLevel<K, V> {
         errorIfExists: options.errorIfExists,
         options,
         native: this.#native,
-        handle: new ClassicHandle({
-          level: this,
-          native: this.#native,
-          options,
-          beforeClose: () => this.#letGo(),
-        }),
+        handle: new ClassicHandle({ ...below, beforeClose: () => this.#shown.letGo() }),
+        // Closed and opened again while readers are shown what needs no LevelDB.
+        restHandle: new ClassicHandle({ ...below, beforeClose: () => Promise.resolve() }),
         level: this as never,
       })
     } catch (error) {
@@ -319,77 +334,37 @@ export class TimberLevel<K = string, V = string> extends ClassicLevel<K, V> {
 
   /** @internal */
   _iterator(options: NativeRange): unknown {
-    const snapshot = this.#shownTo(options)
-    return openIterator(
-      this,
-      snapshot === undefined ? options : { ...options, snapshot: forIterator(snapshot) },
-    )
+    return this.#shown.iterator(options)
   }
 
   /** @internal */
   _get(key: Encoded, options: ReadOptions): Promise<unknown> {
-    return this.#read(options, (seen) => classicPrototype._get.call(this, key, seen))
+    return this.#shown.get(key, options)
   }
 
   /** @internal */
   _getSync(key: Encoded, options: ReadOptions): unknown {
-    const snapshot = this.#shownTo(options)
-    return classicPrototype._getSync.call(
-      this,
-      key,
-      snapshot === undefined ? options : { ...options, snapshot },
-    )
+    return this.#shown.getSync(key, options)
   }
 
   /** @internal */
   _getMany(keys: readonly Encoded[], options: ReadOptions): Promise<unknown[]> {
-    return this.#read(options, (seen) => classicPrototype._getMany.call(this, keys, seen))
+    return this.#shown.getMany(keys, options)
   }
 
   /** @internal */
   _has(key: Encoded, options: ReadOptions): Promise<boolean> {
-    return this.#read(options, (seen) => classicPrototype._has.call(this, key, seen))
+    return this.#shown.has(key, options)
   }
 
   /** @internal */
   _hasMany(keys: readonly Encoded[], options: ReadOptions): Promise<boolean[]> {
-    return this.#read(options, (seen) => classicPrototype._hasMany.call(this, keys, seen))
+    return this.#shown.hasMany(keys, options)
   }
 
   /** @internal */
   _snapshot(options: { readonly owner: AbstractLevel<unknown> }): AbstractSnapshot {
-    if (this.#shown !== undefined) return new SharedSnapshot(this.#shown, options.owner)
-    return classicPrototype._snapshot.call(this, options)
-  }
-
-  #read<Result>(options: ReadOptions, read: (options: ReadOptions) => Promise<Result>): Promise<Result> {
-    const snapshot = this.#shownTo(options)
-    return snapshot === undefined
-      ? read(options)
-      : readingFrom(snapshot, () => read({ ...options, snapshot }))
-  }
-
-  /** What a read is shown that names no snapshot itself; `undefined`: the present state. */
-  #shownTo({ snapshot }: ReadOptions): AbstractSnapshot | undefined {
-    return snapshot === undefined ? this.#shown : undefined
-  }
-
-  #freeze(): ReadFreeze {
-    const snapshot = frozenState(this as never)
-    this.#shown = snapshot
-    const release = (): void => {
-      this.#shown = undefined
-      // Reads that have it go on; it is let go after the last of them.
-      this.#lettingGo = snapshot.close()
-    }
-    return { snapshot, release }
-  }
-
-  /** LevelDB must not be closed while a snapshot of it is open. */
-  async #letGo(): Promise<void> {
-    await this.#lettingGo
-    await this.#shown?.close()
-    this.#shown = undefined
+    return this.#shown.snapshot(options)
   }
 
   get #open(): Session {
@@ -405,10 +380,6 @@ export class TimberLevel<K = string, V = string> extends ClassicLevel<K, V> {
   async #opening(): Promise<void> {
     if (this.status === 'opening') await this.open({ passive: true } as object)
   }
-}
-
-interface ReadOptions {
-  readonly snapshot?: AbstractSnapshot | undefined
 }
 
 interface OpenOptions extends HomeOptions {

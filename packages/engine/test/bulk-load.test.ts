@@ -1,5 +1,6 @@
 import { join } from 'node:path'
 import { placeHold, readLog, writeConfirmation } from '@timberline/wal'
+import { FaultFileSystem, immediateFileSystem } from '@timberline/wal/testing'
 import fc from 'fast-check'
 import { describe, expect, test } from 'vitest'
 import { BULK_LOAD_MARK, isBulkLoad } from '../src/bulk-load-mark.ts'
@@ -267,6 +268,211 @@ describe('a bulk load', () => {
   })
 })
 
+describe('a bulk load into a home without an entry', () => {
+  test('shows readers nothing until it is whole, with LevelDB closed below them', async () => {
+    const db = await opened()
+    const { lsn: before } = await db.mark('before')
+    const earlier = await db.digest()
+    const source = stopped(MANY)
+    const load = db.bulkLoad(source.entries)
+    await source.reached
+    const sublevel = db.sublevel('s')
+    await sublevel.open()
+    const during = [db.snapshot(), sublevel.snapshot()]
+    const iterator = db.iterator()
+    iterator.seek(key(7))
+    const reads = async (options: object): Promise<unknown[]> => [
+      await db.get(key(3), options),
+      db.getSync(key(3), options),
+      await db.getMany([key(3), key(4)], options),
+      await db.has(key(3), options),
+      await db.hasMany([key(3), key(4)], options),
+      await db.keys(options).all(),
+      await db.values(options).all(),
+      await db.iterator({ reverse: true, limit: 1, ...options }).all(),
+      await sublevel.get('a', options),
+      await sublevel.keys(options).all(),
+    ]
+    const nothing = [
+      undefined,
+      undefined,
+      [undefined, undefined],
+      false,
+      [false, false],
+      [],
+      [],
+      [],
+      undefined,
+      [],
+    ]
+    expect(await reads({})).toEqual(nothing)
+    for (const snapshot of during) {
+      expect(await reads({ snapshot })).toEqual(nothing)
+      expect(db.snapshotLsn(snapshot)).toBeGreaterThanOrEqual(before)
+    }
+    expect((await db.digest()).hex).toBe(earlier.hex)
+    // LevelDB itself cannot be asked.
+    expect(db.getProperty('leveldb.stats')).toBe('')
+    expect(await db.approximateSize(key(0), key(MANY))).toBe(0)
+    await db.compactRange(key(0), key(MANY))
+    expect((await db.homeStatus()).appliedLsn).toBeGreaterThanOrEqual(before)
+    source.goOn()
+    await load
+    expect(await all(db)).toEqual(new Map(pairs(MANY)))
+    expect(db.getProperty('leveldb.stats')).not.toBe('')
+    // What was begun before it was whole goes on with what it saw.
+    for (const snapshot of during) expect(await reads({ snapshot })).toEqual(nothing)
+    expect(await iterator.all()).toEqual([])
+    for (const snapshot of during) await snapshot.close()
+    await db.put(key(3), 'later')
+    await db.close()
+    await db.open()
+    expect(db.opened?.state.rebuilt).toBe(false)
+    expect(await all(db)).toEqual(new Map([...pairs(MANY), [key(3), 'later']]))
+    await db.close()
+  })
+
+  test('keeps of a key that comes again the last value', async () => {
+    const db = await opened()
+    await db.bulkLoad(
+      (function* () {
+        for (let round = 0; round < 4; round += 1) {
+          for (const [name] of pairs(MANY)) yield [name, String(round).repeat(120)] as const
+        }
+      })(),
+    )
+    expect(new Set(await db.values().all())).toEqual(new Set(['3'.repeat(120)]))
+    await db.close()
+  })
+
+  test.each(['iterator', 'snapshot'] as const)('leaves LevelDB open for an open %s', async (kind) => {
+    const db = await opened()
+    const sublevel = db.sublevel('s')
+    await sublevel.open()
+    const held = kind === 'iterator' ? db.iterator() : sublevel.snapshot()
+    const source = stopped(MANY)
+    const load = db.bulkLoad(source.entries)
+    await source.reached
+    expect(db.getProperty('leveldb.stats')).not.toBe('')
+    source.goOn()
+    await load
+    expect((await all(db)).size).toBe(MANY)
+    await held.close()
+    await db.close()
+  })
+
+  test.each([true, false])(
+    'is not hidden by what was deleted before: checkpoint between %s',
+    async (taken) => {
+      const db = await opened()
+      await db.batch([...pairs(100)].map(([k, v]) => ({ type: 'put', key: k, value: v })))
+      if (taken) await db.checkpoint()
+      await db.clear()
+      if (taken) await db.checkpoint()
+      // So much that some of it would lie below the deletions.
+      const long = new Map([...pairs(MANY)].map(([k, v]) => [k, v.repeat(3)]))
+      await db.bulkLoad(long)
+      expect(await all(db)).toEqual(long)
+      // By key LevelDB goes by levels.
+      expect(await db.get(key(7))).toBe(long.get(key(7)))
+      await db.close()
+      await db.open()
+      expect(await all(db)).toEqual(long)
+      await db.close()
+    },
+  )
+
+  test('is no such home for what was written behind the checkpoint that the load begins with', async () => {
+    const faulty = new FaultFileSystem(immediateFileSystem)
+    const db = await opened({ fileSystem: faulty })
+    await db.mark('something for a checkpoint')
+    let put: Promise<void> | undefined
+    faulty.inject(({ path }) => {
+      if (/\d{8}\.json/.test(path)) put ??= db.put('early', '1')
+      return undefined
+    })
+    await db.bulkLoad(pairs(10))
+    await put
+    faulty.inject(undefined)
+    const expected = new Map([['early', '1'], ...pairs(10)])
+    expect(await all(db)).toEqual(expected)
+    await db.close()
+    await db.open()
+    expect(await all(db)).toEqual(expected)
+    await db.close()
+  })
+
+  test('is one only if it has none: the entries of any other are shown meanwhile', async () => {
+    const db = await opened()
+    await db.put('a', '1')
+    const source = stopped(MANY)
+    const load = db.bulkLoad(source.entries)
+    await source.reached
+    expect(await db.iterator().all()).toEqual([['a', '1']])
+    expect(await db.get('a')).toBe('1')
+    source.goOn()
+    await load
+    expect((await all(db)).size).toBe(MANY + 1)
+    await db.close()
+  })
+
+  test('that fails when all is staged is taken back again and again, and the home goes on', async () => {
+    const faulty = new FaultFileSystem(immediateFileSystem)
+    const db = await opened({ fileSystem: faulty })
+    const before = await db.digest()
+    for (let round = 0; round < 3; round += 1) {
+      const abort = new AbortController()
+      faulty.inject(({ path }) => {
+        if (path.includes('load.json')) abort.abort()
+        return undefined
+      })
+      await expect(db.bulkLoad(pairs(MANY), { signal: abort.signal })).rejects.toThrow('abort')
+      expect((await db.digest()).hex).toBe(before.hex)
+      expect(await db.get(key(1))).toBeUndefined()
+    }
+    faulty.inject(undefined)
+    await db.bulkLoad(pairs(10))
+    await db.put('after', '1')
+    await db.checkpoint()
+    const expected = new Map([...pairs(10), ['after', '1']])
+    expect(await all(db)).toEqual(expected)
+    await db.close()
+    await db.open()
+    expect(db.opened?.state.rebuilt).toBe(false)
+    expect(await all(db)).toEqual(expected)
+    await db.close()
+  })
+
+  test('whose undoing fails leaves a database that shows nothing, refuses writes and can be closed', async () => {
+    const events: string[] = []
+    const faulty = new FaultFileSystem(immediateFileSystem)
+    const db = await opened({
+      fileSystem: faulty,
+      onEvent: ({ type }: { type: string }) => events.push(type),
+    })
+    const load = db.bulkLoad(
+      (function* () {
+        yield* pairs(10)
+        faulty.inject(({ path }) => (path.startsWith(join(db.location, 'data')) ? 'EIO' : undefined))
+        throw new Error('source')
+      })(),
+    )
+    await expect(load).rejects.toThrow('source')
+    expect(events).toContain('database.failed')
+    expect(await db.get(key(1))).toBeUndefined()
+    expect(await db.keys().all()).toEqual([])
+    await expect(db.put('a', '1')).rejects.toMatchObject({ code: 'ENGINE_LOG_FAILED' })
+    await expect(db.clear()).rejects.toBeDefined()
+    await expect(db.checkpoint()).rejects.toBeDefined()
+    faulty.inject(undefined)
+    await db.close().catch(() => undefined)
+    await db.open()
+    expect(await db.keys().all()).toEqual([])
+    await db.put('a', '1')
+    await db.close()
+  })
+})
+
 describe('what is left of a bulk load that fails', () => {
   const failures: Record<string, (db: TimberLevel) => Promise<unknown>> = {
     'its source throws': (db) =>
@@ -312,23 +518,29 @@ describe('what is left of a bulk load that fails', () => {
     },
   }
 
-  test.each(Object.keys(failures))('because %s: nothing, here and after a crash', async (name) => {
-    const db = await opened()
-    await db.batch([...pairs(50, 100)].map(([k, v]) => ({ type: 'put', key: k, value: `old ${v}` })))
-    await db.put(key(MANY * 2), 'beyond')
-    const before = await db.digest()
-    const [result] = await Promise.allSettled([failures[name]?.(db)])
-    expect(result.status).toBe('rejected')
-    expect((await db.digest()).hex).toBe(before.hex)
-    await db.put('after', '1')
-    const after = await db.digest()
-    expect(await readBackupDue(db.location)).toBeUndefined()
-    await db.close()
-    await db.open()
-    expect(db.opened?.state.rebuilt).toBe(false)
-    expect((await db.digest()).hex).toBe(after.hex)
-    await db.close()
-  })
+  const starts = ['entries', 'nothing'].flatMap((start) => Object.keys(failures).map((name) => [name, start]))
+  test.each(starts)(
+    'because %s, where there was %s: what was there before, here and after a crash',
+    async (name = '', start) => {
+      const db = await opened()
+      if (start === 'entries') {
+        await db.batch([...pairs(50, 100)].map(([k, v]) => ({ type: 'put', key: k, value: `old ${v}` })))
+        await db.put(key(MANY * 2), 'beyond')
+      }
+      const before = await db.digest()
+      const [result] = await Promise.allSettled([failures[name]?.(db)])
+      expect(result.status).toBe('rejected')
+      expect((await db.digest()).hex).toBe(before.hex)
+      await db.put('after', '1')
+      const after = await db.digest()
+      expect(await readBackupDue(db.location)).toBeUndefined()
+      await db.close()
+      await db.open()
+      expect(db.opened?.state.rebuilt).toBe(false)
+      expect((await db.digest()).hex).toBe(after.hex)
+      await db.close()
+    },
+  )
 
   test('over any keys: what was there before, none of them forgotten', async () => {
     const db = await opened()

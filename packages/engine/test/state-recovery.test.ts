@@ -356,7 +356,7 @@ describe('recovery at open', () => {
       const { layout, identity, level, log } = loading
       const reader = new VersionReader(layout.dataDirectory, nodeFileSystem)
       const stage = new LoadStage({ layout, identity, level, reader, fileSystem: nodeFileSystem }, undefined)
-      await stage.write(51, undefined)
+      await stage.write(51, { newest: undefined })
       log.append(Buffer.from(BULK_LOAD_MARK), { kind: 'mark' })
       for (let lsn = 52; lsn <= 60; lsn += 1) log.append(encodeTransaction({ operations: operationsOf(lsn) }))
       await log.sync()

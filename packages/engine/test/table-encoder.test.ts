@@ -2,7 +2,7 @@ import { readFile, readdir } from 'node:fs/promises'
 import { join } from 'node:path'
 import { describe, expect, test } from 'vitest'
 import { LeveldbCursor } from '../src/leveldb-cursor.ts'
-import { encodeNewTable } from '../src/leveldb-edit.ts'
+import { encodeNewTables } from '../src/leveldb-edit.ts'
 import { RawLevel } from '../src/leveldb-raw.ts'
 import { BLOCK_BYTES, encodeRecord, recordAt } from '../src/leveldb-record.ts'
 import {
@@ -138,7 +138,7 @@ describe('a table made beside LevelDB', () => {
     const key = (text: string, type: number): Buffer =>
       Buffer.from(`${Buffer.from(text).toString('hex')}0${String(type)}07000000000000`, 'hex')
     const table = { number: 9, bytes: 190, smallest: key('ab', 1), largest: key('ac', 0) }
-    expect(encodeRecord(encodeNewTable(table, { nextFile: 10, lastSequence: 7 }), 0).toString('hex')).toBe(
+    expect(encodeRecord(encodeNewTables([table], { nextFile: 10, lastSequence: 7 }), 0).toString('hex')).toBe(
       '0eaad9ed1f0001030a0407070009be010a616201070000000000000a61630007000000000000',
     )
   })

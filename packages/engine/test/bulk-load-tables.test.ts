@@ -1,0 +1,101 @@
+/** Tables of a load, made small so that all levels, the overlapping ones and LevelDB's sorting are reached; LevelDB reads them back. */
+import { mkdirSync } from 'node:fs'
+import { join } from 'node:path'
+import { nodeFileSystem } from '@timberline/wal'
+import { beforeEach, describe, expect, test } from 'vitest'
+import { TableLoad } from '../src/bulk-load-tables.ts'
+import { RawLevel } from '../src/leveldb-raw.ts'
+import { VersionReader } from '../src/leveldb-version.ts'
+import { APPLIED_KEY, LOADING } from '../src/reserved-keys.ts'
+import { openState } from '../src/state.ts'
+import { scratchFolder, seededRandom } from './support/scratch.ts'
+
+const folder = scratchFolder()
+let count = 0
+let dataDirectory = ''
+
+beforeEach(async () => {
+  dataDirectory = join(folder, String((count += 1)))
+  mkdirSync(dataDirectory)
+  const state = await openState(dataDirectory, { createIfMissing: true })
+  await state.level.operationBatch().write({ lsn: 3, committedAtUs: 30 })
+  await state.flush()
+  await state.close()
+})
+
+const LIMITS = { windowBytes: 4000, laterWindowBytes: 8000, windowEntries: 1000, overlappingMax: 4 }
+
+async function loaded(entries: Iterable<readonly [string, string]>, limits: object = LIMITS): Promise<void> {
+  const load = await TableLoad.of({ dataDirectory, fileSystem: nodeFileSystem }, limits)
+  for (const [key, value] of entries) {
+    load.add({ key, value })
+    if (load.isFull) await load.flush()
+  }
+  await load.end()
+}
+
+async function readBack(): Promise<Map<string, string>> {
+  const level = new RawLevel(dataDirectory)
+  await level.open()
+  const found = new Map<string, string>()
+  for await (const [key, value] of level.iterator({ lt: APPLIED_KEY })) {
+    // By key as well: LevelDB looks level by level then, and must find the newest first.
+    expect((await level.get(key))?.equals(value)).toBe(true)
+    found.set(key.toString(), value.toString())
+  }
+  expect(await level.applied()).toEqual(LOADING)
+  await level.close()
+  return found
+}
+
+async function levels(): Promise<number[]> {
+  const found = await new VersionReader(dataDirectory, nodeFileSystem).read()
+  const tables = [...(found?.version.tables.values() ?? [])].filter(({ isOwn }) => !isOwn)
+  return tables.toSorted((a, b) => a.number - b.number).map(({ level }) => level)
+}
+
+function* scattered(entries: number, keys: number): Generator<readonly [string, string]> {
+  const random = seededRandom(20_261_127)
+  for (let number = 0; number < entries; number += 1) {
+    yield [`k${String(Math.floor(random() * keys))}`, `${String(number)} `.repeat(8)]
+  }
+}
+
+describe('tables of a load', () => {
+  test.each([
+    [50, 'one table'],
+    [700, 'a level for each table, and the last where tables may overlap'],
+    [1200, 'more tables than levels'],
+    [6000, 'so many that LevelDB takes the rest'],
+  ])('hold the last value of each key: %i entries, %s', async (entries) => {
+    await loaded(scattered(entries, 400))
+    expect(await readBack()).toEqual(new Map(scattered(entries, 400)))
+  })
+
+  test('take the free levels from the deepest on, then the one where tables may overlap', async () => {
+    await loaded(scattered(1200, 400), { ...LIMITS, overlappingMax: 11 })
+    const found = await levels()
+    expect(found.slice(0, 6)).toEqual([6, 5, 4, 3, 2, 1])
+    expect(new Set(found.slice(6))).toEqual(new Set([0]))
+  })
+
+  test('end with a number of entries too', async () => {
+    await loaded(scattered(100, 400), { ...LIMITS, windowEntries: 30 })
+    expect(await levels()).toEqual([6, 5, 4, 0])
+    expect(await readBack()).toEqual(new Map(scattered(100, 400)))
+  })
+
+  test('are not part of the database before the end', async () => {
+    const load = await TableLoad.of({ dataDirectory, fileSystem: nodeFileSystem }, LIMITS)
+    for (const [key, value] of scattered(300, 400)) {
+      load.add({ key, value })
+      if (load.isFull) await load.flush()
+    }
+    await load.settled()
+    expect(await levels()).toEqual([])
+    const level = new RawLevel(dataDirectory)
+    await level.open()
+    expect(await level.applied()).toEqual({ lsn: 3, committedAtUs: 30 })
+    await level.close()
+  })
+})
