@@ -61,12 +61,16 @@ interface Shipping {
   readonly stop: AbortController
 }
 
+const HEARTBEAT_MS = 100
+
 async function shipping(scene: Scene, home: string): Promise<Shipping> {
   const archive = await openArchive(openStore(scene.url))
   const identity = await readHomeIdentity(home)
   const stop = new AbortController()
   const { logDirectory } = homeLayout(home)
-  const shipper = runShipper({ archive, logDirectory, name: 'a', identity, signal: stop.signal })
+  // Who has shipped all it has learns by its heartbeat alone that another one owns the archive.
+  const heartbeatMs = HEARTBEAT_MS
+  const shipper = runShipper({ archive, logDirectory, name: 'a', identity, heartbeatMs, signal: stop.signal })
   return { archive, shipper, stop }
 }
 
