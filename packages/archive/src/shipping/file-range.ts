@@ -1,5 +1,5 @@
 import { createHash, type Hash } from 'node:crypto'
-import type { FileSystem } from '@timberline/wal'
+import { type FileSystem, readFully } from '@timberline/wal'
 import { archiveError } from '../errors.ts'
 import type { ObjectSource } from '../objects/object-codec.ts'
 
@@ -25,12 +25,7 @@ export async function* readRange(
       refuseAborted(signal)
       const chunk = Buffer.allocUnsafe(Math.min(CHUNK_BYTES, range.endPosition - position))
       const got = await handle.read(chunk, position)
-      if (got === 0) {
-        const { path, endPosition } = range
-        throw archiveError('ARCHIVE_SOURCE_CHANGED', 'a file ended early', {
-          details: { path, position, endPosition },
-        })
-      }
+      if (got === 0) throw endedEarly(range, position)
       position += got
       yield chunk.subarray(0, got)
     }
@@ -50,11 +45,25 @@ export async function rangeContent(
   range: FileRange,
   signal: AbortSignal,
 ): Promise<Buffer | ObjectSource> {
-  const read = (): AsyncIterable<Buffer> => readRange(fileSystem, range, signal)
-  if (range.endPosition - range.position > HELD_BYTES_MAX) return { read }
-  const chunks: Buffer[] = []
-  for await (const chunk of read()) chunks.push(chunk)
-  return Buffer.concat(chunks)
+  const { path, position, endPosition } = range
+  if (endPosition - position > HELD_BYTES_MAX) return { read: () => readRange(fileSystem, range, signal) }
+  refuseAborted(signal)
+  const handle = await fileSystem.open(path, 'read')
+  try {
+    // A shipper in a hurry reads eighty of these a second: without a generator and its promises.
+    const content = Buffer.allocUnsafe(endPosition - position)
+    const got = await readFully(handle, content, position)
+    if (got < content.length) throw endedEarly(range, position + got)
+    return content
+  } finally {
+    await handle.close()
+  }
+}
+
+function endedEarly({ path, endPosition }: FileRange, position: number): Error {
+  return archiveError('ARCHIVE_SOURCE_CHANGED', 'a file ended early', {
+    details: { path, position, endPosition },
+  })
 }
 
 /** A stream that hashes what passes. */
