@@ -169,9 +169,12 @@ async function outputOf(
 export async function withFolder<T>(run: (folder: string) => Promise<T>): Promise<T> {
   // A folder on the disk of the checkout: the temporary folder may be memory, where a flush costs nothing.
   const folder = await mkdtemp(join(process.env['BENCH_FOLDER'] ?? process.cwd(), '.bench-'))
-  try {
-    return await run(folder)
-  } finally {
-    await rm(folder, { recursive: true, force: true })
-  }
+  const clear = (): Promise<void> => rm(folder, { recursive: true, force: true })
+  const result = await run(folder).catch(async (error: unknown) => {
+    // What is still open may write there; what went wrong first is what is told.
+    await clear().catch(() => undefined)
+    throw error
+  })
+  await clear()
+  return result
 }
