@@ -2,6 +2,8 @@
 import { mkdirSync } from 'node:fs'
 import { join } from 'node:path'
 import { nodeFileSystem } from '@timberline/wal'
+import type { FileSystem } from '@timberline/wal'
+import { FaultFileSystem } from '@timberline/wal/testing'
 import { beforeEach, describe, expect, test } from 'vitest'
 import { TableLoad } from '../src/bulk-load-tables.ts'
 import { RawLevel } from '../src/leveldb-raw.ts'
@@ -25,8 +27,12 @@ beforeEach(async () => {
 
 const LIMITS = { windowBytes: 4000, laterWindowBytes: 8000, windowEntries: 1000, overlappingMax: 4 }
 
-async function loaded(entries: Iterable<readonly [string, string]>, limits: object = LIMITS): Promise<void> {
-  const load = await TableLoad.of({ dataDirectory, fileSystem: nodeFileSystem }, limits)
+async function loaded(
+  entries: Iterable<readonly [string, string]>,
+  limits: object = LIMITS,
+  fileSystem: FileSystem = nodeFileSystem,
+): Promise<void> {
+  const load = await TableLoad.of({ dataDirectory, fileSystem }, limits)
   for (const [key, value] of entries) {
     load.add({ key, value })
     if (load.isFull) await load.flush()
@@ -60,6 +66,20 @@ function* scattered(entries: number, keys: number): Generator<readonly [string, 
     yield [`k${String(Math.floor(random() * keys))}`, `${String(number)} `.repeat(8)]
   }
 }
+
+test('tables and their names are durable before the MANIFEST names any of them', async () => {
+  const disk = new FaultFileSystem(nodeFileSystem)
+  const entries = Array.from({ length: 60 }, (_, at) => [`k${String(at)}`, 'v'.repeat(200)] as const)
+  await loaded(entries, { ...LIMITS, overlappingMax: 11 }, disk)
+  const changes = disk.operations.filter(({ kind }) => ['write', 'sync', 'syncDirectory'].includes(kind))
+  const named = changes.findIndex(({ kind, path }) => kind === 'write' && path.includes('MANIFEST'))
+  const written = changes.filter(({ kind, path }) => kind === 'write' && path.endsWith('.ldb'))
+  const tables = new Set(written.map(({ path }) => path))
+  expect(tables.size).toBeGreaterThan(2)
+  const synced = changes.slice(0, named).filter(({ kind }) => kind === 'sync')
+  expect(new Set(synced.map(({ path }) => path))).toEqual(tables)
+  expect(changes.slice(named - 1).map(({ kind }) => kind)).toEqual(['syncDirectory', 'write', 'sync'])
+})
 
 describe('tables of a load', () => {
   test.each([
