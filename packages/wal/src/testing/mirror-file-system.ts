@@ -30,7 +30,7 @@
 import { dirname, relative } from 'node:path'
 import type { FileHandle, FileStatus, FileSystem, OpenMode } from '../file-system.ts'
 import { nodeFileSystem } from '../node-file-system.ts'
-import { copyByBytes } from './byte-copy.ts'
+import { copyByBytes } from './simulated-copy.ts'
 import type { CrashFileHandle } from './crash-file-handle.ts'
 import { CrashFileSystem } from './crash-file-system.ts'
 import { type CrashImage, type PowerLoss, captureImage } from './crash-image.ts'
