@@ -11,7 +11,7 @@ import { NativeClassic } from './native-level.ts'
 import { ReadOnlyLevel } from './read-only-level.ts'
 import { ReplayBatch } from './replay-batch.ts'
 import type { AppliedPosition } from './reserved-keys.ts'
-import { openError, prepareData, syncData } from './state.ts'
+import { openPrepared, prepareData } from './state.ts'
 
 /** A state that replay goes on filling while it is read: users see it through `level`, which refuses writes. */
 export interface StandbyState {
@@ -45,17 +45,7 @@ export async function openStandbyState(
     valueEncoding: 'buffer',
     createIfMissing: false,
   })
-  try {
-    await level.open()
-  } catch (error) {
-    throw openError(error, dataDirectory)
-  }
-  try {
-    await syncData(dataDirectory, fileSystem)
-  } catch (error) {
-    await level.close()
-    throw error
-  }
+  await openPrepared(level, { dataDirectory, fileSystem })
   const native = new NativeClassic(level as unknown as ClassicLevel<unknown, unknown>)
   return {
     level,

@@ -13,7 +13,7 @@ import type { ReplayProgress, ReplayResult } from './replay.ts'
 import { LOADING } from './reserved-keys.ts'
 import type { AppliedPosition } from './reserved-keys.ts'
 import { openStateAtRest } from './state-at-rest.ts'
-import { dataCondition, openError, prepareData, syncData } from './state.ts'
+import { dataCondition, openError, openPrepared, prepareData } from './state.ts'
 import type { StateHandle } from './state-handle.ts'
 import { rebuildData, sweepRebuilds } from './state-rebuild.ts'
 import type { RebuildReason, Rebuilt } from './state-rebuild.ts'
@@ -92,16 +92,11 @@ export async function openData(
   const { createIfMissing, fileSystem } = options
   try {
     await prepareData(dataDirectory, { createIfMissing, fileSystem })
-    await handle.open({ createIfMissing })
   } catch (error) {
     throw openError(error, dataDirectory)
   }
-  try {
-    await syncData(dataDirectory, fileSystem)
-  } catch (error) {
-    await handle.close()
-    throw error
-  }
+  const open = (): Promise<void> => handle.open({ createIfMissing })
+  await openPrepared({ open, close: () => handle.close() }, { dataDirectory, fileSystem })
 }
 
 class Recovery {

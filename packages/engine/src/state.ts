@@ -52,8 +52,22 @@ export async function openState(dataDirectory: string, options: OpenStateOptions
   const { createIfMissing, fileSystem = nodeFileSystem } = options
   await prepareData(dataDirectory, { createIfMissing, fileSystem })
   const level = new RawLevel(dataDirectory)
+  const open = (): Promise<void> => level.open({ createIfMissing, writeBufferSize: WRITE_BUFFER_BYTES })
+  await openPrepared({ open, close: () => level.close() }, { dataDirectory, fileSystem })
+  return new OpenedState(level, { dataDirectory, fileSystem })
+}
+
+/**
+ * Opens LevelDB over a folder that was prepared, and makes durable what that made there; it is closed again when this rejects.
+ *
+ * @throws ENGINE_HOME_LOCKED, ENGINE_STATE_DAMAGED when LevelDB refuses the folder
+ */
+export async function openPrepared(
+  level: { open(): Promise<void>; close(): Promise<void> },
+  { dataDirectory, fileSystem }: { readonly dataDirectory: string; readonly fileSystem: FileSystem },
+): Promise<void> {
   try {
-    await level.open({ createIfMissing, writeBufferSize: WRITE_BUFFER_BYTES })
+    await level.open()
   } catch (error) {
     throw openError(error, dataDirectory)
   }
@@ -63,7 +77,6 @@ export async function openState(dataDirectory: string, options: OpenStateOptions
     await level.close()
     throw error
   }
-  return new OpenedState(level, { dataDirectory, fileSystem })
 }
 
 /**
