@@ -113,7 +113,7 @@ function newLevel(peer: Peer, directory: string): ClassicLevel<Buffer, Buffer> {
 }
 
 /**
- * Keys of 16 bytes in scattered order; the values are 100 incompressible-looking bytes, as in the brief's peers table. Both are written
+ * Keys of 16 bytes in scattered order; the values are 100 incompressible-looking bytes, as in the brief's peers table, unless said otherwise. Both are written
  * over to the last byte, in memory that was not zeroed for it: what writers take of the thread is no part of what is measured.
  */
 export function keyOf(number: number): Buffer {
@@ -123,10 +123,10 @@ export function keyOf(number: number): Buffer {
   return key
 }
 
-export function valueOf(number: number): Buffer {
-  const value = Buffer.allocUnsafe(100)
+export function valueOf(number: number, bytes = 100): Buffer {
+  const value = Buffer.allocUnsafe(bytes)
   let state = number * 2 + 1
-  for (let at = 0; at < 100; at += 4) {
+  for (let at = 0; at < bytes; at += 4) {
     state = Math.imul(state ^ (state >>> 15), 2_246_822_519) + at
     value.writeInt32LE(state | 0, at)
   }

@@ -40,7 +40,7 @@ static int put_in(struct store *store, DB_TXN *transaction, const char *key, con
   k.data = (void *)key;
   k.size = KEY_BYTES;
   v.data = (void *)value;
-  v.size = VALUE_BYTES;
+  v.size = (u_int32_t)value_bytes;
   return store->database->put(store->database, transaction, &k, &v, 0);
 }
 
@@ -60,7 +60,7 @@ static void connection_put(void *connection, const char *key, const char *value)
 }
 
 static void store_fill(struct store *store, int records) {
-  char key[KEY_BYTES], value[VALUE_BYTES];
+  char key[KEY_BYTES], value[VALUE_BYTES_MAX];
   for (int at = 0; at < records;) {
     DB_TXN *transaction;
     check(store->environment->txn_begin(store->environment, NULL, &transaction, 0), "begin");

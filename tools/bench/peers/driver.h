@@ -2,7 +2,7 @@
  * What the C peers share: writers in threads, their waits, and one line of JSON at the end, as the workloads in TypeScript print
  * it. A peer defines `struct store` and the four calls below; `main` is here. Built by install.sh.
  *
- *   PEER commits DIR WRITERS SECONDS          single-record durable commits
+ *   PEER commits DIR WRITERS SECONDS BYTES    single-record durable commits, values of BYTES
  *   PEER backup DIR TARGET RECORDS SECONDS    commits of one writer before and during hot backups
  *   PEER paced DIR RATE SECONDS               commits of one writer at a rate, and when each began
  *   PEER recovery DIR TARGET RECORDS COUNT    a base, COUNT commits after it, and their recovery up to an open database
@@ -14,7 +14,8 @@
 #include <time.h>
 #include <unistd.h>
 
-enum { KEY_BYTES = 16, VALUE_BYTES = 100, WRITERS_MAX = 1024 };
+enum { KEY_BYTES = 16, VALUE_BYTES_MAX = 200, WRITERS_MAX = 1024 };
+static int value_bytes = 100;
 
 struct store;
 static struct store *store_open(const char *directory);
@@ -50,7 +51,7 @@ static void key_of(unsigned number, char *key) {
 
 static void value_of(unsigned number, char *value) {
   unsigned state = number * 2 + 1;
-  for (int at = 0; at < VALUE_BYTES; at += 4) {
+  for (int at = 0; at < value_bytes; at += 4) {
     state = (state ^ (state >> 15)) * 2246822519u + (unsigned)at;
     memcpy(value + at, &state, 4);
   }
@@ -87,7 +88,7 @@ static volatile int writing;
 static void *write_until_told(void *argument) {
   struct writer *writer = argument;
   void *connection = connection_open(writer->store);
-  char key[KEY_BYTES], value[VALUE_BYTES];
+  char key[KEY_BYTES], value[VALUE_BYTES_MAX];
   double before = now_ms();
   while (writing) {
     unsigned number = __sync_fetch_and_add(&next_number, 1);
@@ -140,7 +141,7 @@ static struct result write_during(struct store *store, int count, void *(*work)(
 /* Wall-clock times, so that they compare with those of files. */
 static void write_at(struct store *store, double rate, double seconds) {
   void *connection = connection_open(store);
-  char key[KEY_BYTES], value[VALUE_BYTES];
+  char key[KEY_BYTES], value[VALUE_BYTES_MAX];
   double begin = now_ms();
   printf("{\"begunAtMs\":[");
   for (unsigned number = 0; now_ms() < begin + seconds * 1e3; number++) {
@@ -194,7 +195,9 @@ static void print_result(const char *name, struct result result) {
 }
 
 int main(int count, char **words) {
-  if (count == 5 && strcmp(words[1], "commits") == 0) {
+  if (count == 6 && strcmp(words[1], "commits") == 0) {
+    value_bytes = atoi(words[5]);
+    if (value_bytes < 4 || value_bytes > VALUE_BYTES_MAX) fail("bytes", words[5]);
     struct store *store = store_open(words[2]);
     double warm = 1, seconds = atof(words[4]);
     int writers = atoi(words[3]);
@@ -211,7 +214,7 @@ int main(int count, char **words) {
     struct result without = write_during(store, 1, sleep_for, &seconds);
     struct backups backups = {store, words[2], words[3], seconds, 0, 0};
     struct result with = write_during(store, 1, back_up_for, &backups);
-    double bytes = (double)records * (KEY_BYTES + VALUE_BYTES);
+    double bytes = (double)records * (KEY_BYTES + value_bytes);
     printf("{\"mbPerS\":%.2f,", bytes * backups.made / 1e6 / (backups.spent_ms / 1e3));
     print_result("without", without);
     printf(",");
@@ -230,7 +233,7 @@ int main(int count, char **words) {
     store_recover(words[2], words[3]);
     printf("{\"recoverMs\":%.2f", now_ms() - before);
   } else {
-    fail("usage", "commits DIR WRITERS SECONDS | backup DIR TARGET RECORDS SECONDS | paced DIR RATE SECONDS | "
+    fail("usage", "commits DIR WRITERS SECONDS BYTES | backup DIR TARGET RECORDS SECONDS | paced DIR RATE SECONDS | "
                   "recovery DIR TARGET RECORDS COUNT");
   }
   printf("}\n");

@@ -30,18 +30,18 @@ static void *connection_open(struct store *store) { return store; }
 static void connection_put(void *connection, const char *key, const char *value) {
   struct store *store = connection;
   char *error = NULL;
-  rocksdb_put(store->database, store->synced, key, KEY_BYTES, value, VALUE_BYTES, &error);
+  rocksdb_put(store->database, store->synced, key, KEY_BYTES, value, (size_t)value_bytes, &error);
   check(error, "put");
 }
 
 static void store_fill(struct store *store, int records) {
-  char key[KEY_BYTES], value[VALUE_BYTES], *error = NULL;
+  char key[KEY_BYTES], value[VALUE_BYTES_MAX], *error = NULL;
   for (int at = 0; at < records;) {
     rocksdb_writebatch_t *batch = rocksdb_writebatch_create();
     for (int end = at + 1000; at < end && at < records; at++) {
       key_of((unsigned)at, key);
       value_of((unsigned)at, value);
-      rocksdb_writebatch_put(batch, key, KEY_BYTES, value, VALUE_BYTES);
+      rocksdb_writebatch_put(batch, key, KEY_BYTES, value, (size_t)value_bytes);
     }
     rocksdb_write(store->database, store->unsynced, batch, &error);
     check(error, "batch");

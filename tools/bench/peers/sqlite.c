@@ -42,14 +42,14 @@ static void *connection_open(struct store *store) { return connect_to(store); }
 static void connection_put(void *argument, const char *key, const char *value) {
   struct connection *connection = argument;
   sqlite3_bind_blob(connection->insert, 1, key, KEY_BYTES, SQLITE_STATIC);
-  sqlite3_bind_blob(connection->insert, 2, value, VALUE_BYTES, SQLITE_STATIC);
+  sqlite3_bind_blob(connection->insert, 2, value, value_bytes, SQLITE_STATIC);
   check(sqlite3_step(connection->insert), connection->database, "insert");
   sqlite3_reset(connection->insert);
 }
 
 static void store_fill(struct store *store, int records) {
   struct connection *connection = connect_to(store);
-  char key[KEY_BYTES], value[VALUE_BYTES];
+  char key[KEY_BYTES], value[VALUE_BYTES_MAX];
   run(connection->database, "begin");
   for (int at = 0; at < records; at++) {
     key_of((unsigned)at, key);

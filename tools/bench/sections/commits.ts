@@ -3,7 +3,7 @@ import { type CPeer, lmdbPath, type Peer } from '../peers.ts'
 import { limit } from '../goals.ts'
 import type { BenchRun, Column, Interleaved } from '../run.ts'
 import { median, medianRatio, ratios } from '../statistics.ts'
-import type { CommitResult, CommitWork } from '../workloads/commit-workload.ts'
+import { COMMIT_VALUE_BYTES, type CommitResult, type CommitWork } from '../workloads/commit-workload.ts'
 
 export async function benchCommits(run: BenchRun): Promise<void> {
   const rows: string[][] = []
@@ -32,7 +32,7 @@ export async function benchCommits(run: BenchRun): Promise<void> {
   }
   const head = ['', 'commits/s', 'p50 ms', 'p99 ms', 'timberline / this', 'p99: timberline / this']
   run.print(
-    'Single-record commits (16 + 100 bytes), durable when they resolve unless said otherwise',
+    `Single-record commits (16 + ${String(COMMIT_VALUE_BYTES)} bytes), durable when they resolve unless said otherwise`,
     head,
     rows,
   )
@@ -133,6 +133,7 @@ function inC(run: BenchRun, name: CPeer, writers: number): Column<CommitResult> 
     `${folder}/db`,
     String(writers),
     String(run.seconds),
+    String(COMMIT_VALUE_BYTES),
   ])
   return {
     title: `${name} (C)`,

@@ -14,6 +14,9 @@ import { quantile } from '../statistics.ts'
  */
 const WARM_SECONDS = 3
 
+/** Of a value whose commit is what is measured. */
+export const COMMIT_VALUE_BYTES = 200
+
 export interface CommitWork {
   readonly peer: Peer
   readonly writers: number
@@ -39,8 +42,9 @@ export async function measureCommits(work: CommitWork): Promise<CommitResult> {
     const db = await openPeer(work.peer, home)
     const stop =
       work.shipping === true ? await startShipping(home, join(folder, 'archive')) : async () => undefined
-    const warm = await writeFor(db, { ...work, seconds: WARM_SECONDS })
-    const result = await writeFor(db, work)
+    const writing = { ...work, valueBytes: COMMIT_VALUE_BYTES }
+    const warm = await writeFor(db, { ...writing, seconds: WARM_SECONDS })
+    const result = await writeFor(db, writing)
     await stop()
     await db.close()
     return { ...result, total: warm.total + result.total }
@@ -50,9 +54,11 @@ export async function measureCommits(work: CommitWork): Promise<CommitResult> {
 /** What these workloads write to. */
 export type Writable = Pick<OpenPeer, 'put' | 'batch'>
 
+type Writing = Pick<CommitWork, 'writers' | 'seconds' | 'rate'> & { readonly valueBytes?: number }
+
 export async function writeFor(
   db: Writable,
-  { writers, seconds, rate = Infinity }: Pick<CommitWork, 'writers' | 'seconds' | 'rate'>,
+  { writers, seconds, rate = Infinity, valueBytes }: Writing,
 ): Promise<CommitResult> {
   const waits: number[] = []
   const begin = performance.now()
@@ -66,7 +72,7 @@ export async function writeFor(
         await pause(dueMs - now)
         now = performance.now()
       }
-      await db.put(keyOf(number), valueOf(number))
+      await db.put(keyOf(number), valueOf(number, valueBytes))
       const after = performance.now()
       waits.push(after - now)
       now = after
