@@ -1,8 +1,8 @@
 /** What grows when the work grows ten times: times, bytes and resident sets of each part, on two sizes of one database. */
 import { limit } from '../goals.ts'
-import { type BenchRun, withFolder } from '../run.ts'
+import { type BenchRun, type Measured, withFolder } from '../run.ts'
 import { median, medianRatio, ratios } from '../statistics.ts'
-import type { BackupResult } from '../workloads/backup-workload.ts'
+import type { BackupResult, Limited } from '../workloads/backup-workload.ts'
 import type { DeltaResult } from '../workloads/delta-workload.ts'
 import { CHANGED_KEYS, PARTS, type Part, type PartResult } from '../workloads/growth-workload.ts'
 
@@ -32,27 +32,15 @@ export async function benchGrowth(run: BenchRun): Promise<void> {
       medianRatio(many, few).toFixed(2),
     ]
   }
-  const grown = (what: string, pick: (growth: Growth) => number, atMost: number): void =>
-    run.judge({
-      what: `${what}, ten times the data`,
-      against: 'the tenth',
-      ratios: ratios(large.samples.map(pick), small.samples.map(pick)),
-      atMost,
-      limit: limit('no growth', [1]),
-    })
-  grown('p99 of a commit during backups', ({ beside }) => beside.during.p99Ms, 1.2)
-  grown('MB of a backup by log', ({ parts }) => parts['by-log'].megabytes, 1.2)
-  grown('resident set of commits', ({ parts }) => parts.commit.rssMb, 1.5)
-  grown('resident set of a full backup', ({ parts }) => parts.full.rssMb, 1.5)
-  grown('resident set of the shipper', ({ parts }) => parts.ship.rssMb, 1.5)
-  grown('resident set of a recovery', ({ parts }) => parts.recover.rssMb, 1.5)
+  judge(run, small, large)
   run.print(
     'Ten times the data',
     ['', small.title, large.title, 'ratio'],
     [
       row('p99 of a commit, 64 writers, ms', ({ parts }) => parts.commit.ms, 2),
-      row('p99 of a commit during backups, 1 writer, ms', ({ beside }) => beside.during.p99Ms, 2),
-      row('longest commit during backups, 1 writer, ms', ({ beside }) => beside.during.longestMs, 1),
+      row('p99 of a commit during backups as they come, ms', ({ beside }) => limited(beside).during.p99Ms, 2),
+      row('p99 of a commit during backups at full speed, ms', ({ beside }) => beside.during.p99Ms, 2),
+      row('longest commit during backups at full speed, ms', ({ beside }) => beside.during.longestMs, 1),
       row('full backup, ms', ({ parts }) => parts.full.ms),
       row(`by log, ${String(CHANGED_KEYS)} keys changed, ms`, ({ parts }) => parts['by-log'].ms),
       row('by log, MB', ({ parts }) => parts['by-log'].megabytes, 2),
@@ -77,6 +65,40 @@ export async function benchGrowth(run: BenchRun): Promise<void> {
       memory('recovery', 'recover'),
     ],
   )
+}
+
+function judge(run: BenchRun, small: Measured<Growth>, large: Measured<Growth>): void {
+  const grown = (what: string, pick: (growth: Growth) => number, atMost: number): void =>
+    run.judge({
+      what: `${what}, ten times the data`,
+      against: 'the tenth',
+      ratios: ratios(large.samples.map(pick), small.samples.map(pick)),
+      atMost,
+      limit: limit('no growth', [1]),
+    })
+  // At full speed a larger database is being copied for a larger share of the time, which says nothing of how long a commit waits.
+  grown('p99 of a commit during backups as they come', ({ beside }) => limited(beside).during.p99Ms, 1.2)
+  run.judge({
+    what: 'longest commit during backups at full speed, ms more, ten times the data',
+    against: 'the tenth',
+    ratios: large.samples.map(
+      ({ beside }, round) =>
+        beside.during.longestMs - (small.samples[round]?.beside.during.longestMs ?? Number.NaN),
+    ),
+    atMost: 10,
+    limit: limit('no growth', [0]),
+  })
+  grown('MB of a backup by log', ({ parts }) => parts['by-log'].megabytes, 1.2)
+  grown('resident set of commits', ({ parts }) => parts.commit.rssMb, 1.5)
+  grown('resident set of a full backup', ({ parts }) => parts.full.rssMb, 1.5)
+  grown('resident set of the shipper', ({ parts }) => parts.ship.rssMb, 1.5)
+  grown('resident set of a recovery', ({ parts }) => parts.recover.rssMb, 1.5)
+}
+
+/** Ours alone are measured here, and they have it. */
+function limited({ limited: found }: BackupResult): Limited {
+  if (found === undefined) throw new Error('no backups as they come were measured')
+  return found
 }
 
 async function measure(run: BenchRun, records: number): Promise<Growth> {
