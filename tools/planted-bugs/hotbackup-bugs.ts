@@ -14,14 +14,15 @@ export const hotbackupBugs: readonly PlantedBug[] = [
     file: 'packages/hotbackup/src/full-backup.ts',
     edits: [
       {
-        find: 'import { durableLog, logGap,',
-        replace: 'import { listLiveSegments, madeDurable, logGap,',
+        find: 'import { durableLog, refuseBulkLoad }',
+        replace: 'import { listLiveSegments, madeDurable, refuseBulkLoad }',
       },
       {
-        find: 'const pin = await pinBeside(run, early)',
+        find: 'const { pin, sink } = await pinBeside(run, base)',
         replace: `const segments = await listLiveSegments(run.layout.logDirectory, options.fileSystem)
   const listed = { segments, endLsn: segments.at(-1)?.lastLsn ?? 0 }
-  const pin = { ...(await pinBeside(run, early)), listed }`,
+  const { pin: later, sink } = await pinBeside(run, base)
+  const pin = { ...later, listed }`,
       },
       {
         find: 'durableLog(checkpoint, places))',
@@ -113,8 +114,8 @@ export const hotbackupBugs: readonly PlantedBug[] = [
     file: 'packages/hotbackup/src/folder-sink.ts',
     edits: [
       {
-        find: 'for (const folder of SET_FOLDERS) await fileSystem.syncDirectory(join(partial.path, folder))',
-        replace: '',
+        find: '() => fileSystem.syncDirectory(join(partial.path, folder))',
+        replace: '() => Promise.resolve()',
       },
     ],
     caughtBy: { testFile: appearance, title: replacing },

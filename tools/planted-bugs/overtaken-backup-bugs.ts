@@ -21,7 +21,7 @@ export const overtakenBackupBugs: readonly PlantedBug[] = [
     file: 'packages/hotbackup/src/owner.ts',
     edits: [
       {
-        find: 'if (this.#reason !== undefined) throw new Error(this.#reason)\n      const sealed',
+        find: 'await this.#metered()\n      const sealed',
         replace: 'const sealed',
       },
     ],

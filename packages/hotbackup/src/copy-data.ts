@@ -2,10 +2,8 @@ import { join } from 'node:path'
 import type { BackupFile } from '@timberline/archive'
 import { checkpointName, encodeCheckpoint } from '@timberline/engine'
 import type { CheckpointManifest, CheckpointTable } from '@timberline/engine'
-import { segmentName } from '@timberline/wal'
 import { unchangedTables } from './backup-base.ts'
 import { hotbackupError } from './errors.ts'
-import type { DurableLog } from './log-copy.ts'
 import type { CopyMeter } from './copy-meter.ts'
 import type { BackupSink } from './sink.ts'
 import { inParallel } from './workers.ts'
@@ -84,23 +82,4 @@ async function reuseTables(
     meter.reused(file)
   })
   return reused
-}
-
-/** Copies the segments of a durable log, each up to its last whole frame. */
-export async function copyLog(
-  log: DurableLog,
-  sink: BackupSink,
-  meter: CopyMeter,
-): Promise<readonly BackupFile[]> {
-  meter.expect(log.segments)
-  return inParallel(log.segments, FILES_AT_A_TIME, async (segment) => {
-    const name = segmentName(segment.header.segmentNumber)
-    const file = await sink.copy(
-      { path: join(log.directory, name), bytes: segment.bytes },
-      `log/${name}`,
-      meter.context,
-    )
-    meter.copied(file)
-    return file
-  })
 }

@@ -12,11 +12,13 @@ import type { HotbackupListener } from './events.ts'
 import { copyRange } from './file-source.ts'
 import { appear, beginPartial, foreignNames, namesIn, removeSet, settleLeftovers } from './partial-folder.ts'
 import type { PartialFolder } from './partial-folder.ts'
+import { copySegment } from './segment-copy.ts'
 import type { BackupSink } from './sink.ts'
 import { syncQueue } from './sync-queue.ts'
 import type { SyncQueue } from './sync-queue.ts'
+import { inParallel } from './workers.ts'
 
-/** Folders inside a set; synced before it appears, innermost first. */
+/** Folders inside a set, innermost first. */
 const SET_FOLDERS = ['checkpoint/tables', 'checkpoint', 'log'] as const
 
 /** Another file system, one without links, one that gives no more of them, or a file that was removed meanwhile. */
@@ -107,6 +109,11 @@ export async function beginFolderSink(options: FolderSinkOptions): Promise<Folde
       const { bytes, sha256 } = await copyRange(range, { path: join(partial.path, name), syncs }, context)
       return { name, bytes, sha256 }
     },
+    copySegment: async (what, name, context) => {
+      const copied = await copySegment(what, { path: join(partial.path, name), syncs }, context)
+      const { bytes, sha256, summary } = copied
+      return { file: { name, bytes, sha256 }, summary }
+    },
     write: async (name, content) => {
       await writeFile(join(partial.path, name), content, { syncs, fileSystem })
       return { name, bytes: content.length, sha256: createHash('sha256').update(content).digest('hex') }
@@ -129,10 +136,12 @@ async function completeFolder(
 ): Promise<readonly string[]> {
   const content = encodeBackupManifest(manifest)
   await writeFile(join(partial.path, BACKUP_LABEL), content, { syncs, fileSystem })
-  // The content of every file is durable from here on,
-  await syncs.settled()
-  // and so are their names.
-  for (const folder of SET_FOLDERS) await fileSystem.syncDirectory(join(partial.path, folder))
+  await partial.unmark()
+  const syncNames = [...SET_FOLDERS, ''].map(
+    (folder) => () => fileSystem.syncDirectory(join(partial.path, folder)),
+  )
+  // Contents and names become durable side by side: neither counts before the folder appears.
+  await inParallel([() => syncs.settled(), ...syncNames], Infinity, (sync) => sync())
   const old = await appear(partial, fileSystem)
   partial.forget()
   if (old === undefined) return []

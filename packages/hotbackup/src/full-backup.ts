@@ -6,22 +6,20 @@ import { join } from 'node:path'
 import type { BackupFile } from '@timberline/archive'
 import { clearBackupDue, readBackupDue } from '@timberline/engine'
 import type { CheckpointManifest } from '@timberline/engine'
-import { listSegments, readFileWhole } from '@timberline/wal'
-import type { FileSystem } from '@timberline/wal'
+import { readFileWhole } from '@timberline/wal'
 import { readFolderBase, refuseOtherBase } from './backup-base.ts'
 import type { FolderBase } from './backup-base.ts'
 import { beginArchiveSink } from './archive-sink.ts'
 import { completeRun, digestOf } from './backup-run.ts'
 import type { BackupRun, CopiedSet } from './backup-run.ts'
-import { copyData, copyLog } from './copy-data.ts'
-import { planCopy } from './copy-plan.ts'
-import type { PlannedCheckpoint } from './copy-plan.ts'
+import { copyData } from './copy-data.ts'
 import { hotbackupError } from './errors.ts'
 import { beginFolderSink, inspectTarget } from './folder-sink.ts'
-import { durableLog, logGap, plannedSegment, refuseBulkLoad } from './log-copy.ts'
+import { durableLog, refuseBulkLoad } from './log-copy.ts'
 import type { DurableLog } from './log-copy.ts'
 import type { BackupResult } from './options.ts'
 import type { SealedLog } from './owner.ts'
+import { copyProvedLog } from './proved-log.ts'
 import { backupLabel } from './sink.ts'
 import type { BackupSink } from './sink.ts'
 import { pinHome } from './staging.ts'
@@ -35,9 +33,9 @@ export async function fullBackup(run: BackupRun): Promise<BackupResult> {
   const { options } = run
   if (typeof options.target === 'string') await refuseTarget(run, options.target)
   const base = await folderBaseOf(run)
-  // What the new backup takes over from its base needs no pin: so its folder is begun first.
-  const early = base === undefined ? undefined : { base, sink: await beginSink(run, base) }
-  const pin = await pinBeside(run, early)
+  const { pin, sink } = await pinBeside(run, base)
+  // What is pinned is needed until it is copied; it is let go while the copy is made to appear.
+  let released: Promise<readonly string[]> | undefined
   try {
     const { checkpoint, segmentCount, tries } = pin
     options.onEvent({
@@ -47,19 +45,17 @@ export async function fullBackup(run: BackupRun): Promise<BackupResult> {
       segmentCount,
       tries,
     })
-    const sink = early?.sink ?? (await beginSink(run, base))
-    try {
-      const set = await copySet(run, pin, sink)
-      if (base !== undefined) await refuseOtherBase(base, run.identity, options.fileSystem)
-      const result = await completeRun(run, sink, set)
-      await answerDue(run, checkpoint)
-      return result
-    } catch (error) {
-      await sink.abandon()
-      throw error
-    }
+    const set = await copySet(run, pin, sink)
+    released = pin.release()
+    if (base !== undefined) await refuseOtherBase(base, run.identity, options.fileSystem)
+    const result = await completeRun(run, sink, set)
+    await answerDue(run, checkpoint)
+    return result
+  } catch (error) {
+    await sink.abandon()
+    throw error
   } finally {
-    for (const path of await pin.release()) {
+    for (const path of await (released ?? pin.release())) {
       options.onEvent({ type: 'leftover.kept', path, reason: 'it could not be removed' })
     }
   }
@@ -70,19 +66,31 @@ interface PinBeside extends Pin {
   readonly taken: ReadonlyMap<string, BackupFile> | undefined
 }
 
+/** Pins the home, and begins the backup: a folder beside it, since neither waits for the other; what others see is begun when the pin holds. */
 async function pinBeside(
   run: BackupRun,
-  early: { readonly base: FolderBase; readonly sink: BackupSink } | undefined,
-): Promise<PinBeside> {
+  base: FolderBase | undefined,
+): Promise<{ readonly pin: PinBeside; readonly sink: BackupSink }> {
   const { options, layout, watch } = run
-  const taken = early && new TakenTables(early, options.fileSystem)
-  try {
-    const pin = await watch.time('pin', () => pinHome({ ...options, layout, safeTables: taken?.take }))
-    return { ...pin, taken: taken?.files }
-  } catch (error) {
-    await early?.sink.abandon()
-    throw error
+  const begun = typeof options.target === 'string' ? beginSink(run, base) : undefined
+  let taken: TakenTables | undefined
+  // What the new backup takes over from its base needs no pin.
+  const takeOver = async (checkpoint: CheckpointManifest): Promise<ReadonlySet<string>> => {
+    const sink = await begun
+    if (base === undefined || sink === undefined) return new Set()
+    taken ??= new TakenTables({ base, sink }, options.fileSystem)
+    return taken.take(checkpoint)
   }
+  const pinning = watch.time('pin', () => pinHome({ ...options, layout, safeTables: base && takeOver }))
+  const [pinned, sink] = await Promise.allSettled([
+    pinning,
+    begun ?? pinning.then(() => beginSink(run, base)),
+  ])
+  if (pinned.status === 'fulfilled' && sink.status === 'fulfilled')
+    return { pin: { ...pinned.value, taken: taken?.files }, sink: sink.value }
+  if (sink.status === 'fulfilled') await sink.value.abandon()
+  if (pinned.status === 'fulfilled') await pinned.value.release()
+  throw pinned.status === 'rejected' ? pinned.reason : (sink as PromiseRejectedResult).reason
 }
 
 /** Takes away the mark that a full backup is due, if the checkpoint that was copied holds what it is due for. */
@@ -109,25 +117,6 @@ export async function refuseTarget(run: BackupRun, target: string): Promise<void
   await inspectTarget(target, run.identity, run.options)
 }
 
-/**
- * Reads the copied log back, frame by frame, and proves that it still leads from the checkpoint to the same end.
- *
- * @throws HOTBACKUP_COPY_DAMAGED, HOTBACKUP_LOG_GAP
- */
-async function proveLog(
-  checkpoint: PlannedCheckpoint,
-  expected: DurableLog,
-  where: { directory: string; fileSystem: FileSystem },
-): Promise<void> {
-  const segments = await listSegments(where.directory, where.fileSystem, { scan: true })
-  const plan = planCopy(checkpoint, segments.map(plannedSegment))
-  if (plan.type === 'gap') throw logGap(plan, where.directory)
-  if (plan.endLsn >= expected.endLsn) return
-  throw hotbackupError('HOTBACKUP_COPY_DAMAGED', 'the copied log ends before the log that was copied', {
-    details: { directory: where.directory, endLsn: plan.endLsn, expectedEndLsn: expected.endLsn },
-  })
-}
-
 async function copySet(run: BackupRun, pin: PinBeside, sink: BackupSink): Promise<CopiedSet> {
   const { options, layout, meter, watch } = run
   const { checkpoint, tries } = pin
@@ -146,12 +135,7 @@ async function copySet(run: BackupRun, pin: PinBeside, sink: BackupSink): Promis
   const data = await watch.time('data', () => copyData(pin, sink, meter))
   const log = atStart ?? (await listLog())
   refuseBulkLoad(log.segments, checkpoint.lsn)
-  const logs = await watch.time('log', async () => {
-    const copied = await copyLog(log, sink, meter)
-    const directory = sink.folder === undefined ? log.directory : join(sink.folder, 'log')
-    await proveLog(checkpoint, log, { directory, fileSystem })
-    return copied
-  })
+  const logs = await watch.time('log', () => copyProvedLog(checkpoint, log, { sink, meter }))
   options.onEvent({ type: 'log.ended', lsn: log.endLsn, segments: logs.map((file) => file.name) })
   const copy =
     sink.folder === undefined

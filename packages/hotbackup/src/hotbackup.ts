@@ -69,7 +69,7 @@ async function besideOwner(
 ): Promise<BackupResult> {
   const { options } = run
   const writers = writersToSpare(options)
-  const owner = await meetOwner(options)
+  const owner = meetOwner(options)
   try {
     return await make({ ...run, owner, meter: copyMeter(options, copyLimit(options, writers)) })
   } finally {

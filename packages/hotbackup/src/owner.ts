@@ -34,35 +34,28 @@ interface OwnerOptions {
 const TIMEOUT_MS = 5000
 const NOBODY = 'nobody listens on the control socket of the home'
 
-/** Begins to meter what commits wait, if the home has an owner that answers. */
-export async function meetOwner(options: OwnerOptions): Promise<Owner> {
-  try {
-    return new AskedOwner(
-      options,
-      await meterCommits(options.home, { timeoutMs: options.timeoutMs ?? TIMEOUT_MS }),
-    )
-  } catch (error) {
-    return new AskedOwner(options, reasonOf(error))
-  }
+/** Begins to meter what commits wait, if the home has an owner that answers; its first answer is waited for when it is asked something. */
+export function meetOwner(options: OwnerOptions): Owner {
+  const { home, timeoutMs = TIMEOUT_MS } = options
+  return new AskedOwner(options, meterCommits(home, { timeoutMs }).catch(reasonOf))
 }
 
 class AskedOwner implements Owner {
   readonly #options: OwnerOptions
-  readonly #meter: MeteredCommits | undefined
-  /** Why the owner is not asked. */
+  /** What it meters, or why it does not. */
+  readonly #met: Promise<MeteredCommits | string>
+  /** Why the owner, which did answer once, is asked no more. */
   #reason: string | undefined
 
-  /** @param met - what it meters, or why it does not */
-  constructor(options: OwnerOptions, met: MeteredCommits | string) {
+  constructor(options: OwnerOptions, met: Promise<MeteredCommits | string>) {
     this.#options = options
-    this.#meter = typeof met === 'string' ? undefined : met
-    this.#reason = typeof met === 'string' ? met : undefined
+    this.#met = met
   }
 
   async seal(): Promise<SealedLog | undefined> {
     const { home, onEvent, timeoutMs = TIMEOUT_MS } = this.#options
     try {
-      if (this.#reason !== undefined) throw new Error(this.#reason)
+      await this.#metered()
       const sealed = sealedLog(await controlCall(home, { type: 'switch' }, { timeoutMs }))
       if (sealed === undefined) throw new Error('the log has no record yet')
       onEvent({ type: 'log.sealed', ...sealed })
@@ -78,8 +71,8 @@ class AskedOwner implements Owner {
   async writers(): Promise<WriterReport | undefined> {
     const { onEvent } = this.#options
     try {
-      if (this.#meter === undefined || this.#reason !== undefined) throw new Error(this.#reason)
-      const report = await this.#meter.report()
+      const meter = await this.#metered()
+      const report = await meter.report()
       onEvent({ type: 'writers.metered', ...report })
       return report
     } catch (error) {
@@ -89,7 +82,14 @@ class AskedOwner implements Owner {
   }
 
   close(): void {
-    this.#meter?.close()
+    void this.#met.then((met) => typeof met === 'string' || met.close())
+  }
+
+  async #metered(): Promise<MeteredCommits> {
+    const met = await this.#met
+    if (typeof met === 'string' || this.#reason !== undefined)
+      throw new Error(typeof met === 'string' ? met : this.#reason)
+    return met
   }
 }
 

@@ -25,7 +25,7 @@ const beingWritten = new Set<string>()
 export interface PartialFolder {
   readonly path: string
   readonly target: string
-  /** Takes the mark off; the folder must be complete, and is made to appear next. */
+  /** Takes the mark off; the folder must be complete, and is made durable and to appear next. */
   unmark(): Promise<void>
   /** Lets go of the path, whatever became of it. */
   forget(): void
@@ -69,14 +69,12 @@ export async function beginPartial(target: string, fileSystem: FileSystem): Prom
 }
 
 /**
- * Makes a complete partial folder the target, durably. An older backup there is moved aside first and stays whole; the
- * caller removes it, at the returned path, when this has resolved. On an error the older backup is back in its place.
+ * Makes a partial folder the target, durably; it must be complete, without its mark, and durable itself. An older backup there is moved
+ * aside first and stays whole; the caller removes it, at the returned path, when this has resolved. On an error the older backup is back in
+ * its place.
  */
 export async function appear(partial: PartialFolder, fileSystem: FileSystem): Promise<string | undefined> {
   const { path, target } = partial
-  await partial.unmark()
-  // The set is complete, without the mark, under its temporary name, also after power loss.
-  await fileSystem.syncDirectory(path)
   const replaces = await holdsSomething(target, fileSystem)
   const old = replaces ? `${target}.old-${process.pid}` : undefined
   try {

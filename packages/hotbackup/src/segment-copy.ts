@@ -29,6 +29,12 @@ export interface ExpectedSegment {
   readonly last: boolean
 }
 
+/** Where the segment is, and what it must be. */
+export interface SegmentToCopy {
+  readonly range: FileRange
+  readonly expected: ExpectedSegment
+}
+
 /**
  * Copies a segment to a new file, hashes it, and checks every checksum in it, its seal, and its link to the one before. The content is
  * durable once the target's queue has settled.
@@ -36,7 +42,7 @@ export interface ExpectedSegment {
  * @throws WAL_CORRUPT, WAL_FOREIGN, WAL_FORMAT; HOTBACKUP_COPY_DAMAGED when the file ends before the range does
  */
 export async function copySegment(
-  { range, expected }: { readonly range: FileRange; readonly expected: ExpectedSegment },
+  { range, expected }: SegmentToCopy,
   target: CopyTarget,
   context: CopyContext,
 ): Promise<CopiedSegment> {

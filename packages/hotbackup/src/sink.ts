@@ -1,6 +1,8 @@
 import type { BackupFile, BackupKind, BackupManifest } from '@timberline/archive'
 import type { BackupBase } from './backup-base.ts'
 import type { CopyContext, FileRange } from './file-source.ts'
+import type { SegmentSummary } from '@timberline/wal'
+import type { SegmentToCopy } from './segment-copy.ts'
 import type { VolumesReport } from './volumes/volumes-target.ts'
 
 /** Where the files of a backup go: a folder, an archive or volumes. Nothing is a backup before `complete`. */
@@ -17,6 +19,12 @@ export interface BackupSink {
   /** Takes a file of the base over without copying it; `undefined` when it is not there, or out of reach of a link. */
   reuse?(file: BackupFile): Promise<BackupFile | undefined>
   copy(range: FileRange, name: string, context: CopyContext): Promise<BackupFile>
+  /** Copies a segment of the log and proves it on the way; absent where what was written cannot be proved so. */
+  copySegment?(
+    what: SegmentToCopy,
+    name: string,
+    context: CopyContext,
+  ): Promise<{ readonly file: BackupFile; readonly summary: SegmentSummary }>
   write(name: string, content: Buffer): Promise<BackupFile>
   /** Makes the backup appear, durably; resolves with what could not be cleaned up after it. */
   complete(manifest: BackupManifest): Promise<readonly string[]>

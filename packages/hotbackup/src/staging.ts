@@ -55,8 +55,10 @@ export async function pinHome(options: PinOptions): Promise<Pin> {
   const hold = await placeHold(layout.logDirectory, { purpose: 'hotbackup', fileSystem })
   const staging = join(layout.home, stagingName(hold.id))
   const release = releaseOf(hold, staging, fileSystem)
+  // What is dead is in nobody's way; what is made here meanwhile is under a mark that lives.
+  const cleaned = removeDeadStaging(options)
+  cleaned.catch(() => undefined)
   try {
-    await removeDeadStaging(options)
     const tablesDirectory = join(staging, 'tables')
     const logDirectory = join(staging, 'log')
     await fileSystem.makeDirectory(tablesDirectory)
@@ -64,8 +66,10 @@ export async function pinHome(options: PinOptions): Promise<Pin> {
     const segmentCount = await linkSegments(layout.logDirectory, logDirectory, fileSystem)
     const pinned = await pinCheckpoint(options, tablesDirectory)
     const scratchDirectory = join(staging, 'scratch')
+    await cleaned
     return { ...pinned, tablesDirectory, logDirectory, scratchDirectory, segmentCount, release }
   } catch (error) {
+    await cleaned.catch(() => undefined)
     await release()
     throw error
   }

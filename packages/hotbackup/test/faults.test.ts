@@ -12,7 +12,7 @@ import { join } from 'node:path'
 import { decodeBackupManifest } from '@timberline/archive'
 import type { TimberLevel } from '@timberline/engine'
 import { TimberlineError } from '@timberline/wal'
-import { FaultFileSystem, failAt, immediateFileSystem } from '@timberline/wal/testing'
+import { FaultFileSystem, failAt, failOn, immediateFileSystem } from '@timberline/wal/testing'
 import type { Fault, Injector } from '@timberline/wal/testing'
 import { afterAll, beforeAll, describe, expect, it } from 'vitest'
 import { oneIn, operationsOf } from '../../../tools/matrix-sample.ts'
@@ -150,13 +150,18 @@ describe.each(cases)('a backup to $what', ({ withOlder, how }) => {
     const homeBefore = await homeContents()
     const seen: Record<string, number> = {}
     let tried = 0
-    for (const index of oneIn(2, operationsOf(count))) {
+    const strikes = oneIn(2, operationsOf(count)).map(
+      (index) => [`operation ${index}`, failAt(index, 'crash')] as const,
+    )
+    // One operation of all, between the two renames of an exchange: struck whichever were chosen.
+    const appearing = failOn({ kind: 'rename', path: /target\.partial-\d+$/ }, 'crash')
+    for (const [where, injector] of [...strikes, ['the appearing', appearing] as const]) {
       await begin(withOlder)
-      await attempt(failAt(index, 'crash'), how)
+      await attempt(injector, how)
       const stands = await standing()
       tried += 1
       seen[stands] = (seen[stands] ?? 0) + 1
-      expect(await homeContents(), `operation ${index}`).toEqual(homeBefore)
+      expect(await homeContents(), where).toEqual(homeBefore)
       if (tried % 7 === 0 || stands === 'exchanged') await nextBackupFindsNothingLeft()
       else await clearHome()
     }

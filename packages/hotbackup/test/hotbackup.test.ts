@@ -6,6 +6,7 @@ import type { TimberLevel } from '@timberline/engine'
 import { decodeBackupManifest, encodeBackupManifest } from '@timberline/archive'
 import { liveHolds, nodeFileSystem, placeHold, segmentName } from '@timberline/wal'
 import type { FileSystem } from '@timberline/wal'
+import { FaultFileSystem } from '@timberline/wal/testing'
 import { afterEach, beforeEach, describe, expect, it } from 'vitest'
 import { hotbackup, verifyBackup } from '../src/index.ts'
 import type { HotbackupEvent, HotbackupListener } from '../src/index.ts'
@@ -461,7 +462,8 @@ describe('damage in the home', () => {
   async function damaged(change: (copy: string) => Promise<void>): Promise<Promise<unknown>> {
     const copy = await copyOf(home, join(folder, 'damaged'))
     await change(copy)
-    return hotbackup({ home: copy, target }).catch((error: unknown) => error)
+    // A digest would read the log once more.
+    return hotbackup({ home: copy, target, digest: false }).catch((error: unknown) => error)
   }
 
   it('is told by name when a table is missing', async () => {
@@ -518,6 +520,36 @@ describe('damage in the home', () => {
       await writeFile(path, content)
     })
     expect(error).toMatchObject({ code: 'WAL_CORRUPT' })
+  })
+
+  it('is told by name when a record is damaged that only the copy reads, in a log file that was sealed', async () => {
+    await hotbackup({ home, target })
+    await write(db, N + 30)
+    const error = await damaged(async (copy) => {
+      const logs = (await readdir(join(copy, 'log'))).filter((each) => each.startsWith('log.')).toSorted()
+      const needed = logs.indexOf(segmentName((await newestCheckpoint(copy))?.segmentNumber ?? 0))
+      expect(needed).toBeLessThan(logs.length - 1)
+      const path = join(copy, 'log', logs[needed] ?? '')
+      const content = await readFile(path)
+      content[400] = (content[400] ?? 0) ^ 1
+      await writeFile(path, content)
+    })
+    expect(error).toMatchObject({
+      code: 'WAL_CORRUPT',
+      details: { path: expect.stringContaining('log.') as string },
+    })
+    expect(await outsideHome()).toEqual(['backup', 'damaged'])
+  })
+})
+
+describe('a backup into a folder', () => {
+  it('proves its log while it copies it, and reads nothing again that it has written', async () => {
+    const fileSystem = new FaultFileSystem(nodeFileSystem)
+    await hotbackup({ home, target, digest: false, fileSystem })
+    const read = fileSystem.operations.filter(
+      ({ kind, path }) => kind === 'read' && path.includes('.partial-'),
+    )
+    expect(read).toEqual([])
   })
 })
 

@@ -93,6 +93,27 @@ describe('the owner of a home', () => {
     expect((await restored(join(folder, 'backup'))).n).toBe(30)
   })
 
+  it('that answers late is not waited for before its home is pinned', async () => {
+    await db.close()
+    const order: string[] = []
+    let answer = (): void => undefined
+    const pinned = new Promise<void>((resolve) => (answer = resolve))
+    const server = createServer((socket) => {
+      socket.on('data', () => void pinned.then(() => socket.end()))
+      socket.on('close', () => order.push('given up'))
+    })
+    await listening(server, homeLayout(home).socketPath)
+    const onEvent = ({ type }: HotbackupEvent): void => {
+      if (type !== 'pinned') return
+      order.push(type)
+      answer()
+    }
+    const { writers } = await hotbackup({ home, target: join(folder, 'backup'), onEvent })
+    expect(writers).toBeUndefined()
+    expect(order[0]).toBe('pinned')
+    await new Promise((resolve) => server.close(resolve))
+  })
+
   it('that does not answer is asked once, and not waited for again', async () => {
     const silent = join(folder, 'silent')
     await mkdir(silent)
@@ -103,7 +124,7 @@ describe('the owner of a home', () => {
     })
     await listening(server, homeLayout(silent).socketPath)
     const { events, onEvent } = gathered()
-    const owner = await meetOwner({ home: silent, onEvent, timeoutMs: 20 })
+    const owner = meetOwner({ home: silent, onEvent, timeoutMs: 20 })
     expect([await owner.seal(), await owner.writers()]).toEqual([undefined, undefined])
     expect(asked).toBe(1)
     expect(events.map(({ type }) => type)).toEqual(['log.unsealed', 'writers.unmetered'])
