@@ -271,11 +271,16 @@ export const walDecoders: readonly Decoder[] = [
     name: 'wanted',
     covers: ['wal/wanted.ts#readWanted'],
     codes: [],
-    shape: 'json',
+    shape: 'text',
     takesAnything: true,
-    seeds: () => [Buffer.from('{"lsn":             123}\n'), Buffer.from('{"lsn":9007199254740991}\n')],
+    seeds: () => [
+      encodeReached({ lsn: 123, timeline: 1 }),
+      encodeReached({ lsn: 9_007_199_254_740_991, timeline: 2 }),
+    ],
     inputBytesMax: 2048,
-    decode: async (input) => readWanted('/log', await filesInMemory({ '/log/wanted.json': input })),
+    decode: async (input) =>
+      readWanted({ directory: '/log', timeline: 1 }, await filesInMemory({ '/log/wanted.json': input })),
+    repair: repairReached,
   },
   {
     name: 'reached',

@@ -1,10 +1,11 @@
-import { openWanted, readConfirmations } from '@timberline/wal'
+import { openWanted, readConfirmations, segmentName } from '@timberline/wal'
 import { describe, expect, it } from 'vitest'
 import { FaultFileSystem } from '@timberline/wal/testing'
 import { type ArchiveStore, directoryStore, memoryStore, type ShipperEvent } from '../src/index.ts'
 import { Demand } from '../src/shipping/demand.ts'
 import { completeShipperOptions } from '../src/shipping/shipper-options.ts'
 import { Backlog } from '../src/shipping/backlog.ts'
+import { claimReign, newClaimant } from '../src/shipping/reign.ts'
 import {
   appendRecords,
   ARCHIVE,
@@ -61,7 +62,7 @@ describe('a shipper', () => {
     const { shipper, stop } = ship(disk, archive, { intervalMs: HOUR_MS })
     await appendRecords(log, 3)
     await shipper.flush()
-    const wanted = await openWanted(LOG, disk)
+    const wanted = await openWanted({ directory: LOG, timeline: IDENTITY.timeline }, disk)
     for (const lsn of [4, 5, 6]) {
       await appendRecords(log, 1)
       await wanted.write(lsn)
@@ -79,7 +80,7 @@ describe('a shipper', () => {
     const { shipper, stop } = ship(disk, await archiveOn(memoryStore()), { intervalMs: HOUR_MS })
     await appendRecords(log, 3)
     await shipper.flush()
-    const wanted = await openWanted(LOG, disk)
+    const wanted = await openWanted({ directory: LOG, timeline: IDENTITY.timeline }, disk)
     await wanted.write(3)
     await appendRecords(log, 2)
     await until(() => shipper.status().durableLsn === 5)
@@ -98,7 +99,7 @@ describe('a shipper', () => {
     const { shipper, stop } = ship(disk, await archiveOn(store), { intervalMs: HOUR_MS })
     const pieces: ShipperEvent[] = []
     shipper.events$.subscribe((event) => event.type === 'piece.shipped' && pieces.push(event))
-    const wanted = await openWanted(LOG, disk)
+    const wanted = await openWanted({ directory: LOG, timeline: IDENTITY.timeline }, disk)
     await appendRecords(log, 1)
     await wanted.write(1)
     await until(() => counts.now === 1)
@@ -124,18 +125,69 @@ describe('a shipper', () => {
     const { shipper, stop } = ship(disk, archive, { intervalMs: HOUR_MS })
     await appendRecords(log, 1)
     await shipper.flush()
-    const wanted = await openWanted(LOG, disk)
+    const wanted = await openWanted({ directory: LOG, timeline: IDENTITY.timeline }, disk)
     for (let lsn = 2; lsn <= 40; lsn++) {
       const before = counted.operations.length
       await appendRecords(log, 1)
       await wanted.write(lsn)
       await until(async () => (await confirmedLsn(disk)) === lsn)
-      // The journal's next place, a part of a bundle, read back through the handle that wrote it, and the next place again.
+      // A part of a bundle, read back through the handle that wrote it, and the journal's next place.
       const kinds = counted.operations.slice(before).map(({ kind }) => kind)
-      expect(kinds).toEqual(['status', 'write', 'sync', 'read', 'status'])
+      expect(kinds).toEqual(['write', 'sync', 'read', 'status'])
     }
     await wanted.close()
     await stop()
+    await log.close()
+  })
+})
+
+describe('a shipper in a hurry', () => {
+  it('does not flush the log again as far as its writer says that it is durable', async () => {
+    const disk = new CrashFileSystem()
+    const home = new FaultFileSystem(disk)
+    const syncs = (): number =>
+      home.operations.filter(({ kind, path }) => kind === 'sync' && path === `${LOG}/${segmentName(1)}`)
+        .length
+    const log = await openTestLog(disk)
+    const { shipper, stop } = ship(home, await archiveOn(memoryStore()), { intervalMs: HOUR_MS })
+    await appendRecords(log, 1)
+    await shipper.flush()
+    const wanted = await openWanted({ directory: LOG, timeline: IDENTITY.timeline }, disk)
+    await wanted.write(40)
+    await appendRecords(log, 1)
+    await until(async () => (await confirmedLsn(disk)) === 2)
+    const before = syncs()
+    expect(before).toBeGreaterThan(0)
+    for (let lsn = 3; lsn <= 40; lsn++) {
+      await appendRecords(log, 1)
+      await until(async () => (await confirmedLsn(disk)) === lsn)
+    }
+    expect(syncs()).toBe(before)
+    await wanted.close()
+    await stop()
+    await log.close()
+  })
+
+  it('finds a claim when a part of an open bundle stands, and tells nobody of it', async () => {
+    const disk = new CrashFileSystem()
+    const log = await openTestLog(disk)
+    const store = directoryStore(ARCHIVE, disk)
+    const archive = await archiveOn(store)
+    const { shipper } = ship(disk, archive, { intervalMs: HOUR_MS })
+    await appendRecords(log, 1)
+    await shipper.flush()
+    const wanted = await openWanted({ directory: LOG, timeline: IDENTITY.timeline }, disk)
+    await appendRecords(log, 1)
+    await wanted.write(2)
+    await until(async () => (await confirmedLsn(disk)) === 2)
+    await claimReign(await archiveOn(store), newClaimant('other'), IDENTITY.timeline)
+    await appendRecords(log, 1)
+    await wanted.write(3)
+    await until(() => shipper.status().state === 'failed' || shipper.status().shippedLsn === 3)
+    expect(shipper.status().shippedLsn).toBe(2)
+    await expect(shipper.done).rejects.toMatchObject({ code: 'ARCHIVE_FENCED' })
+    expect(await confirmedLsn(disk)).toBe(2)
+    await wanted.close()
     await log.close()
   })
 })
@@ -144,7 +196,7 @@ describe('a look at the log', () => {
   it('waits for the end of a round of pieces while somebody may wait for commits, and asks then what is wanted', async () => {
     const disk = new CrashFileSystem()
     const log = await openTestLog(disk)
-    const wanted = await openWanted(LOG, disk)
+    const wanted = await openWanted({ directory: LOG, timeline: IDENTITY.timeline }, disk)
     const archive = await archiveOn(memoryStore())
     const options = { logDirectory: LOG, archive, name: 'test', identity: IDENTITY, fileSystem: disk }
     const demand = new Demand({ ...completeShipperOptions(options), gatherMs: HOUR_MS })
@@ -174,7 +226,7 @@ describe('a look at the log', () => {
   it('is certain to be followed by another one only while somebody waits and the archive moves', async () => {
     const disk = new CrashFileSystem()
     const log = await openTestLog(disk)
-    const wanted = await openWanted(LOG, disk)
+    const wanted = await openWanted({ directory: LOG, timeline: IDENTITY.timeline }, disk)
     const archive = await archiveOn(memoryStore())
     const options = { logDirectory: LOG, archive, name: 'test', identity: IDENTITY, fileSystem: disk }
     const demand = new Demand(completeShipperOptions(options))

@@ -63,7 +63,11 @@ export async function openArchiveWait(options: ArchiveWaitOptions): Promise<Arch
   const scope = { logDirectory, fileSystem, timeline, archives, atLeast }
   const quorum = await openArchiveQuorum(scope, lastLsn)
   try {
-    return new ArchiveWait(options, quorum, await openWanted(logDirectory, fileSystem))
+    return new ArchiveWait(
+      options,
+      quorum,
+      await openWanted({ directory: logDirectory, timeline }, fileSystem),
+    )
   } catch (error) {
     await quorum.close()
     throw error

@@ -170,7 +170,7 @@ describe('a commit with durability archived', () => {
   ])('may be a %s', async (_name, write) => {
     const scene = await openScene()
     const done = watched(write(scene.db))
-    while ((await readWanted(LOG, scene.disk)) !== 1) await pause(1)
+    while ((await readWanted({ directory: LOG, timeline: 1 }, scene.disk)) !== 1) await pause(1)
     expect(done.isSettled).toBe(false)
     await scene.confirm('vault', 1)
     expect(await done.outcome).toBeUndefined()
@@ -186,7 +186,7 @@ describe('a commit with durability archived', () => {
       { durability: 'local' },
     )
     const done = watched(scene.db.clear())
-    while ((await readWanted(LOG, scene.disk)) !== 2) await pause(1)
+    while ((await readWanted({ directory: LOG, timeline: 1 }, scene.disk)) !== 2) await pause(1)
     expect(await scene.db.keys().all()).toEqual([])
     expect(done.isSettled).toBe(false)
     await scene.confirm('vault', 2)
@@ -310,7 +310,7 @@ describe('closing', () => {
   test('ends every wait by the policy, of commits under way too, and hangs on none', async () => {
     const scene = await openScene()
     const early = watched(scene.db.put('a', '1'))
-    while ((await readWanted(LOG, scene.disk)) !== 1) await pause(1)
+    while ((await readWanted({ directory: LOG, timeline: 1 }, scene.disk)) !== 1) await pause(1)
     const under = watched(scene.db.put('b', '2'))
     const cleared = watched(scene.db.clear())
     await scene.db.close()
@@ -321,7 +321,7 @@ describe('closing', () => {
     }
     const accepting = await openScene({ whenLate: 'accept' })
     const write = watched(accepting.db.put('a', '1'))
-    while ((await readWanted(LOG, accepting.disk)) !== 1) await pause(1)
+    while ((await readWanted({ directory: LOG, timeline: 1 }, accepting.disk)) !== 1) await pause(1)
     await accepting.db.close()
     expect(await write.outcome).toBeUndefined()
   })
@@ -337,13 +337,13 @@ describe('closing', () => {
 describe('the folder of the log', () => {
   test('says that somebody may wait, and for which record, until the database is closed', async () => {
     const scene = await openScene()
-    expect(await readWanted(LOG, scene.disk)).toBe(0)
+    expect(await readWanted({ directory: LOG, timeline: 1 }, scene.disk)).toBe(0)
     const write = watched(scene.db.batch([{ type: 'put', key: 'a', value: '1' }]))
-    while ((await readWanted(LOG, scene.disk)) !== 1) await pause(1)
+    while ((await readWanted({ directory: LOG, timeline: 1 }, scene.disk)) !== 1) await pause(1)
     await scene.confirm('vault', 1)
     await write.outcome
     await scene.db.close()
-    expect(await readWanted(LOG, scene.disk)).toBeUndefined()
+    expect(await readWanted({ directory: LOG, timeline: 1 }, scene.disk)).toBeUndefined()
   })
 
   test('keeps the log for a named archive before its first shipper ran', async () => {

@@ -18,7 +18,7 @@ export class Doorbell {
     this.#directory = directory
     this.#signal = signal
     this.#listen()
-    signal?.addEventListener('abort', this.#ring)
+    signal?.addEventListener('abort', this.ring)
   }
 
   /**
@@ -40,11 +40,12 @@ export class Doorbell {
   }
 
   close(): void {
-    this.#signal?.removeEventListener('abort', this.#ring)
-    this.#ring()
+    this.#signal?.removeEventListener('abort', this.ring)
+    this.ring()
   }
 
-  readonly #ring = (): void => {
+  /** Something is there to be looked at. */
+  readonly ring = (): void => {
     this.#stop?.()
     this.#stop = undefined
     this.#rang = true
@@ -52,7 +53,7 @@ export class Doorbell {
   }
 
   #listen(): void {
-    this.#stop = this.#fileSystem.watch(this.#directory, this.#ring)
+    this.#stop = this.#fileSystem.watch(this.#directory, this.ring)
   }
 
   #isAborted(): boolean {

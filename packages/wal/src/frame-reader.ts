@@ -106,6 +106,11 @@ export class FrameReader {
     }
   }
 
+  /** Passes groups without marks that were read already, up to the one that holds the record `throughLsn`, or that reaches `endPosition`. */
+  passRead({ throughLsn, endPosition }: { readonly throughLsn: Lsn; readonly endPosition: number }): void {
+    while (this.nextLsn <= throughLsn && this.position < endPosition && this.#passGroup());
+  }
+
   /** Passes a group without marks that is wholly in the window; false, and nothing has happened, for anything else. */
   #passGroup(): boolean {
     if (!this.#holds(FRAME_HEADER_BYTES)) return false

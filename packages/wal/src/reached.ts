@@ -50,7 +50,7 @@ export async function openReached(
   const handle = await fileSystem.open(path, 'create')
   return {
     read: async () => {
-      const content = Buffer.alloc(RECORD_BYTES)
+      const content = Buffer.alloc(REACHED_BYTES)
       return decodeReached(content.subarray(0, await readFully(handle, content, 0)))
     },
     close: async () => {
@@ -91,7 +91,8 @@ export function encodeReached({ lsn, timeline }: ReachedPlace): Buffer {
   return Buffer.from(`${said},"check":"${checkOf(said)}"}\n`)
 }
 
-const RECORD_BYTES = encodeReached({ lsn: 0, timeline: 0 }).length
+/** The length of every record. */
+export const REACHED_BYTES: number = encodeReached({ lsn: 0, timeline: 0 }).length
 
 /** The place that a record names; `undefined` unless it is whole. */
 export function decodeReached(content: Buffer): ReachedPlace | undefined {

@@ -26,6 +26,11 @@ export interface FollowSegmentsOptions {
    * then it is asked again right after the look, as after a ring.
    */
   readonly gather?: number | ((rang: boolean) => Promise<boolean>) | undefined
+  /**
+   * Asked at each look: the writer of the log says that everything up to this record is durable. A look ends there while it is ahead of what was
+   * reported, and spares the flush; what stands behind it is seen by the next look. Default: nobody says so.
+   */
+  readonly durableLsn?: (() => Lsn) | undefined
 }
 
 /**
@@ -59,17 +64,23 @@ export async function* followSegments(options: FollowSegmentsOptions): AsyncGene
   const { directory, fromSegment, fileSystem = nodeFileSystem, signal, gather = 5 } = options
   const doorbell = new Doorbell(fileSystem, directory, signal)
   const walker = new LogWalker({ directory, fileSystem, durable: true })
+  const flushes = new Flushes(options.durableLsn)
   let shipped = options.fromPosition ?? 0
   let begun = false
   try {
     while (!isAborted(signal)) {
       begun ||= await begin(walker, { directory, fromSegment, fileSystem })
-      const step = begun ? await nextStep(walker, shipped) : undefined
+      const step = begun ? await nextStep(walker, shipped, flushes) : undefined
       if (step !== undefined) {
         yield step
         shipped = step.type === 'bytes' ? step.endPosition : 0
         // Each look may flush the device, so that commits gather before the next one.
         if (step.type === 'sealed' || step.endPosition - step.position >= STEP_BYTES_MAX) continue
+        // Frames that were left for the next look have rung already.
+        if (walker.reader?.seesMore === true) {
+          walker.reader.forget()
+          doorbell.ring()
+        }
       }
       const rang = await doorbell.wait(options.pollMs ?? 250, gather)
       if (!rang && begun && step === undefined) await walker.judge()
@@ -93,15 +104,17 @@ async function begin(
 }
 
 /** Gathers what is new beyond `shipped` in the present segment; `undefined` when nothing is. */
-async function nextStep(walker: LogWalker, shipped: number): Promise<SegmentStep | undefined> {
+async function nextStep(
+  walker: LogWalker,
+  shipped: number,
+  flushes: Flushes,
+): Promise<SegmentStep | undefined> {
   const whole = await walker.leaveSealed()
   if (whole !== undefined) return { type: 'sealed', summary: whole }
-  let found: { endPosition: number; records: number; lastLsn: Lsn; lastCommittedAtUs: number } | undefined
-  const marks: SegmentMark[] = []
-  const isEnough = (endPosition: number): boolean =>
-    // What was written since the file was read waits for the next look: a busy writer is always one frame ahead.
-    endPosition - shipped >= STEP_BYTES_MAX || walker.reader?.seesMore !== true
-  while (found === undefined || !isEnough(found.endPosition)) {
+  const { toldLsn } = flushes
+  let firstLsn: Lsn = 0
+  let endPosition = shipped
+  for (let isEnough = false; !isEnough;) {
     const before = walker.reader?.position ?? HEADER_BYTES
     const step = await walker.step()
     if (step.type === 'sealed') return step
@@ -109,37 +122,50 @@ async function nextStep(walker: LogWalker, shipped: number): Promise<SegmentStep
     if (step.type === 'end' || reader === undefined) break
     if (reader.position <= shipped) continue
     if (before < shipped) throw notAFrameEnd(walker, shipped)
-    const last = step.records.at(-1)
-    found = {
-      endPosition: reader.position,
-      records: (found?.records ?? 0) + step.records.length,
-      /* v8 ignore next -- no group is empty */
-      lastLsn: last?.lsn ?? 0,
-      /* v8 ignore next -- no group is empty */
-      lastCommittedAtUs: last?.committedAtUs ?? 0,
-    }
+    if (firstLsn === 0) firstLsn = step.header.firstLsn
+    const throughLsn = toldLsn < firstLsn ? Number.POSITIVE_INFINITY : toldLsn
+    // Where frames stand is all that is asked for: of those that were read with this one no records are made.
+    reader.passRead({ throughLsn, endPosition: shipped + STEP_BYTES_MAX })
+    endPosition = reader.position
+    // What was written since the file was read waits for the next look: a busy writer is always one frame ahead.
+    isEnough = endPosition - shipped >= STEP_BYTES_MAX || reader.nextLsn > throughLsn || !reader.seesMore
   }
   const reader = walker.reader
   if (reader === undefined) return undefined
-  if (found === undefined) {
+  if (endPosition === shipped) {
     if (reader.position < shipped) throw notAFrameEnd(walker, shipped)
     return undefined
   }
-  const firstLsn = found.lastLsn - found.records + 1
-  marks.push(...reader.marks.filter((mark) => mark.lsn >= firstLsn && mark.lsn <= found.lastLsn))
-  // Only what is durable is reported: later frames say so, otherwise the file is synced here.
-  if (reader.tally.durableLsn < found.lastLsn) await walker.sync()
-  const { endPosition, lastLsn, lastCommittedAtUs } = found
-  const segmentNumber = reader.header.segmentNumber
-  return {
-    type: 'bytes',
-    segmentNumber,
-    position: shipped,
-    endPosition,
-    firstLsn,
-    lastLsn,
-    lastCommittedAtUs,
-    marks,
+  const { lastCommittedAtUs } = reader.tally
+  const lastLsn = reader.nextLsn - 1
+  const marks = reader.marks.filter((mark) => mark.lsn >= firstLsn && mark.lsn <= lastLsn)
+  // Only what is durable is reported.
+  await flushes.flush(walker, lastLsn, Math.max(toldLsn, reader.tally.durableLsn))
+  const { segmentNumber } = reader.header
+  const position = shipped
+  return { type: 'bytes', segmentNumber, position, endPosition, firstLsn, lastLsn, lastCommittedAtUs, marks }
+}
+
+/** Which frames need a flush before they are reported. */
+class Flushes {
+  readonly #told: () => Lsn
+  #isTrusting = false
+
+  constructor(told: () => Lsn = (): Lsn => 0) {
+    this.#told = told
+  }
+
+  /** As far as the writer says that the log is durable. */
+  get toldLsn(): Lsn {
+    // Not before a flush of one's own: a folder that was copied may hold the word of a log that was durable elsewhere.
+    return this.#isTrusting ? this.#told() : 0
+  }
+
+  /** Makes a log durable through a record, unless it is known to be as far as `durableLsn`. */
+  async flush(walker: LogWalker, lsn: Lsn, durableLsn: Lsn): Promise<void> {
+    if (lsn <= durableLsn) return
+    await walker.sync()
+    this.#isTrusting = true
   }
 }
 

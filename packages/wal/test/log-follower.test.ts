@@ -291,6 +291,47 @@ describe('following segments', () => {
     expect(new Set(marks.map((mark) => mark.name))).toEqual(new Set(['mark 7', 'mark 27', 'mark 47']))
   })
 
+  it('ends a look where its writer says that the log is durable, and flushes what goes beyond that', async () => {
+    const disk = new CrashFileSystem()
+    const counted = new FaultFileSystem(disk)
+    const syncs = (): number => counted.operations.filter(({ kind }) => kind === 'sync').length
+    const log = await openMemoryLog(disk, { preallocateBytes: 16 * 1024 })
+    const abort = new AbortController()
+    let toldLsn = 100
+    const options = { directory: DIRECTORY, fromSegment: 1, fileSystem: counted, signal: abort.signal }
+    // Without a ring the next look would come only with the poll, in an hour.
+    const follower = followSegments({ ...options, pollMs: 3_600_000, gather: 1, durableLsn: () => toldLsn })
+    const next = async (): Promise<{ lastLsn: number; syncs: number }> => {
+      const before = syncs()
+      const step = await follower.next()
+      const lastLsn = lastLsnOf(step.done === true ? [] : [step.value])
+      const after = disk.ifCrashed({ writes: 'lost', names: 'kept' })
+      const [segment] = await listSegments(DIRECTORY, after)
+      expect(segment?.lastLsn).toBeGreaterThanOrEqual(lastLsn)
+      return { lastLsn, syncs: syncs() - before }
+    }
+    // Nobody is believed before a flush of one's own.
+    await log.commit(Buffer.from('a'), { durable: false })
+    expect(await next()).toEqual({ lastLsn: 1, syncs: 1 })
+    await log.commit(Buffer.from('b'))
+    await log.commit(Buffer.from('c'))
+    expect(await next()).toEqual({ lastLsn: 3, syncs: 0 })
+    toldLsn = 4
+    await log.commit(Buffer.from('d'))
+    await log.commit(Buffer.from('e'), { durable: false })
+    expect(await next()).toEqual({ lastLsn: 4, syncs: 0 })
+    // What came since is seen with what was left.
+    await log.commit(Buffer.from('f'), { durable: false })
+    expect(await next()).toEqual({ lastLsn: 6, syncs: 1 })
+    // A group that goes beyond the word is flushed.
+    toldLsn = 7
+    await commitGroup(log, 'g', 'h')
+    expect(await next()).toEqual({ lastLsn: 8, syncs: 1 })
+    abort.abort()
+    await follower.return(undefined)
+    await log.close()
+  }, 10_000)
+
   it('goes on from a segment and position, and refuses a position inside a frame', async () => {
     const disk = new CrashFileSystem()
     const log = await openMemoryLog(disk)

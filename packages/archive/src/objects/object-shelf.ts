@@ -1,4 +1,4 @@
-import { createHash } from 'node:crypto'
+import { createHash, hash as hashOf } from 'node:crypto'
 import type { PartPlace } from '../catalogue/catalogue.ts'
 import type { ArchiveStore, PutOutcome } from '../stores/archive-store.ts'
 import { archiveError, hasCode } from '../errors.ts'
@@ -83,7 +83,7 @@ export class ObjectShelf {
 
   /** The bytes of an object of its own for content that is short and held, uncoded; encrypted where the archive is. */
   async encoded(name: string, content: Uint8Array): Promise<Buffer> {
-    const sha256 = createHash('sha256').update(content).digest('hex')
+    const sha256 = hashOf('sha256', content, 'hex')
     const envelope = encodeEnvelope(name, { codec: 'none', bytes: content.length, sha256 })
     const object = Buffer.concat([envelope, content])
     const seal = await this.#keyring.sealer()

@@ -107,12 +107,17 @@ export class Backlog {
     row.lastCommittedAtUs = this.#lastCommittedAtUs
   }
 
+  /** Whether there is anything to be shipped as a piece. */
+  get hasTail(): boolean {
+    for (const row of this.#rows.values()) if (isTail(row)) return true
+    return false
+  }
+
   /** Everything that could be shipped as a piece now; of a segment sealed before it had a piece, nothing: it goes whole. */
   tails(): readonly Tail[] {
     const tails: Tail[] = []
     for (const [segmentNumber, row] of this.#rows) {
-      const isWhole = row.isSealed && row.piecedPosition === 0
-      if (isWhole || row.isQueued || row.durablePosition === row.piecedPosition) continue
+      if (!isTail(row)) continue
       tails.push({
         segmentNumber,
         position: row.piecedPosition,
@@ -162,6 +167,11 @@ export class Backlog {
   get #firstOpen(): number {
     return Math.max(this.#nextSegment, this.#archivedSegment + 1)
   }
+}
+
+function isTail({ isSealed, isQueued, piecedPosition, durablePosition }: Row): boolean {
+  const isWhole = isSealed && piecedPosition === 0
+  return !isWhole && !isQueued && durablePosition !== piecedPosition
 }
 
 function newRow(lsnBefore: number): Row {

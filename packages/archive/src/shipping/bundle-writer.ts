@@ -51,6 +51,13 @@ export class BundleWriter {
     this.#held = held
   }
 
+  /** Whether a bundle under way goes on with this piece. */
+  isOpenFor({ segmentNumber, lastCommittedAtUs }: Tail): boolean {
+    const open = this.#open
+    if (open === undefined || open.segmentNumber !== segmentNumber) return false
+    return open.slot === mergeSlot(lastCommittedAtUs) && open.object.position < BUNDLE_BYTES_MAX
+  }
+
   /** Puts a piece, durably, where it is short and the store can; resolves with the length of its object, else `undefined`. */
   async put(name: string, tail: Tail, content: Uint8Array): Promise<number | undefined> {
     if (content.length > PIECE_BYTES_MAX) return undefined
@@ -105,14 +112,12 @@ export class BundleWriter {
     await bundle.object.close()
   }
 
-  async #bundleFor({ segmentNumber, lastCommittedAtUs }: Tail): Promise<OpenBundle | undefined> {
+  async #bundleFor(tail: Tail): Promise<OpenBundle | undefined> {
     const { store } = this.#archive
     if (store.grow === undefined) return undefined
-    const slot = mergeSlot(lastCommittedAtUs)
-    const open = this.#open
-    const isFit = open?.segmentNumber === segmentNumber && open.slot === slot
-    if (open !== undefined && isFit && open.object.position < BUNDLE_BYTES_MAX) return open
+    if (this.isOpenFor(tail)) return this.#open
     await this.end()
+    const { segmentNumber } = tail
     for (const name of this.#useless) {
       await store.delete(name)
       this.#useless.delete(name)
@@ -124,6 +129,7 @@ export class BundleWriter {
     this.#useless.add(name)
     const object = await store.grow(name)
     this.#useless.delete(name)
+    const slot = mergeSlot(tail.lastCommittedAtUs)
     this.#open = { name, segmentNumber, slot, object, isSettled: true, putAtMs: this.#nowMs() }
     return this.#open
   }

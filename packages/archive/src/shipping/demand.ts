@@ -12,7 +12,7 @@ import type { ShipperSettings } from './shipper-options.ts'
 /** The most that commits gather when one of them may be waited for and the shipper rests, in milliseconds. */
 const WANTED_GATHER_MS = 2
 /** From the begin of a round to the next one, in milliseconds: half of it is what a commit waits beside the put. */
-const ROUND_MS_MIN = 12
+const ROUND_MS_MIN = 13
 
 /** What the writer of a log waits for, and when to look for it. */
 export class Demand {
@@ -28,12 +28,18 @@ export class Demand {
 
   constructor(settings: ShipperSettings) {
     this.#settings = settings
-    this.#reader = new WantedReader(settings.logDirectory, settings.fileSystem)
+    const { logDirectory: directory, identity, fileSystem } = settings
+    this.#reader = new WantedReader({ directory, timeline: identity.timeline }, fileSystem)
+  }
+
+  /** The writer says that its log is durable up to here, as last read. */
+  get durableLsn(): Lsn {
+    return this.#wanted ?? 0
   }
 
   /** Whether somebody waits for records that could go as a piece now. */
   isUrgent(backlog: Backlog): boolean {
-    return this.#isAwaited(backlog) && backlog.tails().length > 0
+    return this.#isAwaited(backlog) && backlog.hasTail
   }
 
   /** A round of pieces, which looks at the log keep clear of. */
@@ -60,9 +66,8 @@ export class Demand {
     } else {
       // A store that does not answer must not hide how far the log is ahead of it.
       await endOrPause(this.#ended, gatherMs)
-      this.#wanted = await this.#reader.read()
       const paceMs = this.#paceMs()
-      if (this.#isAwaited(backlog) && paceMs > 0) await pause(Math.min(paceMs, gatherMs))
+      if (paceMs > 0) await pause(Math.min(paceMs, gatherMs))
     }
     this.#wanted = await this.#reader.read()
     const { shippedLsn } = backlog

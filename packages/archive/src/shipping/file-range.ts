@@ -1,5 +1,5 @@
 import { createHash, type Hash } from 'node:crypto'
-import { type FileSystem, readFully } from '@timberline/wal'
+import { type FileHandle, type FileSystem, readFully } from '@timberline/wal'
 import { archiveError } from '../errors.ts'
 import type { ObjectSource } from '../objects/object-codec.ts'
 
@@ -11,6 +11,8 @@ export interface FileRange {
   readonly path: string
   readonly position: number
   readonly endPosition: number
+  /** The file, where it is open already; it is left so. */
+  readonly handle?: FileHandle | undefined
 }
 
 /** The bytes of a range, in chunks that own their memory. @throws ARCHIVE_SOURCE_CHANGED when the file ends before it */
@@ -48,7 +50,7 @@ export async function rangeContent(
   const { path, position, endPosition } = range
   if (endPosition - position > HELD_BYTES_MAX) return { read: () => readRange(fileSystem, range, signal) }
   refuseAborted(signal)
-  const handle = await fileSystem.open(path, 'read')
+  const handle = range.handle ?? (await fileSystem.open(path, 'read'))
   try {
     // A shipper in a hurry reads eighty of these a second: without a generator and its promises.
     const content = Buffer.allocUnsafe(endPosition - position)
@@ -56,7 +58,7 @@ export async function rangeContent(
     if (got < content.length) throw endedEarly(range, position + got)
     return content
   } finally {
-    await handle.close()
+    if (handle !== range.handle) await handle.close()
   }
 }
 

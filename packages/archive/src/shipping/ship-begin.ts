@@ -19,6 +19,7 @@ import { bundledRuns, coveredPieces } from './piece-levels.ts'
 import { removePieces } from './ship-segment.ts'
 import { type Shipment, type Survey, surveyShipment } from './ship-survey.ts'
 import type { ShippedIdentity } from './shipper-options.ts'
+import { SegmentHandle } from './segment-handle.ts'
 
 /** A shipper that owns its archive and knows where to go on. */
 export interface Voyage {
@@ -28,6 +29,8 @@ export interface Voyage {
   readonly backlog: Backlog
   readonly pieces: HeldPieces
   readonly bundles: BundleWriter
+  /** Of the log, to read pieces from. */
+  readonly segment: SegmentHandle
 }
 
 /**
@@ -63,7 +66,8 @@ export async function beginVoyage(
     else pieces.set(segmentNumber, [...(await withoutCovered(shipment, { survey, fold, listed }))])
   }
   const bundles = new BundleWriter(archive, { timeline: identity.timeline, epoch: reign.epoch }, pieces)
-  const voyage = { shipment, reign, survey, backlog: new Backlog(survey), pieces, bundles }
+  const segment = new SegmentHandle(fileSystem)
+  const voyage = { shipment, reign, survey, backlog: new Backlog(survey), pieces, bundles, segment }
   await replaceBundles(voyage, fold)
   return voyage
 }

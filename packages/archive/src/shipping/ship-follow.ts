@@ -24,8 +24,10 @@ export async function followBacklog(
     listener.onAsked()
     return isAwaited
   }
+  const durableLsn = (): number => demand.durableLsn
+  const options = { directory, fromSegment, fileSystem, signal, gather, durableLsn }
   try {
-    for await (const step of followSegments({ directory, fromSegment, fileSystem, signal, gather })) {
+    for await (const step of followSegments(options)) {
       backlog.note(step)
       listener.onNoted()
     }

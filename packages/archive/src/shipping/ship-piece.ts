@@ -14,10 +14,12 @@ import type { Shipment } from './ship-survey.ts'
  *
  * @throws ARCHIVE_FENCED, ARCHIVE_CONFLICT
  */
-export async function shipPiece({ shipment, reign, pieces, bundles }: Voyage, tail: Tail): Promise<number> {
+export async function shipPiece(voyage: Voyage, tail: Tail): Promise<number> {
+  const { shipment, reign, pieces, bundles } = voyage
   const { archive, identity, fileSystem, signal, logDirectory } = shipment
   const { timeline } = identity
-  await reign.check()
+  // What is appended to a bundle that is open leaves no new name; it is enough to look when it stands there.
+  if (!bundles.isOpenFor(tail)) await reign.check()
   for (const { name, lsn, committedAtUs } of tail.marks) {
     const mark = { timeline, name, lsn, committedAtUs }
     // Before the piece: a mark that is noted too early is not shown, one that is noted too late could be lost.
@@ -26,7 +28,8 @@ export async function shipPiece({ shipment, reign, pieces, bundles }: Voyage, ta
     )
   }
   const { segmentNumber, position, endPosition } = tail
-  const range = { path: join(logDirectory, segmentName(segmentNumber)), position, endPosition }
+  const path = join(logDirectory, segmentName(segmentNumber))
+  const range = { path, position, endPosition, handle: await voyage.segment.get(path) }
   const content = await rangeContent(fileSystem, range, signal)
   const name = nameOfTail(shipment, reign, tail)
   const bundled = content instanceof Uint8Array ? await bundles.put(name, tail, content) : undefined

@@ -24,7 +24,6 @@ import {
   merge,
   type Observable,
   of,
-  race,
   repeat,
   retry,
   Subject,
@@ -69,7 +68,6 @@ export class Shipper {
   readonly #events = new Subject<ShipperEvent>()
   /** Something moved: waiting flushes look again. */
   readonly #moved = new Subject<void>()
-  readonly #hurry = new Subject<void>()
   readonly #stopped = new Subject<void>()
   readonly #stop = new AbortController()
   readonly #busy = new Set<Promise<unknown>>()
@@ -78,6 +76,8 @@ export class Shipper {
   readonly #report: HomeReport
   #voyage: Voyage | undefined
   #isHurried = false
+  /** Ends the pause between two rounds, while there is one. */
+  #hurry: (() => void) | undefined
   #lastPieceMs = 0
   /** When the store last answered a piece: a heartbeat after that tells nothing new. */
   #usedMs = 0
@@ -129,7 +129,7 @@ export class Shipper {
       const moved = firstValueFrom(this.#moved, { defaultValue: undefined })
       // Asked again after each move: the follower may have been behind the log when the hurry was heard.
       this.#isHurried = true
-      this.#hurry.next()
+      this.#hurry?.()
       if (this.#stop.signal.aborted) {
         await this.done
         throw asShipperError(this.#stop.signal.reason, this.#stop.signal)
@@ -159,6 +159,7 @@ export class Shipper {
       this.#moved.complete()
       // What fails here costs a certainty about one piece, and is no reason to end otherwise.
       await this.#voyage?.bundles.end().catch(() => undefined)
+      await this.#voyage?.segment.close().catch(() => undefined)
       await this.#report.close()
     }
   }
@@ -172,8 +173,7 @@ export class Shipper {
     const whole = new Subject<Errand>()
     const listener = { onNoted: () => this.#noted(voyage), onAsked: () => this.#hurryIfUrgent(voyage) }
     const follow = this.#work('follow', () => followBacklog(voyage, this.#demand, listener))
-    const pieces = this.#work('piece', () => this.#demand.round(() => this.#shipPieces(voyage, whole))).pipe(
-      repeat({ delay: () => this.#nextRound(voyage) }),
+    const pieces = this.#work('piece', () => this.#rounds(voyage, whole)).pipe(
       tap({ complete: () => whole.complete() }),
     )
     const segments = whole.pipe(
@@ -233,15 +233,37 @@ export class Shipper {
     return timer(delayMs).pipe(takeUntil(this.#stopped))
   }
 
+  /** Round after round until the shipper is told to stop: in a hurry, what goes on for each of them counts. */
+  async #rounds(voyage: Voyage, whole: Subject<Errand>): Promise<void> {
+    const begin = (): Promise<void> => this.#demand.round(() => this.#shipPieces(voyage, whole))
+    await begin()
+    while (!this.#stop.signal.aborted) {
+      this.#gauge.succeeded('piece')
+      const pauseMs = this.#pauseMs(voyage)
+      await (pauseMs === 0 ? begin() : this.#afterPause(pauseMs, begin))
+    }
+  }
+
   /** The pause before the next piece, so that a commit just missed is still held within the interval. */
-  #nextRound({ backlog }: Voyage): Observable<unknown> {
-    if (this.#stop.signal.aborted) return EMPTY
-    if (this.#isHurried || this.#demand.isUrgent(backlog)) return of(undefined)
+  #pauseMs({ backlog }: Voyage): number {
+    if (this.#isHurried || this.#demand.isUrgent(backlog)) return 0
     const { intervalMs, gatherMs } = this.#settings
     const pauseMs = Math.max(intervalMs / 4, intervalMs * 0.9 - gatherMs - 2 * this.#lastPieceMs)
     // A confirmation that is owed does not wait for a long interval.
-    const mostMs = this.#report.isOwing ? CONFIRMATION_MS_MAX : pauseMs
-    return race(timer(Math.min(pauseMs, mostMs)), this.#hurry).pipe(takeUntil(this.#stopped))
+    return this.#report.isOwing ? Math.min(pauseMs, CONFIRMATION_MS_MAX) : pauseMs
+  }
+
+  /** Begins what comes after a pause, earlier in a hurry: then at once, so that whoever hurries finds it under way. */
+  #afterPause(pauseMs: number, begin: () => Promise<void>): Promise<void> {
+    return new Promise((resolve) => {
+      const end = (): void => {
+        clearTimeout(timer)
+        this.#hurry = undefined
+        resolve(this.#stop.signal.aborted ? undefined : begin())
+      }
+      const timer = setTimeout(end, pauseMs)
+      this.#hurry = end
+    })
   }
 
   async #begin(): Promise<Voyage> {
@@ -275,7 +297,7 @@ export class Shipper {
   }
 
   #hurryIfUrgent({ backlog }: Voyage): void {
-    if (this.#demand.isUrgent(backlog)) this.#hurry.next()
+    if (this.#demand.isUrgent(backlog)) this.#hurry?.()
   }
 
   async #shipPieces(voyage: Voyage, whole: Subject<Errand>): Promise<void> {
@@ -338,6 +360,7 @@ export class Shipper {
     if (this.#stop.signal.aborted) return
     this.#stop.abort(reason)
     this.#stopped.next()
+    this.#hurry?.()
     this.#stopped.complete()
   }
 }

@@ -21,6 +21,8 @@ export class GrowingFile implements GrowingObject {
   /** Up to here the file is as long as it is. */
   #bytes = 0
   #isFailed = false
+  /** Parts are read back into it, one after the other. */
+  #found = Buffer.alloc(0)
 
   constructor(handle: FileHandle, site: { readonly name: string; readonly url: string }) {
     this.#handle = handle
@@ -51,7 +53,8 @@ export class GrowingFile implements GrowingObject {
     await this.#handle.write(written, position)
     // The part is durable from here on.
     await this.#handle.sync()
-    const found = Buffer.allocUnsafe(part.length)
+    if (this.#found.length < part.length) this.#found = Buffer.allocUnsafeSlow(2 * part.length)
+    const found = this.#found.subarray(0, part.length)
     const read = await readFully(this.#handle, found, position)
     if (read !== part.length || !found.equals(part)) {
       throw archiveError('ARCHIVE_UPLOAD_DAMAGED', 'the store gave back other bytes than it was given', {
