@@ -3,12 +3,9 @@
  * before anything rests on it: a crash leaves a file that LevelDB removes as its own leftovers, or a cut record, which it leaves out.
  */
 import { join } from 'node:path'
-import { removeIfPresent } from '@timberline/wal'
-import type { FileSystem } from '@timberline/wal'
 import type { StateDigest } from './digest.ts'
 import { appliedInTables } from './leveldb-applied.ts'
 import { encodeNewTables } from './leveldb-edit.ts'
-import { tableName } from './leveldb-files.ts'
 import { readVersion } from './leveldb-flush.ts'
 import { encodeRecord } from './leveldb-record.ts'
 import { VersionReader } from './leveldb-version.ts'
@@ -17,14 +14,8 @@ import type { OperationWindow } from './operation-window.ts'
 import { APPLIED_KEY, encodeApplied } from './reserved-keys.ts'
 import type { AppliedPosition } from './reserved-keys.ts'
 import { digestsOfTables } from './table-digest.ts'
-import { encodeTable } from './table-encoder.ts'
-import type { EncodedTable } from './table-encoder.ts'
-
-/** A folder of LevelDB at rest. */
-export interface RestingFolder {
-  readonly dataDirectory: string
-  readonly fileSystem: FileSystem
-}
+import { makeTable } from './table-making.ts'
+import type { RestingFolder } from './table-making.ts'
 
 /** The tables of a folder, as its MANIFEST names them, and those that are added. */
 export class AddedTables {
@@ -72,43 +63,12 @@ export class AddedTables {
     const { nextFile, lastSequence } = this.#found.version
     window.put(APPLIED_KEY, encodeApplied(position))
     const sequence = lastSequence + 1
-    const table = await writeTable(this.#folder, nextFile, encodeTable(window, sequence))
+    const table = await makeTable({ ...this.#folder, number: nextFile }, { window, sequence })
     // The table has its name for good.
     await fileSystem.syncDirectory(dataDirectory)
     const counters = { nextFile: nextFile + 1, lastSequence: sequence }
     await appendEdit(this.#folder, this.#found, encodeNewTables([{ ...table, number: nextFile }], counters))
     this.#found = await readVersion(this.#reader, dataDirectory)
-  }
-}
-
-/** Writes a table under a number that no MANIFEST names yet. Its content is durable then, its name is not. */
-export async function writeTable(
-  { dataDirectory, fileSystem }: RestingFolder,
-  number: number,
-  pieces: Generator<Buffer, EncodedTable>,
-): Promise<EncodedTable> {
-  const path = join(dataDirectory, tableName(number))
-  // A leftover that no MANIFEST names.
-  await removeIfPresent(path, fileSystem)
-  const handle = await fileSystem.open(path, 'create')
-  let writing: Promise<void> = Promise.resolve()
-  try {
-    let position = 0
-    for (;;) {
-      // Made while the one before is written.
-      const next = pieces.next()
-      await writing
-      if (next.done === true) {
-        // The table's content is durable.
-        await handle.sync()
-        return next.value
-      }
-      writing = handle.write(next.value, position)
-      position += next.value.length
-    }
-  } finally {
-    await writing.catch(() => undefined)
-    await handle.close()
   }
 }
 

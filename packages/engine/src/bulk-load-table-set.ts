@@ -2,8 +2,7 @@
  * Tables that become part of a LevelDB folder at rest by one record of its MANIFEST. Until then they are files that LevelDB removes
  * as its own leftovers.
  */
-import { appendEdit, writeTable } from './added-tables.ts'
-import type { RestingFolder } from './added-tables.ts'
+import { appendEdit } from './added-tables.ts'
 import { LEVEL_COUNT, encodeNewTables } from './leveldb-edit.ts'
 import type { NewTable } from './leveldb-edit.ts'
 import { readVersion } from './leveldb-flush.ts'
@@ -12,7 +11,8 @@ import type { LeveldbVersion } from './leveldb-version.ts'
 import type { OperationWindow } from './operation-window.ts'
 import { APPLIED_KEY, encodeApplied } from './reserved-keys.ts'
 import type { AppliedPosition } from './reserved-keys.ts'
-import { encodeTable } from './table-encoder.ts'
+import { makeTable } from './table-making.ts'
+import type { RestingFolder } from './table-making.ts'
 
 /** The deepest first: LevelDB looks there last, so what is newer must lie above. */
 const LEVELS = Array.from({ length: LEVEL_COUNT - 1 }, (_, index) => LEVEL_COUNT - 1 - index)
@@ -60,8 +60,9 @@ export class TableSet {
     const number = nextFile + this.#tables.length
     const level = (position === undefined ? this.#freeLevels.shift() : undefined) ?? 0
     if (position !== undefined) window.put(APPLIED_KEY, encodeApplied(position))
-    const pieces = encodeTable(window, lastSequence + 1 + this.#tables.length)
-    this.#tables.push({ ...(await writeTable(this.#folder, number, pieces)), number, level })
+    const job = { window, sequence: lastSequence + 1 + this.#tables.length }
+    const table = await makeTable({ ...this.#folder, number }, job)
+    this.#tables.push({ ...table, number, level })
     if (level === 0) this.overlappingCount += 1
   }
 

@@ -7,7 +7,6 @@
  * deepest levels, one to each, where LevelDB looks last and has nothing to merge; those that come when no level is free any more go
  * where tables may overlap. When these are too many, LevelDB is opened on them, and takes the rest as it takes any batch.
  */
-import type { RestingFolder } from './added-tables.ts'
 import type { BulkSink } from './bulk-load-source.ts'
 import { TableSet } from './bulk-load-table-set.ts'
 import type { Change } from './native-level.ts'
@@ -15,6 +14,7 @@ import { OperationWindow } from './operation-window.ts'
 import { LOADING } from './reserved-keys.ts'
 import { openState } from './state.ts'
 import type { State } from './state.ts'
+import type { RestingFolder } from './table-making.ts'
 import { nextTurn } from './turns.ts'
 
 /** How much is gathered for a table, in bytes of keys and values, and how many tables may overlap. */
@@ -31,7 +31,6 @@ export interface TableLoadLimits {
 
 const MIB = 1024 * 1024
 const LIMITS: TableLoadLimits = {
-  // Just below what makes the window's memory grow eightfold.
   windowBytes: 7.75 * MIB,
   laterWindowBytes: 32 * MIB,
   windowEntries: 250_000,
@@ -49,8 +48,8 @@ export class TableLoad implements BulkSink {
   readonly #folder: RestingFolder
   readonly #limits: TableLoadLimits
   readonly #tables: TableSet
-  #window = new OperationWindow()
-  #spare = new OperationWindow()
+  #window: OperationWindow
+  #spare: OperationWindow
   /** With so many bytes gathered somebody else has a turn. */
   #turnAt = 0
   #writing: Promise<void> = Promise.resolve()
@@ -61,6 +60,9 @@ export class TableLoad implements BulkSink {
     this.#folder = folder
     this.#tables = tables
     this.#limits = limits
+    const bytesMax = limits.laterWindowBytes + TURN_BYTES
+    this.#window = new OperationWindow(bytesMax)
+    this.#spare = new OperationWindow(bytesMax)
   }
 
   /** @throws ENGINE_CURRENT_DAMAGED, ENGINE_MANIFEST_DAMAGED */

@@ -9,6 +9,8 @@ import { engineError } from './errors.ts'
 import { crc32c, maskCrc } from './leveldb-crc.ts'
 import { LeveldbCursor } from './leveldb-cursor.ts'
 import { unpackSnappy } from './leveldb-snappy.ts'
+import { FOOTER_BYTES, KEY_SUFFIX_BYTES, MAGIC, TRAILER_BYTES } from './leveldb-table-layout.ts'
+import type { BlockHandle } from './leveldb-table-layout.ts'
 
 /** The bytes of one table. */
 export interface TableSource {
@@ -27,19 +29,6 @@ export interface TableEntry {
   readonly value?: Buffer
 }
 
-/** Where a block lies in its table. */
-export interface BlockHandle {
-  readonly position: number
-  readonly bytes: number
-}
-
-/** At the end of a table: where the two directories of its blocks lie, zeros, the magic number. */
-export const FOOTER_BYTES = 48
-/** Behind each block: how it is packed, and its checksum. */
-export const TRAILER_BYTES = 5
-/** LevelDB appends type and sequence number to every key. */
-export const KEY_SUFFIX_BYTES = 8
-export const MAGIC = 0xdb4775248b80fb57n
 const PLAIN = 0
 const SNAPPY = 1
 /** A block is 4 KiB, or one entry longer than that; this bounds what a damaged length can make us allocate. */

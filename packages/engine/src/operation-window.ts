@@ -6,25 +6,35 @@ import { type Bytes, bytesOf } from './byte-copy.ts'
 import { orderByKey } from './key-order.ts'
 import type { TransactionCursor } from './transaction-cursor.ts'
 
-/** Memory to begin with: a short log needs no more. */
+/** Memory for those who expect no more. */
 const MEMORY_BYTES_MIN = 1024 * 1024
-const MEMORY_BYTES_USUAL = 64 * MEMORY_BYTES_MIN
-const PLACES_MIN = 16 * 1024
+/** Operations of fewer bytes in the middle make the memory for places grow. */
+const PLACE_BYTES = 64
 /** Where key and value begin, and their lengths: side by side, since who needs one of them mostly needs all. */
 const PLACE_NUMBERS = 4
+const GROWTH = 1.5
 const CACHE_LINE_BYTES = 64
 /** As the length of a value: there is none. */
 const DELETED = 0xffff_ffff
 
 /** Gathers operations in their order, and tells the order of their keys. */
 export class OperationWindow {
+  readonly #expectedBytes: number
   /** Where all keys and values lie. */
   content: Bytes = bytesOf(Buffer.alloc(0))
-  #places: Uint32Array = new Uint32Array(0)
+  #places: Uint32Array<ArrayBufferLike> = new Uint32Array(0)
   #count = 0
   #used = 0
   /** Means nothing: kept, because the compiler leaves out looks at what is not. */
   touched = 0
+
+  /**
+   * @param expectedBytes - of keys and values. It costs nothing to expect too much: memory that is never touched is none, while to grow means to copy, and to
+   * have the collecting compiled once more
+   */
+  constructor(expectedBytes: number = MEMORY_BYTES_MIN) {
+    this.#expectedBytes = expectedBytes
+  }
 
   /** Operations since the last `clear`. */
   get count(): number {
@@ -154,9 +164,7 @@ export class OperationWindow {
   #reserve(bytes: number): void {
     const { memory } = this
     if (this.#used + bytes <= memory.length) return
-    // Memory that is never touched costs nothing, and copying it does.
-    const grown = memory.length * (memory.length < MEMORY_BYTES_USUAL ? 8 : 1.25)
-    const wanted = Math.max(Math.ceil(grown), this.#used + bytes, MEMORY_BYTES_MIN)
+    const wanted = Math.max(Math.ceil(memory.length * GROWTH), this.#used + bytes, this.#expectedBytes)
     // Shared with nobody: but of what is not shared V8's collector counts all of it as used, and looks through everything for more.
     const wider = Buffer.from(new SharedArrayBuffer(wanted))
     memory.copy(wider, 0, 0, this.#used)
@@ -166,7 +174,9 @@ export class OperationWindow {
   #reservePlaces(count: number): void {
     const wanted = (this.#count + count) * PLACE_NUMBERS
     if (wanted <= this.#places.length) return
-    const wider = new Uint32Array(Math.max(wanted * 2, PLACES_MIN * PLACE_NUMBERS))
+    const expected = Math.ceil(this.#expectedBytes / PLACE_BYTES) * PLACE_NUMBERS
+    const numbers = Math.max(wanted * 2, expected)
+    const wider = new Uint32Array(new SharedArrayBuffer(numbers * Uint32Array.BYTES_PER_ELEMENT))
     wider.set(this.#places)
     this.#places = wider
   }

@@ -8,7 +8,6 @@
 import { invariant, nodeFileSystem } from '@timberline/wal'
 import type { FileSystem } from '@timberline/wal'
 import { AddedTables } from './added-tables.ts'
-import type { RestingFolder } from './added-tables.ts'
 import { takeCheckpoint } from './checkpoint-take.ts'
 import type { TakeCheckpointOptions, TakenCheckpoint } from './checkpoint-take.ts'
 import type { StateDigest } from './digest.ts'
@@ -17,6 +16,7 @@ import { OperationWindow } from './operation-window.ts'
 import type { AppliedPosition } from './reserved-keys.ts'
 import { dataCondition, openState, prepareData } from './state.ts'
 import type { State } from './state.ts'
+import type { RestingFolder } from './table-making.ts'
 
 /** A state on its way forward that LevelDB knows nothing of yet. Its owner holds the home's lock, or a scratch copy. */
 export interface StateAtRest extends ReplayTarget {
@@ -42,6 +42,8 @@ export interface StateAtRestOptions {
 }
 
 const TABLE_BYTES_MAX = 64 * 1024 * 1024
+/** What the last batch mostly takes beyond that. */
+const BATCH_BYTES = 1024 * 1024
 /** Short operations count too: some numbers are kept of each. */
 const TABLE_OPERATIONS_MAX = 1_000_000
 /** LevelDB makes no more tables that may overlap: it lets writers wait until it has sorted some. */
@@ -80,9 +82,9 @@ class RestingState implements StateAtRest {
   #position: AppliedPosition
   /** How far the tables are. */
   #tablesLsn: number
-  #window = new OperationWindow()
+  #window: OperationWindow
   /** Takes what comes while a table is made of the other. */
-  #spare = new OperationWindow()
+  #spare: OperationWindow
   /** Operations of batches that were written. */
   #writtenCount = 0
   /** Where states end that a digest was asked of. */
@@ -96,6 +98,9 @@ class RestingState implements StateAtRest {
     this.#parts = parts
     this.#position = parts.position
     this.#tablesLsn = parts.position.lsn
+    const bytesMax = parts.tableBytesMax + BATCH_BYTES
+    this.#window = new OperationWindow(bytesMax)
+    this.#spare = new OperationWindow(bytesMax)
   }
 
   applied(): Promise<AppliedPosition> {

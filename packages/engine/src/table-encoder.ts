@@ -5,9 +5,9 @@
  * @see https://github.com/google/leveldb/blob/main/doc/table_format.md
  */
 import { type Bytes, bytesOf, copyBytes } from './byte-copy.ts'
-import { crc32c, maskCrc } from './leveldb-crc.ts'
-import { FOOTER_BYTES, KEY_SUFFIX_BYTES, MAGIC, TRAILER_BYTES } from './leveldb-table.ts'
-import type { BlockHandle } from './leveldb-table.ts'
+import { crc32cOf, maskCrc } from './leveldb-crc.ts'
+import { FOOTER_BYTES, KEY_SUFFIX_BYTES, MAGIC, TRAILER_BYTES } from './leveldb-table-layout.ts'
+import type { BlockHandle } from './leveldb-table-layout.ts'
 import { encodeVarint, varintBytes } from './leveldb-varint.ts'
 import type { OperationWindow } from './operation-window.ts'
 import { FILTER_NAME, TableFilter } from './table-filter.ts'
@@ -196,10 +196,10 @@ class TableEncoder {
   #sealBlock(): BlockHandle {
     this.#reserve(TRAILER_BYTES)
     const handle = { position: this.#taken + this.#blockAt, bytes: this.#used - this.#blockAt }
-    const { bytes } = this.#out
+    const { bytes, words } = this.#out
     bytes[this.#used] = 0
     this.#used += 1
-    this.#fixed(maskCrc(crc32c(bytes.subarray(this.#blockAt, this.#used))))
+    this.#fixed(maskCrc(crc32cOf(words, { begin: this.#blockAt, end: this.#used })))
     this.#blockAt = this.#used
     return handle
   }

@@ -5,8 +5,10 @@
  * Memory stays within two windows, one of which is read ahead, and one block for each run.
  */
 import { type Bytes, bytesOf, copyBytes } from './byte-copy.ts'
-import type { BlockHandle, TableSource } from './leveldb-table.ts'
-import { openTableBlocks, storedBlock, TRAILER_BYTES, tableDamaged } from './leveldb-table.ts'
+import type { TableSource } from './leveldb-table.ts'
+import type { BlockHandle } from './leveldb-table-layout.ts'
+import { openTableBlocks, storedBlock, tableDamaged } from './leveldb-table.ts'
+import { TRAILER_BYTES } from './leveldb-table-layout.ts'
 
 /** A table that is open; whoever reads it closes it. */
 export interface OpenTable extends TableSource {

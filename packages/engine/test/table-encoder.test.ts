@@ -5,13 +5,8 @@ import { LeveldbCursor } from '../src/leveldb-cursor.ts'
 import { encodeNewTables } from '../src/leveldb-edit.ts'
 import { RawLevel } from '../src/leveldb-raw.ts'
 import { BLOCK_BYTES, encodeRecord, recordAt } from '../src/leveldb-record.ts'
-import {
-  checkTable,
-  findInTable,
-  FOOTER_BYTES,
-  openTableBlocks,
-  TRAILER_BYTES,
-} from '../src/leveldb-table.ts'
+import { checkTable, findInTable, openTableBlocks } from '../src/leveldb-table.ts'
+import { FOOTER_BYTES, TRAILER_BYTES } from '../src/leveldb-table-layout.ts'
 import type { TableSource } from '../src/leveldb-table.ts'
 import { encodeVarint } from '../src/leveldb-varint.ts'
 import { OperationWindow } from '../src/operation-window.ts'
