@@ -24,24 +24,41 @@ export interface NewLog {
   readonly kept: readonly BackupFile[]
 }
 
+/** The log of the home as it was when an update began. */
+export interface SealedSegments {
+  readonly sealed: SealedLog | undefined
+  readonly segments: readonly SegmentSummary[]
+}
+
+/** What an update decides by. */
+export interface UpdateLogs {
+  readonly base: UpdateBase
+  readonly live: SealedSegments
+}
+
+/** Has the log of the home sealed, and lists it. */
+export async function sealedLog({ options, layout, owner }: BackupRun): Promise<SealedSegments> {
+  const sealed = await owner?.seal()
+  options.onEvent({ type: 'log.begun' })
+  return { sealed, segments: await listLiveSegments(layout.logDirectory, options.fileSystem) }
+}
+
 /**
- * Lists the log of the home, makes its end durable, and decides.
+ * Decides what an update copies, and makes its end durable.
  *
  * @throws HOTBACKUP_UPDATE_GAP, HOTBACKUP_UPDATE_DIVERGED, HOTBACKUP_BULK_LOAD
  */
-export async function planNewLog(run: BackupRun, base: UpdateBase): Promise<NewLog> {
+export async function planNewLog(run: BackupRun, { base, live }: UpdateLogs): Promise<NewLog> {
   const { options, layout } = run
   const { fileSystem } = options
-  const sealed = await run.owner?.seal()
-  options.onEvent({ type: 'log.begun' })
-  const plan = planUpdate(base, await listLiveSegments(layout.logDirectory, fileSystem))
+  const plan = planUpdate(base, live.segments)
   refuseBulkLoad(plan.copied, base.checkpoint.lsn)
   const { endLsn } = plan
   const durable = await madeDurable(plan.copied, { endLsn, directory: layout.logDirectory, fileSystem })
   const endCommittedAtUs = durable.endCommittedAtUs ?? base.manifest.endCommittedAtUs
   const keptLogs = new Set(plan.kept.map(nameOf))
   const kept = base.manifest.files.filter((file) => !file.name.startsWith('log/') || keptLogs.has(file.name))
-  return { base, plan, log: { ...durable, endCommittedAtUs }, sealed, kept }
+  return { base, plan, log: { ...durable, endCommittedAtUs }, sealed: live.sealed, kept }
 }
 
 /** Copies segments of the home, each proved on the way: that it is whole, continues the one before it, and ends where it was listed. */

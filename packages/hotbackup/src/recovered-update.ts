@@ -9,30 +9,34 @@ import { bringForward } from './bring-forward.ts'
 import { beginFolderSink } from './folder-sink.ts'
 import type { FolderSink } from './folder-sink.ts'
 import { copyNewLog, planNewLog } from './new-log.ts'
+import type { UpdateLogs } from './new-log.ts'
 import type { BackupResult } from './options.ts'
 import { backupLabel } from './sink.ts'
 import { takeOver } from './take-over.ts'
-import type { UpdateBase } from './update-plan.ts'
+import { begunBeside } from './workers.ts'
 
 /** Makes an updated backup, whose data files reach its end, take the place of the one that is there. */
-export async function recoveredUpdate(run: BackupRun, base: UpdateBase): Promise<BackupResult> {
-  const sink = await beginFolderSink({
-    target: base.folder,
-    label: backupLabel(run.startedAtMs, 'full'),
-    fileSystem: run.options.fileSystem,
-  })
+export async function recoveredUpdate(
+  run: BackupRun,
+  target: string,
+  looking: Promise<UpdateLogs>,
+): Promise<BackupResult> {
+  const label = backupLabel(run.startedAtMs, 'full')
+  const beginning = beginFolderSink({ target, label, fileSystem: run.options.fileSystem })
+  const [sink, logs] = await begunBeside(beginning, looking)
   try {
-    return await completeRun(run, sink, await recoveredSet(run, base, sink))
+    return await completeRun(run, sink, await recoveredSet(run, logs, sink))
   } catch (error) {
     await sink.abandon()
     throw error
   }
 }
 
-async function recoveredSet(run: BackupRun, base: UpdateBase, sink: FolderSink): Promise<CopiedSet> {
+async function recoveredSet(run: BackupRun, logs: UpdateLogs, sink: FolderSink): Promise<CopiedSet> {
   const { options, meter, watch } = run
+  const { base } = logs
   const { checkpoint } = base
-  const { plan, log, sealed, kept } = await planNewLog(run, base)
+  const { plan, log, sealed, kept } = await planNewLog(run, logs)
   const { endLsn } = plan
   const { folder, syncs } = sink
   await watch.time('data', () => takeOver(run, kept, { from: base.folder, to: folder, syncs }))

@@ -33,9 +33,12 @@ export async function settledPath(path: string): Promise<string> {
  * @throws HOTBACKUP_TARGET_OVERLAPS
  */
 export async function refuseOverlap(target: string, apartFrom: ApartFrom): Promise<void> {
-  const settledTarget = await settledPath(target)
-  for (const [what, folder] of Object.entries(apartFrom)) {
-    const settledFolder = await settledPath(folder)
+  const folders = Object.entries(apartFrom)
+  const [settledTarget = target, ...settled] = await Promise.all(
+    [target, ...folders.map(([, folder]) => folder)].map(settledPath),
+  )
+  for (const [index, [what, folder]] of folders.entries()) {
+    const settledFolder = settled[index] ?? folder
     if (contains(settledTarget, settledFolder) || contains(settledFolder, settledTarget)) {
       throw hotbackupError('HOTBACKUP_TARGET_OVERLAPS', `the target and the ${what} overlap`, {
         details: { target, [what]: folder },

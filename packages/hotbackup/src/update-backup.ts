@@ -12,7 +12,8 @@ import { inspectTarget, readTarget } from './folder-sink.ts'
 import { beginFolderUpdate } from './folder-update.ts'
 import type { FolderUpdate } from './folder-update.ts'
 import { listLiveSegments } from './log-copy.ts'
-import { copyNewLog, nameOf, planNewLog } from './new-log.ts'
+import { copyNewLog, nameOf, planNewLog, sealedLog } from './new-log.ts'
+import type { UpdateLogs } from './new-log.ts'
 import type { BackupResult } from './options.ts'
 import { recoveredUpdate } from './recovered-update.ts'
 import { backupLabel } from './sink.ts'
@@ -20,7 +21,7 @@ import { removeDeadStaging } from './staging.ts'
 import { takeOver } from './take-over.ts'
 import { foldersOf, refuseOverlap } from './target-check.ts'
 import { damagedBase, planUpdate, readBase, updatable } from './update-plan.ts'
-import type { UpdateBase } from './update-plan.ts'
+import { allOf, begunBeside } from './workers.ts'
 
 /** Adds the log written since to the backup in the target. */
 export async function updateBackup(run: BackupRun, target: string): Promise<BackupResult> {
@@ -30,14 +31,28 @@ export async function updateBackup(run: BackupRun, target: string): Promise<Back
   const manifest = updatable(run, target, await inspectTarget(target, run.identity, options))
   const hold = await placeHold(layout.logDirectory, { purpose: 'hotbackup update', fileSystem })
   try {
-    await removeDeadStaging({ ...options, layout })
-    const base = await readBase(target, manifest, run)
-    return options.recover ? await recoveredUpdate(run, base) : await updateInPlace(run, base)
+    // Both logs are looked at while the new folder is made.
+    const looking = lookAtLogs(run, { target, manifest })
+    if (options.recover) return await recoveredUpdate(run, target, looking)
+    return await updateInPlace(run, { target, manifest }, looking)
   } finally {
     await hold.release().catch((error: unknown) => {
       options.onEvent({ type: 'leftover.kept', path: `hold ${hold.id}`, reason: String(error) })
     })
   }
+}
+
+async function lookAtLogs(
+  run: BackupRun,
+  { target, manifest }: { readonly target: string; readonly manifest: BackupManifest },
+): Promise<UpdateLogs> {
+  const { options, layout } = run
+  const [base, live] = await allOf([
+    readBase(target, manifest, run),
+    sealedLog(run),
+    removeDeadStaging({ ...options, layout }),
+  ])
+  return { base, live }
 }
 
 /** What an update of the backup in the target would copy; the home must be pinned. */
@@ -57,35 +72,39 @@ export async function updateSize(run: BackupRun, target: string): Promise<Backup
   return { dataBytes: 0, logBytes: sum(files), reusedBytes: sum(kept), files }
 }
 
-async function updateInPlace(run: BackupRun, base: UpdateBase): Promise<BackupResult> {
+async function updateInPlace(
+  run: BackupRun,
+  { target, manifest }: { readonly target: string; readonly manifest: BackupManifest },
+  looking: Promise<UpdateLogs>,
+): Promise<BackupResult> {
   const { fileSystem } = run.options
-  const update = await beginFolderUpdate({
-    target: base.folder,
-    label: backupLabel(run.startedAtMs, 'full'),
-    older: base.manifest,
-    fileSystem,
-  })
+  const label = backupLabel(run.startedAtMs, 'full')
+  const beginning = beginFolderUpdate({ target, label, older: manifest, fileSystem })
+  const [update, logs] = await begunBeside(beginning, looking)
   try {
-    return await completeRun(run, update, await updatedSet(run, base, update))
+    return await completeRun(run, update, await updatedSet(run, logs, update))
   } catch (error) {
     await update.abandon()
     throw error
   }
 }
 
-async function updatedSet(run: BackupRun, base: UpdateBase, update: FolderUpdate): Promise<CopiedSet> {
+async function updatedSet(run: BackupRun, logs: UpdateLogs, update: FolderUpdate): Promise<CopiedSet> {
   const { options, meter, watch } = run
+  const { base } = logs
   const { checkpoint, folder, manifest } = base
-  const { plan, log, sealed, kept } = await planNewLog(run, base)
-  await watch.time('data', () => requireFiles(folder, manifest, options.fileSystem))
+  const [{ plan, log, sealed, kept }] = await allOf([
+    planNewLog(run, logs),
+    watch.time('data', () => requireFiles(folder, manifest, options.fileSystem)),
+  ])
   for (const file of kept) meter.reused(file)
   const copied = await watch.time('log', () =>
     copyNewLog(run, { base, plan }, { syncs: update.syncs, pathOf: update.pathOfNew }),
   )
   options.onEvent({ type: 'log.ended', lsn: plan.endLsn, segments: copied.map(({ name }) => name) })
   if (options.digest) {
-    const logs = kept.filter(({ name }) => name.startsWith('log/'))
-    await takeOver(run, logs, { from: folder, to: update.folder, syncs: update.syncs })
+    const keptLogs = kept.filter(({ name }) => name.startsWith('log/'))
+    await takeOver(run, keptLogs, { from: folder, to: update.folder, syncs: update.syncs })
   }
   const copy = {
     checkpoint,
