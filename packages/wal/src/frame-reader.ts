@@ -9,9 +9,9 @@ import {
   frameBytes,
   isZeroHeader,
   payloadMatches,
-  lastOfPlainGroup,
   type FrameHeader,
 } from './frame.ts'
+import { passPlainGroups } from './plain-groups.ts'
 import type { LogRecord, Lsn, SegmentMark } from './record.ts'
 import { decodeSeal, type Seal } from './seal.ts'
 import { HEADER_BYTES, type SegmentHeader } from './segment-header.ts'
@@ -99,7 +99,7 @@ export class FrameReader {
    */
   async pass(): Promise<SegmentEnd> {
     for (;;) {
-      while (this.#passGroup());
+      this.passRead({ throughLsn: Infinity, endPosition: Infinity })
       // Whatever is not a plain group that was read already: judged in one place.
       const step = await this.next()
       if (step.type !== 'group' && step.type !== 'fence') return step
@@ -108,25 +108,9 @@ export class FrameReader {
 
   /** Passes groups without marks that were read already, up to the one that holds the record `throughLsn`, or that reaches `endPosition`. */
   passRead({ throughLsn, endPosition }: { readonly throughLsn: Lsn; readonly endPosition: number }): void {
-    while (this.nextLsn <= throughLsn && this.position < endPosition && this.#passGroup());
-  }
-
-  /** Passes a group without marks that is wholly in the window; false, and nothing has happened, for anything else. */
-  #passGroup(): boolean {
-    if (!this.#holds(FRAME_HEADER_BYTES)) return false
-    const at = this.position - this.#windowAt
-    const seed = this.header.checksum
-    const header = decodeFrameHeader(this.#window, at, seed)
-    if (header?.type !== FRAME_GROUP) return false
-    const bytes = frameBytes(header.payloadBytes)
-    if (!this.#holds(bytes) || !payloadMatches(this.#window, at, { header, seed })) return false
-    if (this.tally.refusal(header) !== undefined) return false
-    const begin = at + FRAME_HEADER_BYTES
-    const lastUs = lastOfPlainGroup(header, { bytes: this.#window, begin })
-    if (lastUs === undefined) return false
-    this.tally.advance(header.records, header.committedAtUs, lastUs)
-    this.#pass(header, bytes, crcOfRange(this.#window, { begin: at, end: begin }, this.tally.chain))
-    return true
+    if (!this.#holds(FRAME_HEADER_BYTES)) return
+    const range = { begin: this.position - this.#windowAt, end: endPosition - this.#windowAt, throughLsn }
+    this.position = this.#windowAt + passPlainGroups(this.#window, range, this.tally)
   }
 
   #decode(header: FrameHeader, bytes: number): FrameStep {

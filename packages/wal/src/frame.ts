@@ -148,7 +148,7 @@ export function decodeGroup(header: FrameHeader, payload: Buffer): LogRecord[] |
  * group that has a mark in it or contradicts itself.
  */
 export function lastOfPlainGroup(
-  header: FrameHeader,
+  header: Pick<FrameHeader, 'records' | 'payloadBytes' | 'committedAtUs'>,
   { bytes, begin }: { readonly bytes: Buffer; readonly begin: number },
 ): number | undefined {
   const groupEnd = begin + header.payloadBytes

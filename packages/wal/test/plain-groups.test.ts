@@ -1,0 +1,130 @@
+/**
+ * Who only proves a segment passes its plain groups in whole words. Whatever stands in a segment, that ends where reading it frame by frame
+ * ends, with the same count: forged frames, whose checksums hold, contradict themselves in each field.
+ */
+import fc from 'fast-check'
+import { describe, expect, it } from 'vitest'
+import { memorySource } from '../src/index.ts'
+import { FrameReader } from '../src/frame-reader.ts'
+import { decodeSegmentHeader } from '../src/segment-decoder.ts'
+import {
+  type ForgedFrame,
+  forgeFrame,
+  forgeHeader,
+  forgeRecord,
+  type ForgedRecord,
+} from './forged-segment.ts'
+
+const HEADER = forgeHeader()
+const BEYOND = 2n ** 53n
+/** Behind a first group, which the reader reads in any case. */
+const FIRST = forgeFrame(HEADER)
+
+function framed(fields: ForgedFrame, records: readonly ForgedRecord[] = [{ time: 2_000n }]): Buffer {
+  const payload = Buffer.concat(records.map((record) => forgeRecord(record)))
+  return forgeFrame(HEADER, {
+    firstLsn: 2n,
+    durableLsn: 1n,
+    time: 2_000n,
+    records: records.length,
+    payload,
+    ...fields,
+  })
+}
+
+async function reached(content: Buffer, how: 'passing' | 'reading'): Promise<object> {
+  const source = memorySource(content)
+  const reader = new FrameReader(source, await decodeSegmentHeader(source))
+  let step = how === 'passing' ? await reader.pass() : await reader.next()
+  while (step.type === 'group' || step.type === 'fence') step = await reader.next()
+  const { chain, durableLsn, nextLsn, firstCommittedAtUs, lastCommittedAtUs, marks } = reader.tally
+  const tally = { chain, durableLsn, nextLsn, firstCommittedAtUs, lastCommittedAtUs, marks: [...marks] }
+  return { step: step.type, position: reader.position, ...tally }
+}
+
+/** How far both come. */
+async function ending(...frames: readonly Buffer[]): Promise<{ readonly nextLsn?: number }> {
+  const content = Buffer.concat([HEADER, FIRST, ...frames])
+  const read = await reached(content, 'reading')
+  expect(await reached(content, 'passing')).toEqual(read)
+  return read
+}
+
+const two: readonly ForgedRecord[] = [{ time: 2_000n }, { time: 2_001n }]
+const third = forgeFrame(HEADER, {
+  firstLsn: 3n,
+  durableLsn: 2n,
+  time: 3_000n,
+  payload: forgeRecord({ time: 3_000n }),
+})
+
+describe('passing plain groups', () => {
+  it.each<[string, Buffer, number]>([
+    ['a record', framed({}), 3],
+    ['an empty record', framed({}, [{ time: 2_000n, payload: Buffer.alloc(0) }]), 3],
+    ['a note', framed({}, [{ time: 2_000n, kind: 3 }]), 3],
+    ['a mark', framed({}, [{ time: 2_000n, kind: 2 }]), 3],
+    ['a long record', framed({}, [{ time: 2_000n, payload: Buffer.alloc(1_000, 7) }]), 3],
+    ['records of odd lengths', framed({}, [{ time: 2_000n, payload: Buffer.alloc(3) }, { time: 2_001n }]), 4],
+    ['a fence', framed({ type: 3, records: 0, payload: Buffer.alloc(0) }, []), 2],
+  ])('counts %s', async (_, frame, nextLsn) => {
+    expect(await ending(frame)).toMatchObject({ nextLsn })
+  })
+
+  it.each<[string, Buffer]>([
+    ['a reserved byte', framed({ reserved: 1 })],
+    ['no record', framed({ records: 0, payload: Buffer.alloc(0) }, [])],
+    ['no record, and bytes', framed({ records: 0 })],
+    ['another LSN', framed({ firstLsn: 3n })],
+    ['an LSN past all numbers', framed({ firstLsn: BEYOND * 2n })],
+    ['durable past itself', framed({ durableLsn: 2n })],
+    ['durable past all numbers', framed({ durableLsn: BEYOND * 2n })],
+    ['a time that was', framed({ time: 1_000n }, [{ time: 1_000n }])],
+    ['a time past all numbers', framed({ time: BEYOND }, [{ time: BEYOND }])],
+    ['another time than its record', framed({}, [{ time: 2_001n }])],
+    ['another time than its first record', framed({}, [{ time: 2_001n }, { time: 2_002n }])],
+    ['times that stand still', framed({}, [{ time: 2_000n }, { time: 2_000n }])],
+    ['a second time past all numbers', framed({}, [{ time: 2_000n }, { time: BEYOND }])],
+    ['an unknown kind', framed({}, [{ time: 2_000n, kind: 4 }])],
+    ['a second record of an unknown kind', framed({}, [{ time: 2_000n }, { time: 2_001n, kind: 0 }])],
+    ['a second record that is a mark', framed({}, [{ time: 2_000n }, { time: 2_001n, kind: 2 }])],
+    ['a record longer than the group', framed({}, [{ time: 2_000n, bytes: 9 }])],
+    ['a record shorter than the group', framed({}, [{ time: 2_000n, bytes: 7 }])],
+    ['fewer records than it says', framed({ records: 3 }, two)],
+    ['more records than it says', framed({ records: 1 }, two)],
+    ['a payload too short for a record', framed({ payload: Buffer.alloc(8) })],
+    ['a payload past the end', framed({ payloadBytes: 4_000 })],
+    ['a payload past any length', framed({ payloadBytes: 0xffff_ffff })],
+  ])('leaves to the reader a group with %s', async (_, frame) => {
+    expect(await ending(frame, third)).toMatchObject({ nextLsn: expect.any(Number) as number })
+  })
+
+  it('ends where reading ends, wherever a byte is flipped or the segment is cut', async () => {
+    const whole = Buffer.concat([HEADER, FIRST, framed({}), third])
+    for (let at = HEADER.length; at < whole.length; at += 1) {
+      const flipped = Buffer.from(whole)
+      flipped[at] = (flipped[at] ?? 0) ^ (1 << (at % 8))
+      for (const content of [flipped, whole.subarray(0, at)])
+        expect(await reached(content, 'passing'), `at ${at}`).toEqual(await reached(content, 'reading'))
+    }
+  })
+
+  it('ends where reading ends, for any run of groups', async () => {
+    const lengths = fc.array(fc.array(fc.nat({ max: 400 }), { minLength: 1, maxLength: 3 }), { maxLength: 6 })
+    await fc.assert(
+      fc.asyncProperty(lengths, async (groups) => {
+        let lsn = 2
+        const frames = groups.map((payloads) => {
+          const records = payloads.map((bytes, index) => ({
+            time: BigInt(2_000 + lsn + index),
+            payload: Buffer.alloc(bytes, bytes),
+          }))
+          const fields = { firstLsn: BigInt(lsn), durableLsn: BigInt(lsn - 1), time: records[0]?.time ?? 0n }
+          lsn += payloads.length
+          return framed(fields, records)
+        })
+        expect(await ending(...frames)).toMatchObject({ nextLsn: lsn })
+      }),
+    )
+  })
+})
