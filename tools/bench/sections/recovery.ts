@@ -2,44 +2,19 @@
  * From a catastrophe to an open database: base and log out of an archive, against copying files and against the recoveries of
  * others.
  */
-import { litestreamPath } from '../peers.ts'
+import { type CPeer, litestreamPath } from '../peers.ts'
 import { limit } from '../goals.ts'
 import type { BenchRun, Column } from '../run.ts'
 import { median, medianRatio, ratios } from '../statistics.ts'
-import type { RecoveryResult } from '../workloads/recovery-workload.ts'
+import type { RecoveryResult, RecoveryWork } from '../workloads/recovery-workload.ts'
 
 export async function benchRecovery(run: BenchRun): Promise<void> {
   const records = 500_000
   const transactions = run.quick ? 200_000 : 500_000
-  const bdb: Column<RecoveryResult> = {
-    title: 'Berkeley DB (C), db5.3_recover -c',
-    measure: run.cPeer<RecoveryResult>('bdb', (folder) => [
-      'recovery',
-      `${folder}/db`,
-      `${folder}/copy`,
-      String(records),
-      String(transactions),
-    ]),
-  }
-  const script = (title: string, name: string, program: string): Column<RecoveryResult> => ({
-    title,
-    measure: run.scriptPeer<RecoveryResult>(name, program, (folder) => [
-      folder,
-      String(records),
-      String(transactions),
-    ]),
-  })
-  const { measured } = await run.interleave<RecoveryResult>('recovery', [
-    { title: 'timberline', measure: () => run.child('recovery', { records, transactions }) },
-    bdb,
-    script(
-      'PostgreSQL 15, base copied and WAL replayed',
-      'postgresql',
-      '/usr/lib/postgresql/15/bin/postgres',
-    ),
-    script('PostgreSQL 15, by pgBackRest', 'pgbackrest', '/usr/bin/pgbackrest'),
-    script('Litestream (SQLite)', 'litestream', litestreamPath),
-  ])
+  const { measured } = await run.interleave<RecoveryResult>(
+    'recovery',
+    columns(run, { records, transactions }),
+  )
   const ours = measured[0]?.samples ?? []
   const catastrophe = (samples: readonly RecoveryResult[]): number[] => samples.map((s) => s.recoverMs)
   const unproved = ours.map(({ recoverMs, digestMs = 0 }) => recoverMs - digestMs)
@@ -62,6 +37,37 @@ export async function benchRecovery(run: BenchRun): Promise<void> {
     judge('recovery, times as fast', unproved)
   }
   printBase(run, records, ours)
+}
+
+/** Ours and others, each from its base and the log behind it to its first read. */
+export function columns(run: BenchRun, work: RecoveryWork): readonly Column<RecoveryResult>[] {
+  const words = [String(work.records), String(work.transactions)]
+  const script = (title: string, name: string, program: string): Column<RecoveryResult> => ({
+    title,
+    measure: run.scriptPeer<RecoveryResult>(name, program, (folder) => [folder, ...words]),
+  })
+  return [
+    { title: 'timberline', measure: () => run.child('recovery', work) },
+    inC(run, { title: 'Berkeley DB (C), db5.3_recover -c', name: 'bdb', work }),
+    script(
+      'PostgreSQL 15, base copied and WAL replayed',
+      'postgresql',
+      '/usr/lib/postgresql/15/bin/postgres',
+    ),
+    script('PostgreSQL 15, by pgBackRest', 'pgbackrest', '/usr/bin/pgbackrest'),
+    script('Litestream (SQLite)', 'litestream', litestreamPath),
+  ]
+}
+
+export function inC(
+  run: BenchRun,
+  { title, name, work }: { readonly title: string; readonly name: CPeer; readonly work: RecoveryWork },
+): Column<RecoveryResult> {
+  const words = [String(work.records), String(work.transactions)]
+  return {
+    title,
+    measure: run.cPeer(name, (folder) => ['recovery', `${folder}/db`, `${folder}/copy`, ...words]),
+  }
 }
 
 function printBase(run: BenchRun, records: number, ours: readonly RecoveryResult[]): void {

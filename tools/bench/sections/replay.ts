@@ -1,7 +1,9 @@
-/** Replay of the log against what LevelDB takes at most, and against Berkeley DB's own replay. */
+/** Replay of the log against what LevelDB takes at most, and against the replays of others. */
 import { limit } from '../goals.ts'
 import type { BenchRun } from '../run.ts'
+import { columns, inC } from './recovery.ts'
 import { median, medianRatio, ratios } from '../statistics.ts'
+import type { RecoveryResult } from '../workloads/recovery-workload.ts'
 import type { ReplayResult } from '../workloads/replay-workload.ts'
 
 export async function benchReplay(run: BenchRun): Promise<void> {
@@ -33,7 +35,39 @@ export async function benchReplay(run: BenchRun): Promise<void> {
     ),
   })
   run.print('Replay of single-record transactions', ['', 'records/s', 'replay / this'], rows)
+  await benchPeers(run, records)
 }
+
+/** Hardly anything but a log, by everybody's own means, up to the first read. */
+async function benchPeers(run: BenchRun, transactions: number): Promise<void> {
+  const work = { records: BASE_RECORDS, transactions }
+  const { measured } = await run.interleave<RecoveryResult>('replay by others', [
+    ...columns(run, work),
+    inC(run, { title: 'RocksDB (C), the log of a crash', name: 'rocksdb', work }),
+  ])
+  const rates = (samples: readonly RecoveryResult[]): number[] =>
+    samples.map(({ recoverMs, digestMs = 0 }) => (transactions * 1000) / (recoverMs - digestMs))
+  const ours = rates(measured[0]?.samples ?? [])
+  for (const { title, samples } of measured.slice(1))
+    run.judge({
+      what: 'replay of a log with hardly a base, records/s',
+      against: title,
+      ratios: ratios(ours, rates(samples)),
+      atLeast: 2,
+      limit: limit(''),
+    })
+  run.print(
+    `A base of ${String(BASE_RECORDS)} records and a log of ${String(transactions)}, to an open database, nothing proved`,
+    ['', 'records/s', 'timberline / this'],
+    measured.map(({ title, samples }) => [
+      title,
+      median(rates(samples)).toFixed(0),
+      medianRatio(ours, rates(samples)).toFixed(2),
+    ]),
+  )
+}
+
+const BASE_RECORDS = 1000
 
 const RECORD_BYTES = 116
 
