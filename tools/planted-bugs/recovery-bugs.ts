@@ -9,6 +9,21 @@ const newHome = 'the new home goes on after the target on a new timeline that do
 /** Mistakes of a recovery: where exactly it ends, what it believes, when its home may be opened. */
 export const recoveryBugs: readonly PlantedBug[] = [
   {
+    name: 'owed-sync-never-paid',
+    what: 'files of a new home are closed without the sync that was asked for',
+    file: 'packages/recovery/src/sync-later.ts',
+    edits: [
+      {
+        find: 'if (this.#failure === undefined) await handle?.sync()',
+        replace: 'if (this.#failure !== undefined) await handle?.sync()',
+      },
+    ],
+    caughtBy: {
+      testFile: 'packages/recovery/test/power-loss.test.ts',
+      title: 'a home recovered into folders that had to be made is not lost with their names',
+    },
+  },
+  {
     name: 'lsn-edge-off-by-one',
     what: '“before” an LSN keeps the record that it names',
     file: planning,

@@ -14,6 +14,7 @@ import { replayThrough, type ReplayOutcome } from './replay-through.ts'
 import type { RecoveryReport } from './report.ts'
 import { restoreBase, tableBytes } from './restore-base.ts'
 import type { RecoverySource } from './source.ts'
+import { syncLater } from './sync-later.ts'
 import { resolveEnd } from './target-end.ts'
 import { formatTarget } from './target.ts'
 import { transfersMax } from './transfer.ts'
@@ -38,15 +39,18 @@ export async function buildHome(
   workplace: Workplace,
   work: Pick<Build, 'source' | 'plan' | 'options'>,
 ): Promise<Omit<RecoveryReport, 'home' | 'inPlace'>> {
-  const { source, plan, options } = work
-  const { fileSystem, signal } = options
+  const { source, plan } = work
+  const { signal } = work.options
   const beganAt = performance.now()
+  // Whoever dies before the label says `install` begins anew, so that nothing need be durable before.
+  const fileSystem = syncLater(work.options.fileSystem)
+  const options = { ...work.options, fileSystem }
   await fileSystem.makeDirectory(tablesOf(workplace))
   const reader = new LogReader(source, { directory: workplace.spoolDirectory, fileSystem, signal })
   const manifest = await source.manifest(plan.base)
   const totals = { baseBytes: tableBytes(manifest), records: plan.throughLsnMax - plan.base.lsn }
   const meter = new ProgressMeter(totals, options.onProgress)
-  const build: Build = { ...work, workplace, manifest, reader, meter }
+  const build: Build = { ...work, options, workplace, manifest, reader, meter }
   try {
     fetchAhead(plan, reader)
     meter.begin('restore')
@@ -80,6 +84,7 @@ export async function buildHome(
     await writeFirstRecord(workplace.building, { environmentId, ...begun }, fileSystem)
     await reader.close()
     await fileSystem.removeTree(workplace.spoolDirectory)
+    await fileSystem.settle()
     return reportOf(build, {
       outcome,
       begun,
@@ -89,6 +94,8 @@ export async function buildHome(
   } finally {
     // A fetch may still run ahead of a reader that failed; the spool is cleared only after it ended.
     await reader.close()
+    // Likewise a flush.
+    await fileSystem.settle().catch(() => undefined)
   }
 }
 

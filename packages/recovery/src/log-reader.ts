@@ -117,7 +117,7 @@ export class LogReader {
   #fetch(span: Span): Promise<readonly LocalSegment[]> {
     const known = this.#fetched.get(span)
     if (known !== undefined) return known
-    const options = { fileSystem: this.#fileSystem, signal: this.#signal }
+    const options = { fileSystem: this.#fileSystem, signal: this.#signal, isTemporary: true }
     const fetching = this.#source.fetchSpan(span, this.#directory, options)
     this.#fetched.set(span, fetching)
     return fetching

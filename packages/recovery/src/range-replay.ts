@@ -102,7 +102,7 @@ export class RangeReplay {
     const path = join(directory, `delta-${delta.timeline}-${delta.firstLsn}-${delta.lastLsn}`)
     try {
       try {
-        await source.fetchDelta(delta, path, { fileSystem, signal })
+        await source.fetchDelta(delta, path, { fileSystem, signal, isTemporary: true })
         // All of it is looked at before the first write: what is not whole must not touch the state.
         for await (const batch of this.#entries(delta, path)) void batch
       } catch (error) {

@@ -22,6 +22,8 @@ export interface TransferOptions {
   readonly onBytes?: ((bytes: number) => void) | undefined
   /** Verify and hard-link instead of copying, where the source is given up for the result. */
   readonly link?: boolean | undefined
+  /** What is written is read and removed again, and so need not survive power loss. */
+  readonly isTemporary?: boolean | undefined
 }
 
 /** How many files are transferred at once: enough to overlap reading, hashing and writing, few enough to bound memory. */
@@ -44,7 +46,7 @@ export interface VerifiedContent {
 }
 
 /**
- * Writes a new file from chunks, durably, and refuses content other than expected.
+ * Writes a new file from chunks, durably unless it is temporary, and refuses content other than expected.
  *
  * @throws the code in `expected`
  */
@@ -72,7 +74,7 @@ export async function writeVerified(
     const isOther = hash !== undefined && hash.digest('hex') !== expected.sha256
     if (position !== expected.bytes || isOther) refuse(expected, position)
     // From here on the restored content survives power loss; its name does once the folder is synced.
-    await handle.sync()
+    if (options.isTemporary !== true) await handle.sync()
   } finally {
     await handle.close()
   }

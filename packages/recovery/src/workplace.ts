@@ -27,6 +27,7 @@ import {
 } from '@timberline/wal'
 import { recoveryError } from './errors.ts'
 import { linkTree } from './link-tree.ts'
+import { syncLater } from './sync-later.ts'
 
 type Phase = 'build' | 'install' | 'clear'
 
@@ -142,13 +143,15 @@ async function finish(home: string, label: RecoveryLabel, fileSystem: FileSystem
   const built = homeLayout(join(home, buildName))
   const place = homeLayout(home)
   if (label.phase === 'install') {
-    for (const part of ['dataDirectory', 'checkpointDirectory', 'logDirectory'] as const) {
-      await fileSystem.removeTree(place[part])
-      await linkTree(built[part], place[part], fileSystem)
+    const later = syncLater(fileSystem)
+    const install = async (part: 'dataDirectory' | 'checkpointDirectory' | 'logDirectory'): Promise<void> => {
+      await later.removeTree(place[part])
+      await linkTree(built[part], place[part], later)
     }
-    await writeFileAtomic(place.identityPath, await readFileWhole(built.identityPath, fileSystem), fileSystem)
+    await Promise.all([install('dataDirectory'), install('checkpointDirectory'), install('logDirectory')])
+    await writeFileAtomic(place.identityPath, await readFileWhole(built.identityPath, fileSystem), later)
     // All parts are in place for good, their names in the home included, before their only other copy may go.
-    await fileSystem.syncDirectory(home)
+    await later.settle()
     await writeLabel(home, { ...label, phase: 'clear' }, fileSystem)
   }
   await fileSystem.removeTree(built.home)
