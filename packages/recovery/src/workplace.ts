@@ -28,6 +28,7 @@ import {
 import { recoveryError } from './errors.ts'
 import { linkTree } from './link-tree.ts'
 import { syncLater } from './sync-later.ts'
+import { transferAll } from './transfer.ts'
 
 type Phase = 'build' | 'install' | 'clear'
 
@@ -144,14 +145,16 @@ async function finish(home: string, label: RecoveryLabel, fileSystem: FileSystem
   const place = homeLayout(home)
   if (label.phase === 'install') {
     const later = syncLater(fileSystem)
-    const install = async (part: 'dataDirectory' | 'checkpointDirectory' | 'logDirectory'): Promise<void> => {
-      await later.removeTree(place[part])
-      await linkTree(built[part], place[part], later)
+    try {
+      await transferAll(['dataDirectory', 'checkpointDirectory', 'logDirectory'] as const, async (part) => {
+        await later.removeTree(place[part])
+        await linkTree(built[part], place[part], later)
+      })
+      await writeFileAtomic(place.identityPath, await readFileWhole(built.identityPath, later), later)
+    } finally {
+      // All parts are in place for good, their names in the home included, before their only other copy may go.
+      await later.settle()
     }
-    await Promise.all([install('dataDirectory'), install('checkpointDirectory'), install('logDirectory')])
-    await writeFileAtomic(place.identityPath, await readFileWhole(built.identityPath, fileSystem), later)
-    // All parts are in place for good, their names in the home included, before their only other copy may go.
-    await later.settle()
     await writeLabel(home, { ...label, phase: 'clear' }, fileSystem)
   }
   await fileSystem.removeTree(built.home)
