@@ -25,7 +25,7 @@ it('holds a short range whole, also where each read gives less than was asked fo
 
 it.each([
   ['short', CONTENT, { path: PATH, position: 4, endPosition: 11 }],
-  ['long', Buffer.alloc(1024), { path: PATH, position: 0, endPosition: 3 * 1024 * 1024 }],
+  ['long', Buffer.alloc(1024), { path: PATH, position: 0, endPosition: 5 * 1024 * 1024 }],
 ])('refuses a %s range that the file does not reach', async (_, content, range) => {
   const fileSystem = await disk(content)
   const read = async (): Promise<void> => {
@@ -46,4 +46,13 @@ it('reads nothing for a shipper that was told to stop', async () => {
     code: 'ARCHIVE_ABORTED',
   })
   expect(fileSystem.operations.map(({ kind }) => kind)).toEqual(['open', 'write', 'close'])
+})
+
+it.each([
+  [4 * 1024 * 1024, true],
+  [4 * 1024 * 1024 + 1, false],
+])('a range of %i bytes is held: %s', async (bytes, isHeld) => {
+  const fileSystem = await disk(Buffer.alloc(bytes))
+  const found = await rangeContent(fileSystem, { path: PATH, position: 0, endPosition: bytes }, signal)
+  expect(Buffer.isBuffer(found)).toBe(isHeld)
 })

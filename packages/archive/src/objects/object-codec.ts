@@ -1,5 +1,5 @@
 // Objects as streams: FORMAT.md#object.
-import { createHash } from 'node:crypto'
+import { createHash, hash as hashOf } from 'node:crypto'
 import { archiveError } from '../errors.ts'
 import type { GzipCodec } from './gzip-codec.ts'
 import {
@@ -15,13 +15,16 @@ import { following, takeHead } from './stream-head.ts'
 export interface ObjectSource {
   readonly sha256?: string | undefined
   readonly bytes?: number | undefined
+  /** All of it, where it is in memory and nobody changes it meanwhile. */
+  readonly held?: Uint8Array | undefined
   read(): AsyncIterable<Uint8Array>
 }
 
 /** The length and checksum of a source. */
 export async function measure(source: ObjectSource): Promise<{ bytes: number; sha256: string }> {
-  const { bytes: known, sha256 } = source
+  const { bytes: known, sha256, held } = source
   if (known !== undefined && sha256 !== undefined) return { bytes: known, sha256 }
+  if (held !== undefined) return { bytes: held.length, sha256: hashOf('sha256', held, 'hex') }
   const hash = createHash('sha256')
   let bytes = 0
   for await (const chunk of source.read()) {
@@ -39,7 +42,7 @@ const SAMPLE_BYTES = 16 * 1024
 const SAVED_SHARE_MIN = 1 / 8
 
 /**
- * The bytes of an object. The content is hashed again on its way: what is stored is what the header says. With gzip, long content
+ * The bytes of an object. Content that is not held is hashed again on its way: what is stored is what the header says. With gzip, long content
  * that it would hardly make shorter is stored as it is.
  *
  * @throws ARCHIVE_SOURCE_CHANGED
@@ -50,11 +53,12 @@ export async function* encodeObject(
   gzip: GzipCodec,
 ): AsyncGenerator<Uint8Array> {
   const { envelope, source } = object
-  const content = expecting(source.read(), envelope, (reason) =>
+  const refuse = (reason: string): Error =>
     archiveError('ARCHIVE_SOURCE_CHANGED', `the source of an object changed, ${reason}`, {
       details: { name },
-    }),
-  )
+    })
+  const { held } = source
+  const content = held === undefined ? expecting(source.read(), envelope, refuse) : only(held)
   try {
     const isAsked = envelope.codec === 'gzip' && envelope.bytes >= PLAIN_BYTES_MIN
     const { head, taken } = await takeHead(content, isAsked ? SAMPLE_BYTES : 0)
@@ -74,7 +78,7 @@ async function compressionPays(sample: Buffer, gzip: GzipCodec): Promise<boolean
   return bytes <= sample.length * (1 - SAVED_SHARE_MIN)
 }
 
-async function* only(part: Buffer): AsyncGenerator<Buffer> {
+async function* only<Part extends Uint8Array>(part: Part): AsyncGenerator<Part> {
   yield part
 }
 

@@ -224,6 +224,7 @@ class Sent {
 
 function sourceOf(content: Uint8Array): ObjectSource {
   return {
+    held: content,
     async *read() {
       yield content
     },

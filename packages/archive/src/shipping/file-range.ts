@@ -4,7 +4,8 @@ import { archiveError } from '../errors.ts'
 import type { ObjectSource } from '../objects/object-codec.ts'
 
 const CHUNK_BYTES = 256 * 1024
-const HELD_BYTES_MAX = 1024 * 1024
+/** A second of a busy log: to read and to hash it twice would take longer than to hold it. */
+const HELD_BYTES_MAX = 4 * 1024 * 1024
 
 /** A part of a file that no longer changes. */
 export interface FileRange {

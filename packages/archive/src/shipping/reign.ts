@@ -1,5 +1,5 @@
 // Fencing. Whoever claims a new epoch in the journal owns the archive; the one before finds the claim at its next step, because
-// it looks at the next place in the journal before and after each put, and cannot append where the claim already stands.
+// it looks at the next place in the journal after each put, before it where that makes a new object, and cannot append where the claim already stands.
 // What it had under way at that moment never counts: pieces of its epoch count only as far as the new owner adopted them, and
 // a segment counts only by an event that it cannot append any more.
 import { randomBytes } from 'node:crypto'

@@ -40,9 +40,12 @@ export interface ShipperSettings {
   readonly fileSystem: FileSystem
 }
 
-/** The follower's part of the interval, and the most that it takes of it, in milliseconds. */
-const GATHER_SHARE = 1 / 20
-const GATHER_MS_MAX = 50
+/**
+ * The follower's part of the interval, and the most that it takes of it, in milliseconds: each look at a busy log flushes it, which its
+ * writer waits for, and what a look takes of the interval makes pieces more frequent.
+ */
+const GATHER_SHARE = 1 / 10
+const GATHER_MS_MAX = 100
 const HEARTBEAT_MS = 60_000
 
 /** Delay before the second try, and the most that it grows to, in milliseconds. */
