@@ -37,9 +37,8 @@ const DELETION = 0
 export function* encodeTable(window: OperationWindow, sequence: number): Generator<Buffer, EncodedTable> {
   const encoder = new TableEncoder(window, sequence)
   const order = window.inOrder()
-  for (let place = 0; place < order.length; place += 1) {
-    if (place % TOUCHED_AT_A_TIME === 0) window.touch(order.subarray(place, place + TOUCHED_AT_A_TIME))
-    encoder.add(order[place] as number)
+  for (let place = 0; place < order.length;) {
+    place = encoder.addPiece(order, place)
     if (encoder.readyBytes >= PIECE_BYTES) yield encoder.take()
   }
   const table = encoder.end()
@@ -49,7 +48,9 @@ export function* encodeTable(window: OperationWindow, sequence: number): Generat
 
 class TableEncoder {
   readonly #window: OperationWindow
-  readonly #suffix: Buffer = Buffer.alloc(KEY_SUFFIX_BYTES)
+  /** What LevelDB has behind each key as two numbers, without the type. */
+  readonly #suffixLow: number
+  readonly #suffixHigh: number
   readonly #filter = new TableFilter()
   readonly #index: { readonly lastKey: Buffer; readonly handle: BlockHandle }[] = []
   #out: Bytes = bytesOf(Buffer.allocUnsafeSlow(PIECE_BYTES + 4 * BLOCK_BYTES))
@@ -66,8 +67,9 @@ class TableEncoder {
 
   constructor(window: OperationWindow, sequence: number) {
     this.#window = window
-    this.#suffix.writeUIntLE(sequence % 2 ** 48, 1, 6)
-    this.#suffix[7] = Math.floor(sequence / 2 ** 48)
+    // The type is the lowest byte.
+    this.#suffixLow = (sequence % 2 ** 24) << 8
+    this.#suffixHigh = Math.floor(sequence / 2 ** 24) | 0
   }
 
   /** Bytes of whole blocks that were not taken. */
@@ -75,8 +77,23 @@ class TableEncoder {
     return this.#blockAt
   }
 
+  /**
+   * Adds operations until a piece is ready, and tells the place of the next one. Apart from whoever takes the pieces: the compiler begins with this loop
+   * long before it has seen a piece taken, and would have to begin once more.
+   */
+  addPiece(order: Uint32Array, begin: number): number {
+    let place = begin
+    while (place < order.length && this.#blockAt < PIECE_BYTES) {
+      if (place % TOUCHED_AT_A_TIME === 0)
+        this.#window.touch(order.subarray(place, place + TOUCHED_AT_A_TIME))
+      this.#add(order[place] as number)
+      place += 1
+    }
+    return place
+  }
+
   /** Adds an operation, unless a later one on its key is in. */
-  add(index: number): void {
+  #add(index: number): void {
     const window = this.#window
     const keyBytes = window.keyBytes(index)
     const valueBytes = window.valueBytes(index)
@@ -144,17 +161,25 @@ class TableEncoder {
 
   /** Type and sequence number stand behind a key. */
   #stamp(index: number): void {
-    const { bytes } = this.#out
+    const { words } = this.#out
     const at = this.#used
-    bytes[at] = this.#window.isDeletion(index) ? DELETION : PUT
-    for (let byte = 1; byte < KEY_SUFFIX_BYTES; byte += 1) bytes[at + byte] = this.#suffix[byte] as number
+    words.setInt32(at, this.#suffixOf(index), true)
+    words.setInt32(at + 4, this.#suffixHigh, true)
     this.#used = at + KEY_SUFFIX_BYTES
+  }
+
+  /** Its first four bytes. */
+  #suffixOf(index: number): number {
+    return this.#suffixLow | (this.#window.isDeletion(index) ? DELETION : PUT)
   }
 
   /** A copy of a key with what stands behind it. */
   #keyOf(index: number): Buffer {
-    const key = Buffer.concat([this.#window.key(index), this.#suffix])
-    key[key.length - KEY_SUFFIX_BYTES] = this.#window.isDeletion(index) ? DELETION : PUT
+    const keyBytes = this.#window.keyBytes(index)
+    const key = Buffer.allocUnsafe(keyBytes + KEY_SUFFIX_BYTES)
+    copyBytes(bytesOf(key), 0, this.#window.content, this.#window.keyAt(index), keyBytes)
+    key.writeInt32LE(this.#suffixOf(index), keyBytes)
+    key.writeInt32LE(this.#suffixHigh, keyBytes + 4)
     return key
   }
 

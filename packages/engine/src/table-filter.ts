@@ -62,16 +62,8 @@ export class TableFilter {
     const at = this.#used
     const bits = (bytes * 8) >>> 0
     filter.fill(0, at, at + bytes)
-    for (let index = 0; index < count; index += 1) {
-      let probe = this.#hashes[index] as number
-      const step = ((probe >>> 17) | (probe << 15)) >>> 0
-      for (let probes = 0; probes < PROBES; probes += 1) {
-        const bit = (probe >>> 0) % bits
-        const byte = at + (bit >>> 3)
-        filter[byte] = (filter[byte] as number) | (1 << (bit & 7))
-        probe = (probe + step) >>> 0
-      }
-    }
+    for (let index = 0; index < count; index += 1)
+      setBits(filter, at, { bits, hash: this.#hashes[index] as number })
     filter[at + bytes] = PROBES
     this.#used = at + bytes + 1
     this.#hashCount = 0
@@ -82,6 +74,22 @@ export class TableFilter {
     const wider = Buffer.alloc((this.#used + bytes) * 2)
     this.#filters.copy(wider, 0, 0, this.#used)
     this.#filters = wider
+  }
+}
+
+/** Sets those of a key in the filter that lies at `at`. */
+function setBits(
+  filter: Buffer,
+  at: number,
+  { bits, hash }: { readonly bits: number; readonly hash: number },
+): void {
+  const step = ((hash >>> 17) | (hash << 15)) >>> 0
+  let probe = hash
+  for (let probes = 0; probes < PROBES; probes += 1) {
+    const bit = probe % bits
+    const byte = at + (bit >>> 3)
+    filter[byte] = (filter[byte] as number) | (1 << (bit & 7))
+    probe = (probe + step) >>> 0
   }
 }
 
