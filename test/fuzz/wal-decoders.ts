@@ -161,6 +161,7 @@ export const walDecoders: readonly Decoder[] = [
       'wal/segment-file.ts#readHeader',
       'wal/segment-file.ts#readSeal',
       'wal/frame-reader.ts##decode',
+      'wal/plain-groups.ts#passPlainGroups',
       'wal/tail-verdict.ts#judgeTail',
     ],
     codes: ['WAL_CORRUPT', 'WAL_FORMAT'],
