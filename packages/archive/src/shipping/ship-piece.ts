@@ -34,7 +34,9 @@ export async function shipPiece(voyage: Voyage, tail: Tail): Promise<number> {
   const name = nameOfTail(shipment, reign, tail)
   const bundled = content instanceof Uint8Array ? await bundles.put(name, tail, content) : undefined
   if (bundled === undefined) hold(pieces, segmentNumber, { name })
-  const storedBytes = bundled ?? (await archive.putObject(name, content)).storedBytes
+  // As in a bundle: in a folder a piece is plain until it is merged, or its segment replaces it, and gzip would take the log twice.
+  const codec = archive.store.grow === undefined ? 'gzip' : 'none'
+  const storedBytes = bundled ?? (await archive.putObject(name, content, { codec })).storedBytes
   await reign.check()
   return storedBytes
 }
