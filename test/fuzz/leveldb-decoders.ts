@@ -106,6 +106,7 @@ export const leveldbDecoders: readonly Decoder[] = [
       'engine/leveldb-table.ts#readFooter',
       'engine/leveldb-table.ts#readStored',
       'engine/leveldb-table.ts#entriesOf',
+      'engine/leveldb-crc.ts#crc32cOf',
     ],
     codes: ['ENGINE_TABLE_DAMAGED'],
     seeds: async () => (await leveldbFiles()).tables,

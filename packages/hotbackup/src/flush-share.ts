@@ -18,7 +18,7 @@ export interface FlushShareOptions {
 export const SHARED_SLICE_BYTES: number = 256 * 1024
 
 /** The writer has the disk so many times as long as the copy. */
-export const REST_FACTOR = 3
+export const REST_FACTOR = 4
 
 /** So much of a rest may be made up for by a shorter one: timers are late by a millisecond or two. */
 const CATCH_UP_MS = 5

@@ -50,7 +50,7 @@ export interface HotbackupOptions {
   /** Record the digest of the state at the end, by opening the copy in a scratch folder. Default true. */
   readonly digest?: boolean
   /**
-   * Upper limit of the copy in 10^6 bytes a second, more than 0. Default none: then a copy beside commits flushes for a quarter of the time at
+   * Upper limit of the copy in 10^6 bytes a second, more than 0. Default none: then a copy beside commits flushes for a fifth of the time at
    * most, so that a writer keeps most of its rate.
    */
   readonly maxMbPerS?: number

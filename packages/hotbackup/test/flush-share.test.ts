@@ -36,7 +36,7 @@ function disk(): Disk {
 }
 
 describe('flushShare', () => {
-  it('leaves the disk alone for three times as long as it flushed', async () => {
+  it('leaves the disk alone for a multiple of the time that it flushed', async () => {
     const time = disk()
     const share = flushShare({ applies: () => true, ...time })
     await share.take(1e9)
