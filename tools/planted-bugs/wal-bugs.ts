@@ -230,6 +230,31 @@ export const walBugs: readonly PlantedBug[] = [
     },
   },
   {
+    name: 'copied-log-believed-durable',
+    what: 'a follower believes what a log folder says of its durability before it has flushed it once itself',
+    file: 'packages/wal/src/segment-follower.ts',
+    edits: [{ find: 'this.#isTrusting ? this.#told() : 0', replace: 'this.#told()' }],
+    caughtBy: {
+      testFile: 'packages/wal/test/log-follower.test.ts',
+      title: 'ends a look where its writer says that the log is durable, and flushes what goes beyond that',
+    },
+  },
+  {
+    name: 'shipped-beyond-what-is-durable',
+    what: 'a follower that was told how far the log is durable reports what stands behind that without a flush',
+    file: 'packages/wal/src/segment-follower.ts',
+    edits: [
+      {
+        find: 'if (lsn <= durableLsn) return\n',
+        replace: 'if (this.#isTrusting || lsn <= durableLsn) return\n',
+      },
+    ],
+    caughtBy: {
+      testFile: 'packages/wal/test/log-follower.test.ts',
+      title: 'ends a look where its writer says that the log is durable, and flushes what goes beyond that',
+    },
+  },
+  {
     name: 'reader-off-by-one',
     what: 'reading from an LSN begins with the one after it',
     file: 'packages/wal/src/log-reader.ts',
