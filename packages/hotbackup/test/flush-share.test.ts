@@ -55,7 +55,15 @@ describe('flushShare', () => {
     time.pass(60_000)
     await share.settle(time.flush(2))
     await share.settle(time.flush(2))
-    expect(time.spans).toEqual(['flush', 'flushed', 'flush', 'flushed', 'rest 1', 'flush', 'flushed'])
+    expect(time.spans).toEqual([
+      'flush',
+      'flushed',
+      'flush',
+      'flushed',
+      `rest ${2 * REST_FACTOR - 5}`,
+      'flush',
+      'flushed',
+    ])
   })
 
   it('hands out slices while it holds, and flushes them one at a time', async () => {
