@@ -2,6 +2,7 @@ import { homeLayout, readHomeIdentity } from '@timberline/engine'
 import { listSegments, type LogRecord, readLog } from '@timberline/wal'
 import type { Arguments } from '../arguments.ts'
 import type { Command, Surroundings } from '../command.ts'
+import { readForwards } from '../log-forwards.ts'
 import { type PrintedRecord, readRecord, recordDocument, recordLines } from '../log-record.ts'
 import { selectRecord, selectionOf, type Selection } from '../log-selection.ts'
 import { jsonText } from '../readable.ts'
@@ -15,7 +16,7 @@ export const printlogCommand: Command = async (args, surroundings) => {
   const selection = selectionOf(args)
   const records = args.flag('reverse')
     ? backwards(homeLayout(home).logDirectory, selection, surroundings.signal)
-    : forwards(homeLayout(home).logDirectory, selection, surroundings.signal)
+    : readForwards(homeLayout(home).logDirectory, selection, { signal: surroundings.signal })
   await print(records, selection, { args, surroundings })
   return {}
 }
@@ -46,25 +47,6 @@ async function print(
     if (pieces.length > 0) await surroundings.write(pieces.join(''))
   }
   if (surroundings.json) await surroundings.write('\n]\n')
-}
-
-async function* forwards(
-  directory: string,
-  selection: Selection,
-  signal: AbortSignal,
-): AsyncGenerator<readonly LogRecord[]> {
-  const segments = await listSegments(directory)
-  // Whole segments before the wanted time or LSN are skipped by their headers; nothing is read of them.
-  const first = segments.find(
-    ({ lastLsn, lastCommittedAtUs = Infinity }) =>
-      lastLsn >= selection.beginLsn && lastCommittedAtUs >= selection.sinceUs,
-  )
-  if (first === undefined) return
-  const fromLsn = Math.max(first.firstLsn, selection.beginLsn)
-  for await (const group of readLog({ directory, fromLsn, throughLsn: selection.endLsn, signal })) {
-    yield group
-    if ((group.at(-1)?.committedAtUs ?? 0) >= selection.untilUs) return
-  }
 }
 
 /** Segment by segment from the end: what is held in memory is one segment. */
