@@ -142,6 +142,30 @@ const cases: readonly { what: string; withOlder: boolean; how: How }[] = [
   { what: 'an incremental one', withOlder: true, how: { incremental: true } },
 ]
 
+it.each([
+  ['in full', {}],
+  ['by files', { incremental: true }],
+] as const)(
+  'a backup %s of which any flush fails is none',
+  async (_, how) => {
+    const flush = { kind: ['sync', 'syncDirectory'], path: 'target.partial-' } as const
+    let flushes = 0
+    for (let isStruck = true; isStruck; flushes += 1) {
+      await begin(how !== undefined && 'incremental' in how)
+      const before = await standing()
+      const { result, error } = await attempt(failOn(flush, 'EIO', { after: flushes }), how)
+      isStruck = error !== undefined
+      expect(result === undefined ? await standing() : 'whole', `flush ${flushes}`).toBe(
+        isStruck ? before : 'whole',
+      )
+    }
+    // Each file, each folder and the mark; a failure that nobody told would have ended this sooner.
+    expect(flushes).toBeGreaterThan(10)
+    await clearHome()
+  },
+  120_000,
+)
+
 describe.each(cases)('a backup to $what', ({ withOlder, how }) => {
   const before = withOlder ? 'older' : 'absent'
 
