@@ -14,8 +14,8 @@ export const recoveryBugs: readonly PlantedBug[] = [
     file: 'packages/recovery/src/sync-later.ts',
     edits: [
       {
-        find: 'if (this.#failure === undefined) await handle?.sync()',
-        replace: 'if (this.#failure !== undefined) await handle?.sync()',
+        find: 'return this.#isOwed ? this.#files.add(this.#handle) : this.#handle.close()',
+        replace: 'return this.#handle.close()',
       },
     ],
     caughtBy: {

@@ -4,7 +4,7 @@ import { hotbackupError } from './errors.ts'
 import { CHUNK_BYTES } from './chunk-buffers.ts'
 import type { ChunkBuffers } from './chunk-buffers.ts'
 import type { RateLimit } from './rate-limit.ts'
-import type { SyncQueue } from './sync-queue.ts'
+import type { SyncQueue } from '@timberline/wal'
 
 /**
  * Bytes written at a time. Linux keeps what is written at once in pages as large as that, if the file system can; to find 2 MiB in one piece,

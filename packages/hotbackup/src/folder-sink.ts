@@ -14,8 +14,8 @@ import { appear, beginPartial, foreignNames, namesIn, removeSet, settleLeftovers
 import type { PartialFolder } from './partial-folder.ts'
 import { copySegment } from './segment-copy.ts'
 import type { BackupSink } from './sink.ts'
-import { syncQueue } from './sync-queue.ts'
-import type { SyncQueue } from './sync-queue.ts'
+import { syncQueue } from '@timberline/wal'
+import type { SyncQueue } from '@timberline/wal'
 import { inParallel } from './workers.ts'
 
 /** Folders inside a set, innermost first. */

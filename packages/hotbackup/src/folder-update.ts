@@ -16,8 +16,8 @@ import { SYNCS_PENDING_MAX, removePartial, writeFile } from './folder-sink.ts'
 import { beginPartial } from './partial-folder.ts'
 import type { PartialFolder } from './partial-folder.ts'
 import type { BackupSink } from './sink.ts'
-import { syncQueue } from './sync-queue.ts'
-import type { SyncQueue } from './sync-queue.ts'
+import { syncQueue } from '@timberline/wal'
+import type { SyncQueue } from '@timberline/wal'
 
 export interface FolderUpdateOptions {
   readonly target: string

@@ -9,7 +9,7 @@ import { listLiveSegments, madeDurable, refuseBulkLoad } from './log-copy.ts'
 import type { DurableLog } from './log-copy.ts'
 import type { SealedLog } from './owner.ts'
 import { copySegment } from './segment-copy.ts'
-import type { SyncQueue } from './sync-queue.ts'
+import type { SyncQueue } from '@timberline/wal'
 import { diverged, planUpdate } from './update-plan.ts'
 import type { UpdateBase, UpdatePlan } from './update-plan.ts'
 

@@ -3,7 +3,7 @@ import type { BackupFile } from '@timberline/archive'
 import type { BackupRun } from './backup-run.ts'
 import { systemCodeOf } from './errors.ts'
 import { copyRange } from './file-source.ts'
-import type { SyncQueue } from './sync-queue.ts'
+import type { SyncQueue } from '@timberline/wal'
 import { damagedBase } from './update-plan.ts'
 import { inParallel } from './workers.ts'
 

@@ -8,7 +8,7 @@ import { rateLimit } from '../src/rate-limit.ts'
 import type { RateLimit } from '../src/rate-limit.ts'
 import { copySegment } from '../src/segment-copy.ts'
 import type { CopiedSegment } from '../src/segment-copy.ts'
-import { syncQueue } from '../src/sync-queue.ts'
+import { syncQueue } from '@timberline/wal'
 
 const IDENTITY = { environmentId: '0123456789abcdef0123456789abcdef', timeline: 1 }
 const FIRST = '/log/log.0000000001'

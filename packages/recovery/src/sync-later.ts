@@ -1,6 +1,7 @@
 // What is built in a folder that nobody trusts yet need not be durable step by step, only before anybody does. Then the disk flushes beside
 // the work, and each folder once however many names came into it.
-import type { FileHandle, FileSystem } from '@timberline/wal'
+import { type FileHandle, type FileSystem, type SyncQueue, syncQueue } from '@timberline/wal'
+import { transferAll } from './transfer.ts'
 
 /** A file system whose syncs are owed until `settle`. */
 export interface LaterFileSystem extends FileSystem {
@@ -8,17 +9,16 @@ export interface LaterFileSystem extends FileSystem {
   settle(): Promise<void>
 }
 
-/** So many flushes at once; the other threads of the pool read and write meanwhile. */
-const FLUSHES_MAX = 2
-/** So many files are kept open to be flushed; a writer that is further ahead pays one itself. */
-const OWED_MAX = 64
+/** So many files are flushed at once; the other threads of the pool read and write meanwhile. */
+const FLUSHES_MAX = 4
 
 /** Owes the syncs of another file system. */
 export function syncLater(fileSystem: FileSystem): LaterFileSystem {
   const copy = fileSystem.copyFile?.bind(fileSystem)
-  const debts = new Debts(fileSystem)
+  const files = syncQueue(FLUSHES_MAX)
+  const folders = new Set<string>()
   return {
-    open: async (path, mode) => new LaterHandle(await fileSystem.open(path, mode), debts),
+    open: async (path, mode) => new LaterHandle(await fileSystem.open(path, mode), files),
     makeDirectory: (path) => fileSystem.makeDirectory(path),
     list: (path) => fileSystem.list(path),
     status: (path) => fileSystem.status(path),
@@ -27,21 +27,36 @@ export function syncLater(fileSystem: FileSystem): LaterFileSystem {
     rename: (from, to) => fileSystem.rename(from, to),
     remove: (path) => fileSystem.remove(path),
     removeTree: (path) => fileSystem.removeTree(path),
-    syncDirectory: (path) => debts.addFolder(path),
+    syncDirectory: async (path) => {
+      folders.add(path)
+    },
     watch: (path, onChange) => fileSystem.watch(path, onChange),
-    settle: () => debts.settle(),
+    settle: async () => {
+      await files.settled()
+      const owed = [...folders]
+      folders.clear()
+      await transferAll(owed, async (path) => {
+        // One that was needed on the way only is gone.
+        if ((await fileSystem.status(path)) !== undefined) await fileSystem.syncDirectory(path)
+      })
+    },
   }
 }
+
+/** Behind so many bytes a sync is made when it is asked for: a long file is flushed on its way, so that little is left in the end. */
+const LONG_BYTES = 4 * 1024 * 1024
 
 /** A file whose sync is owed from when it is asked for, and paid after it was closed. */
 class LaterHandle implements FileHandle {
   readonly #handle: FileHandle
-  readonly #debts: Debts
+  readonly #files: SyncQueue
   #isOwed = false
+  /** Written since the last sync that was made. */
+  #bytes = 0
 
-  constructor(handle: FileHandle, debts: Debts) {
+  constructor(handle: FileHandle, files: SyncQueue) {
     this.#handle = handle
-    this.#debts = debts
+    this.#files = files
   }
 
   read(target: Uint8Array, position: number): Promise<number> {
@@ -49,10 +64,15 @@ class LaterHandle implements FileHandle {
   }
 
   write(source: Uint8Array, position: number): Promise<void> {
+    this.#bytes += source.length
     return this.#handle.write(source, position)
   }
 
   sync(): Promise<void> {
+    if (this.#bytes >= LONG_BYTES) {
+      this.#bytes = 0
+      return this.#handle.sync()
+    }
     this.#isOwed = true
     return Promise.resolve()
   }
@@ -75,72 +95,6 @@ class LaterHandle implements FileHandle {
   }
 
   close(): Promise<void> {
-    return this.#isOwed ? this.#debts.addFile(this.#handle) : this.#handle.close()
-  }
-}
-
-class Debts {
-  readonly #fileSystem: FileSystem
-  readonly #files: FileHandle[] = []
-  readonly #folders = new Set<string>()
-  readonly #lanes = new Set<Promise<void>>()
-  #failure: { readonly cause: unknown } | undefined
-
-  constructor(fileSystem: FileSystem) {
-    this.#fileSystem = fileSystem
-  }
-
-  /** Takes over an open file; resolves when there is room for the next one. */
-  async addFile(handle: FileHandle): Promise<void> {
-    this.#files.push(handle)
-    if (this.#lanes.size < FLUSHES_MAX) this.#begin(this.#payFiles())
-    while (this.#files.length > OWED_MAX) await this.#payFile()
-    this.#throwFirst()
-  }
-
-  addFolder(path: string): Promise<void> {
-    this.#folders.add(path)
-    return Promise.resolve()
-  }
-
-  async settle(): Promise<void> {
-    await Promise.all(this.#lanes)
-    for (const path of this.#folders) this.#begin(this.#payFolder(path))
-    this.#folders.clear()
-    await Promise.all(this.#lanes)
-    this.#throwFirst()
-  }
-
-  #begin(work: Promise<void>): void {
-    const lane = work
-      .catch((cause: unknown) => {
-        this.#failure ??= { cause }
-      })
-      .finally(() => this.#lanes.delete(lane))
-    this.#lanes.add(lane)
-  }
-
-  async #payFiles(): Promise<void> {
-    while (this.#files.length > 0) await this.#payFile()
-  }
-
-  async #payFile(): Promise<void> {
-    const handle = this.#files.shift()
-    try {
-      if (this.#failure === undefined) await handle?.sync()
-    } catch (cause) {
-      this.#failure = { cause }
-    } finally {
-      await handle?.close()
-    }
-  }
-
-  /** A folder that was needed on the way only is gone. */
-  async #payFolder(path: string): Promise<void> {
-    if ((await this.#fileSystem.status(path)) !== undefined) await this.#fileSystem.syncDirectory(path)
-  }
-
-  #throwFirst(): void {
-    if (this.#failure !== undefined) throw this.#failure.cause
+    return this.#isOwed ? this.#files.add(this.#handle) : this.#handle.close()
   }
 }

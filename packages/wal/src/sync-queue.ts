@@ -1,4 +1,4 @@
-import type { FileHandle } from '@timberline/wal'
+import type { FileHandle } from './file-system.ts'
 
 /** Files that are written and wait for the disk, while the next ones are being copied. */
 export interface SyncQueue {
