@@ -104,7 +104,7 @@ export const hotbackupBugs: readonly PlantedBug[] = [
   {
     name: 'backup-appears-before-its-files-are-durable',
     what: 'the backup gets its name while files of it are only written',
-    file: 'packages/hotbackup/src/sync-queue.ts',
+    file: 'packages/wal/src/sync-queue.ts',
     edits: [{ find: 'await handle.sync()', replace: '' }],
     caughtBy: { testFile: appearance, title: replacing },
   },
