@@ -199,7 +199,7 @@ int main(int count, char **words) {
     value_bytes = atoi(words[5]);
     if (value_bytes < 4 || value_bytes > VALUE_BYTES_MAX) fail("bytes", words[5]);
     struct store *store = store_open(words[2]);
-    double warm = 1, seconds = atof(words[4]);
+    double warm = 3, seconds = atof(words[4]);
     int writers = atoi(words[3]);
     write_during(store, writers, sleep_for, &warm);
     struct result result = write_during(store, writers, sleep_for, &seconds);

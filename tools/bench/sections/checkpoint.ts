@@ -5,7 +5,7 @@ import { median } from '../statistics.ts'
 import type { CheckpointResult } from '../workloads/checkpoint-workload.ts'
 
 export async function benchCheckpoint(run: BenchRun): Promise<void> {
-  const sizes = run.quick ? [100_000, 1_000_000] : [100_000, 1_000_000, 4_000_000]
+  const sizes = [100_000, 1_000_000]
   const { measured } = await run.interleave<CheckpointResult>(
     'checkpoint',
     sizes.map((records) => ({

@@ -5,7 +5,7 @@ import { median, medianRatio, ratios } from '../statistics.ts'
 import type { DeltaResult } from '../workloads/delta-workload.ts'
 
 export async function benchDeltas(run: BenchRun): Promise<void> {
-  const work = { records: run.quick ? 500_000 : 1_000_000, keys: 1000 }
+  const work = { records: 500_000, keys: 1000 }
   const { measured } = await run.interleave<DeltaResult>('deltas', [
     { title: 'timberline', measure: () => run.child('deltas', work) },
   ])

@@ -7,7 +7,7 @@ import type { DigestResult } from '../workloads/digest-workload.ts'
 const RECORD_BYTES = 116
 
 export async function benchDigest(run: BenchRun): Promise<void> {
-  const records = run.quick ? 500_000 : 2_000_000
+  const records = 500_000
   const { measured, machine } = await run.interleave<DigestResult>('digest', [
     { title: 'timberline', measure: () => run.child('digest', { records }) },
   ])

@@ -35,8 +35,10 @@ export interface Limited {
   readonly during: CommitResult
 }
 
-/** With no writer; bytes are those of the files. */
+/** With no writer but for one of them; bytes are those of the files. */
 export interface QuietCopies {
+  /** At full speed beside the writer. */
+  readonly besideMbPerS: number
   readonly backupMbPerS: number
   readonly backupWithDigestMbPerS: number
   readonly copyMbPerS: number
@@ -62,15 +64,15 @@ export async function measureBackup(work: { records: number; seconds: number }):
       return { mbPerS: done.bytes / 1000 / done.spentMs, without, during, ...done }
     }
     const limited = await beside([String(BESIDE_WRITERS_MB_PER_S)])
-    const { without, during, backups, spentMs } = await beside([])
+    const { without, during, copies, spentMs, mbPerS: fileMbPerS } = await beside([])
     await db.close()
-    const mbPerS = (backups * work.records * RECORD_BYTES) / 1e6 / (spentMs / 1000)
-    return { mbPerS, without, during, limited, quiet }
+    const mbPerS = (copies * work.records * RECORD_BYTES) / 1e6 / (spentMs / 1000)
+    return { mbPerS, without, during, limited, quiet: { ...quiet, besideMbPerS: fileMbPerS } }
   })
 }
 
 /** Three times in turn, because one copy of so little says little; all of the same tables, which nobody changes meanwhile. */
-async function quietBackups(folder: string, home: string): Promise<QuietCopies> {
+async function quietBackups(folder: string, home: string): Promise<Omit<QuietCopies, 'besideMbPerS'>> {
   const warm = await hotbackup({ home, target: join(folder, 'warm'), digest: false, checkpoint: true })
   const tables = join(home, 'checkpoint', 'tables')
   const copied = warm.bytes / 1e6
@@ -88,7 +90,8 @@ async function quietBackups(folder: string, home: string): Promise<QuietCopies> 
 }
 
 interface Loop {
-  readonly backups: number
+  /** Backups, the last one by the share of it that was copied. */
+  readonly copies: number
   readonly bytes: number
   readonly spentMs: number
 }

@@ -15,13 +15,22 @@ export interface ShipperFigures {
   readonly rssMb: number
   /** Up to here the archive holds every record. */
   readonly shippedLsn: number
-  /** How late its event loop was since `watch`; 0 before. */
+  /** How late its event loop was since `stalls`; 0 before. */
   readonly stallP99Ms: number
   readonly stallMaxMs: number
   /** How long single calls of gzip kept its event loop, and how many there were; larger content goes to a thread of its own. */
   readonly gzipP99Ms: number
   readonly gzipMaxMs: number
   readonly gzipCalls: number
+  /** When more of the log had become durable in the archive, since `arrivals`. */
+  readonly arrivals: readonly Arrival[]
+}
+
+export interface Arrival {
+  /** Of the system's clock, in milliseconds. */
+  readonly atMs: number
+  /** The archive holds all records up to here. */
+  readonly lsn: number
 }
 
 const STALL_RESOLUTION_MS = 1
@@ -43,11 +52,17 @@ const shipper = runShipper({
 })
 // Not before it is asked for: a timer each millisecond is processor time that is not the shipper's.
 const stalls = monitorEventLoopDelay({ resolution: STALL_RESOLUTION_MS })
+let arrivals: Arrival[] | undefined
+shipper.events$.subscribe((event) => {
+  if (event.type === 'piece.shipped' || event.type === 'segment.archived')
+    arrivals?.push({ atMs: performance.timeOrigin + performance.now(), lsn: shipper.status().shippedLsn })
+})
 const stallMs = (ns: number): number =>
   stalls.count === 0 ? 0 : Math.max(0, ns / NS_PER_MS - STALL_RESOLUTION_MS)
 process.on('message', (message) => {
   if (message === 'stop') abort.abort()
-  if (message === 'watch') stalls.enable()
+  if (message === 'stalls') stalls.enable()
+  if (message === 'arrivals') arrivals = []
   const { user, system } = process.cpuUsage()
   const figures: ShipperFigures = {
     cpuMs: (user + system) / 1000,
@@ -58,6 +73,7 @@ process.on('message', (message) => {
     gzipP99Ms: gzips.count === 0 ? 0 : gzips.percentile(99) / NS_PER_MS,
     gzipMaxMs: gzips.count === 0 ? 0 : gzips.max / NS_PER_MS,
     gzipCalls: gzips.count,
+    arrivals: arrivals ?? [],
   }
   process.send?.(figures)
 })
