@@ -8,6 +8,7 @@ import { measurePart } from './workloads/growth-workload.ts'
 import { measureDigest } from './workloads/digest-workload.ts'
 import { measureIncremental } from './workloads/incremental-workload.ts'
 import { measureLitestream } from './workloads/litestream-workload.ts'
+import { measureLmdbBackup } from './workloads/lmdb-backup-workload.ts'
 import { measureMachine } from './workloads/machine-workload.ts'
 import { measureRecovery } from './workloads/recovery-workload.ts'
 import { measureReads } from './workloads/read-workload.ts'
@@ -26,6 +27,7 @@ const workloads: Readonly<Record<string, (work: never) => Promise<unknown>>> = {
   incremental: measureIncremental,
   growth: measurePart,
   litestream: measureLitestream,
+  'lmdb-backup': measureLmdbBackup,
   machine: measureMachine,
   reads: measureReads,
   recovery: measureRecovery,

@@ -25,7 +25,14 @@ export interface OpenPeer {
 const encodings = { keyEncoding: 'buffer', valueEncoding: 'buffer' } as const
 
 export async function openPeer(peer: Peer, directory: string): Promise<OpenPeer> {
-  if (peer === 'lmdb') return openLmdb(directory)
+  if (peer === 'lmdb')
+    return {
+      ...openLmdb(directory),
+      get: notMeasured,
+      getMany: notMeasured,
+      readAll: notMeasured,
+      settle: notMeasured,
+    }
   const db = newLevel(peer, directory)
   await db.open()
   // Timberline is durable by default; passing `sync: false` there would ask for less than what is measured.
@@ -59,6 +66,8 @@ interface Lmdb {
   open(options: object): {
     put(key: Buffer, value: Buffer): Promise<boolean>
     readonly flushed: Promise<unknown>
+    transaction(work: () => void): Promise<unknown>
+    backup(path: string, compact: boolean): Promise<void>
     close(): Promise<void>
   }
 }
@@ -78,7 +87,12 @@ export const litestreamPath: string = fileURLToPath(
   new URL('./peers/build/node_modules/@flydotio/litestream-linux-x64/litestream', import.meta.url),
 )
 
-function openLmdb(directory: string): OpenPeer {
+export interface OpenLmdb extends Pick<OpenPeer, 'put' | 'batch' | 'close'> {
+  /** A copy of its one file, made by a thread of its own while others commit. */
+  backup(target: string): Promise<void>
+}
+
+export function openLmdb(directory: string): OpenLmdb {
   const require = createRequire(import.meta.url)
   // oxlint-disable-next-line typescript/no-unsafe-type-assertion -- what lmdb’s documentation says of the calls that are used
   const lmdb = require(lmdbPath) as Lmdb
@@ -89,17 +103,19 @@ function openLmdb(directory: string): OpenPeer {
       await db.put(key, value)
       await db.flushed
     },
-    get: onlyCommits,
-    getMany: onlyCommits,
-    readAll: onlyCommits,
-    batch: onlyCommits,
-    settle: onlyCommits,
+    batch: async (entries) => {
+      await db.transaction(() => {
+        for (const [key, value] of entries) void db.put(key, value)
+      })
+      await db.flushed
+    },
+    backup: (target) => db.backup(target, false),
     close: () => db.close(),
   }
 }
 
-function onlyCommits(): never {
-  throw new Error('lmdb is measured in commits only')
+function notMeasured(): never {
+  throw new Error('lmdb is measured in commits and backups only')
 }
 
 function newLevel(peer: Peer, directory: string): ClassicLevel<Buffer, Buffer> {

@@ -1,8 +1,11 @@
 /** Hot backups of a live database: speed, and what they cost its writer. */
 import { limit } from '../goals.ts'
+import { lmdbPath } from '../peers.ts'
 import type { BenchRun, Column, Measured } from '../run.ts'
 import { median, medianRatio, ratios } from '../statistics.ts'
 import type { BackupResult, Limited, QuietCopies } from '../workloads/backup-workload.ts'
+
+const LMDB = 'lmdb, backup call'
 
 export async function benchBackup(run: BenchRun): Promise<void> {
   const records = run.quick ? 300_000 : 1_000_000
@@ -19,6 +22,10 @@ export async function benchBackup(run: BenchRun): Promise<void> {
   }))
   const { measured } = await run.interleave<BackupResult>('backup', [
     { title: 'timberline', measure: () => run.child('backup', { records, seconds }) },
+    {
+      title: LMDB,
+      measure: run.has('lmdb', lmdbPath) ? () => run.child('lmdb-backup', { records, seconds }) : undefined,
+    },
     ...inC,
   ])
   const ours = measured[0]?.samples ?? []
@@ -54,7 +61,23 @@ function judge(run: BenchRun, measured: readonly Measured<BackupResult>[]): void
   const [ours, ...peers] = measured
   if (ours === undefined) return
   const quiet = ours.samples.flatMap((sample) => sample.quiet ?? [])
-  judgeSpeed(run, ours.samples, peers)
+  // lmdb's writer stands still for the copy: what it copies is a closed store, as cp has it.
+  judgeSpeed(
+    run,
+    ours.samples,
+    peers.filter(({ title }) => title !== LMDB),
+  )
+  for (const { title, samples } of peers)
+    run.judge({
+      what: 'backup at full speed: rate kept',
+      against: title,
+      ratios: ratios(keptOf(ours.samples), keptOf(samples)),
+      atLeast: 1,
+      limit: limit(
+        'nothing lost',
+        keptOf(samples).map((kept) => 1 / kept),
+      ),
+    })
   judgeCost(run, 'backup at full speed', { samples: ours.samples, kept: 0.8 })
   judgeCost(run, 'backup as it comes, 10 MB/s', { samples: atLimit(ours.samples).samples, kept: 0.95 })
   run.judge({
@@ -98,8 +121,15 @@ function judgeSpeed(
   })
 }
 
+type Beside = Pick<BackupResult, 'without' | 'during'>
+
+/** Of the writer's rate before. */
+function keptOf(samples: readonly Beside[]): number[] {
+  return samples.map(({ without, during }) => during.commitsPerSecond / without.commitsPerSecond)
+}
+
 interface Cost {
-  readonly samples: readonly Pick<BackupResult, 'without' | 'during'>[]
+  readonly samples: readonly Beside[]
   /** Of the rate, at least. */
   readonly kept: number
 }
@@ -108,10 +138,9 @@ interface Cost {
 function judgeCost(run: BenchRun, what: string, { samples, kept }: Cost): void {
   const against = 'the seconds before'
   const nothing = limit('nothing lost', [1])
-  const rates = samples.map(({ without, during }) => during.commitsPerSecond / without.commitsPerSecond)
   const p99 = samples.map(({ without, during }) => during.p99Ms / without.p99Ms)
   const longest = samples.map(({ without, during }) => during.longestMs - without.longestMs)
-  run.judge({ what: `${what}: rate kept`, against, ratios: rates, atLeast: kept, limit: nothing })
+  run.judge({ what: `${what}: rate kept`, against, ratios: keptOf(samples), atLeast: kept, limit: nothing })
   run.judge({ what: `${what}: p99`, against, ratios: p99, atMost: 1.2, limit: nothing })
   run.judge({
     what: `${what}: longest commit, ms more`,

@@ -82,6 +82,21 @@ export async function writeFor(
   return resultOf(waits, performance.now() - begin)
 }
 
+/** One writer for as long as something else takes. */
+export async function writeUntil(db: Writable, other: Promise<void>): Promise<CommitResult> {
+  const waits: number[] = []
+  let isOver = false
+  const over = other.finally(() => (isOver = true))
+  const begin = performance.now()
+  for (let number = 0, now = begin; !isOver; number++) {
+    await db.put(keyOf(number), valueOf(number))
+    waits.push(performance.now() - now)
+    now = performance.now()
+  }
+  await over
+  return resultOf(waits, performance.now() - begin)
+}
+
 /** Commits that come at a given rate, whether or not the ones before have ended. */
 export async function writeAt(db: Writable, rate: number, seconds: number): Promise<CommitResult> {
   const waits: number[] = []
