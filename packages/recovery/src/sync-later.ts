@@ -9,13 +9,15 @@ export interface LaterFileSystem extends FileSystem {
   settle(): Promise<void>
 }
 
-/** So many files are flushed at once; the other threads of the pool read and write meanwhile. */
-const FLUSHES_MAX = 4
+/** Files that wait for their flush: whoever verifies goes on meanwhile, and few enough are open. */
+const PENDING_MAX = 16
+/** So many are flushed at once. Four held all threads of the pool, and nobody could read or write beside them. */
+const FLUSHES_MAX = 3
 
 /** Owes the syncs of another file system. */
 export function syncLater(fileSystem: FileSystem): LaterFileSystem {
   const copy = fileSystem.copyFile?.bind(fileSystem)
-  const files = syncQueue(FLUSHES_MAX)
+  const files = syncQueue(PENDING_MAX, FLUSHES_MAX)
   const folders = new Set<string>()
   return {
     open: async (path, mode) => new LaterHandle(await fileSystem.open(path, mode), files),

@@ -101,10 +101,18 @@ export async function copyVerified(
   const bytes = (await fileSystem.status(from))?.bytes ?? 0
   if (bytes !== expected.bytes) refuse(expected, bytes)
   await fileSystem.copyFile(from, to)
-  const handle = await fileSystem.open(to, 'read')
-  const outcomes = await Promise.allSettled([verifyFile(to, expected, options), handle.sync()])
-  await handle.close()
+  const outcomes = await Promise.allSettled([verifyFile(to, expected, options), flush(to, fileSystem)])
   for (const outcome of outcomes) if (outcome.status === 'rejected') throw outcome.reason
+}
+
+/** By a handle of its own, closed at once: where flushes are owed, this one is due from now on and not when all was read. */
+async function flush(path: string, fileSystem: FileSystem): Promise<void> {
+  const handle = await fileSystem.open(path, 'read')
+  try {
+    await handle.sync()
+  } finally {
+    await handle.close()
+  }
 }
 
 /** The content of a file in chunks, each of which holds until the next is asked for; ends early when the file does. */

@@ -12,20 +12,29 @@ export interface SyncQueue {
   settled(): Promise<void>
 }
 
-/** A queue with at most `pendingMax` files waiting: enough to keep the disk busy, few enough to bound what is open. */
-export function syncQueue(pendingMax: number): SyncQueue {
+/**
+ * A queue with at most `pendingMax` files waiting: enough to keep the disk busy, few enough to bound what is open. So many are synced at once as
+ * `syncsMax` says: each holds a thread of the pool, which those that read and write need as well.
+ */
+export function syncQueue(pendingMax: number, syncsMax: number = pendingMax): SyncQueue {
   const pending = new Set<Promise<void>>()
   const failures: unknown[] = []
+  const lanes = Array.from({ length: syncsMax }, () => Promise.resolve())
+  let next = 0
   const throwFirst = (): void => {
     if (failures.length > 0) throw failures[0]
   }
   return {
     async add(handle) {
-      const work = syncAndClose(handle)
+      const lane = next
+      next = (next + 1) % syncsMax
+      const work = (lanes[lane] as Promise<void>)
+        .then(() => syncAndClose(handle))
         .catch((error: unknown) => {
           failures.push(error)
         })
         .finally(() => pending.delete(work))
+      lanes[lane] = work
       pending.add(work)
       while (pending.size >= pendingMax) await Promise.race(pending)
       throwFirst()
