@@ -73,7 +73,7 @@ export class CheckpointKeeper {
   readonly #pruner: LogPruner
   readonly #stage: LoadStage
   #newest: CheckpointManifest | undefined
-  /** LSN of the note about the newest checkpoint, as far as known. */
+  /** LSN of the note that stands right behind the newest checkpoint, as far as known. */
   #noteLsn: number
   #bytesSince = 0
   #takenAtMs = performance.now()
@@ -276,7 +276,7 @@ export class CheckpointKeeper {
     return this.#finish(taken.manifest, taken, request)
   }
 
-  /** The newest checkpoint, if nothing but the note about it came after. */
+  /** The newest checkpoint, if nothing but a note that belongs to it came after. */
   #unchanged(): CheckpointManifest | undefined {
     const newest = this.#newest
     const lastLsn = this.#options.log.nextLsn - 1

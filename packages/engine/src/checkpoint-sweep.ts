@@ -9,13 +9,17 @@ import { sweepTables } from './checkpoint-tables.ts'
 import { codeOf } from './errors.ts'
 import type { HomeLayout } from './home-layout.ts'
 import { decodeNote } from './notes.ts'
+import type { Note } from './notes.ts'
+
+/** What stands right behind a checkpoint, and makes it no older: one more would hold the same. */
+const CHECKPOINT_NOTES: ReadonlySet<Note['type']> = new Set(['checkpoint', 'timeline'])
 
 /** Where the checkpoints of a home stand. */
 export interface CheckpointsFound {
   readonly newest: CheckpointManifest | undefined
   /** A load that no checkpoint holds yet. */
   readonly staged: CheckpointManifest | undefined
-  /** LSN of the note about it, if that is all that the log has behind it; otherwise 0. */
+  /** LSN of the note about it, or of the one that begins a timeline on it, if that is all that the log has behind it; otherwise 0. */
   readonly noteLsn: number
 }
 
@@ -57,7 +61,7 @@ export async function newestIfSound(
 async function isNote(logDirectory: string, lsn: number, fileSystem: FileSystem): Promise<boolean> {
   for await (const group of readLog({ directory: logDirectory, fromLsn: lsn, throughLsn: lsn, fileSystem })) {
     const [record] = group
-    return record?.kind === 'note' && decodeNote(record.payload).type === 'checkpoint'
+    return record?.kind === 'note' && CHECKPOINT_NOTES.has(decodeNote(record.payload).type)
   }
   return false
 }

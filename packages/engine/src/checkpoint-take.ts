@@ -35,6 +35,8 @@ export interface TakeCheckpointOptions {
   readonly previous?: CheckpointManifest | undefined
   /** Tables that are linked already for another reason than the checkpoint before. */
   readonly linked?: readonly CheckpointTable[]
+  /** Tables whose hashes somebody has proved already: those of this checkpoint among them need not be read for it. */
+  readonly proved?: readonly CheckpointTable[]
   /** Kept from one checkpoint to the next, so that the MANIFEST is parsed once. */
   readonly reader?: VersionReader
   /** Goes into the manifest if it belongs to just the LSN that the checkpoint turns out to have. */
@@ -134,10 +136,23 @@ async function describe(
     current: linked.found.current,
     manifestName: linked.found.manifestName,
     manifestBase64: await base64Of(linked.found.manifest),
-    tables: linked.tables,
+    tables: withProved(linked.tables, options.proved),
     ...(digest?.lsn === position.lsn ? { digest } : {}),
     createdAtUs: options.now?.() ?? Date.now() * 1000,
   }
+}
+
+/** A number is never given to other content while the state is at rest, so that name and length tell a table. */
+function withProved(
+  tables: readonly CheckpointTable[],
+  proved: readonly CheckpointTable[] | undefined,
+): readonly CheckpointTable[] {
+  if (proved === undefined) return tables
+  const byName = new Map(proved.map((table) => [table.name, table]))
+  return tables.map((table) => {
+    const known = byName.get(table.name)
+    return known?.bytes === table.bytes ? { ...table, ...known } : table
+  })
 }
 
 /** As `toString('base64')`, which takes a millisecond for two megabytes. */

@@ -5,6 +5,7 @@ const text = v.pipe(v.string(), v.maxLength(1024))
 const noteSchema = v.variant('type', [
   v.object({ type: v.literal('checkpoint'), lsn: count, segmentNumber: count, tables: count }),
   v.object({ type: v.literal('barrier'), id: text, name: text, members: v.array(text) }),
+  v.object({ type: v.literal('timeline'), timeline: count, parent: count, forkLsn: count }),
 ])
 
 /** The engine's own bookkeeping in the log, decoded from a record of kind `note`. Notes change no state. */
@@ -25,6 +26,13 @@ export type Note =
       readonly id: string
       readonly name: string
       readonly members: readonly string[]
+    }
+  /** The first record of a timeline that left `parent` behind `forkLsn`: a recovery or a promotion was here. */
+  | {
+      readonly type: 'timeline'
+      readonly timeline: number
+      readonly parent: number
+      readonly forkLsn: number
     }
   /** Written by a later version. */
   | { readonly type: 'unknown' }

@@ -12,7 +12,7 @@ import { ProgressMeter } from './progress.ts'
 import type { RecoverOptions } from './recover.ts'
 import { replayThrough, type ReplayOutcome } from './replay-through.ts'
 import type { RecoveryReport } from './report.ts'
-import { restoreBase, tableBytes } from './restore-base.ts'
+import { checkpointTables, restoreBase, tableBytes } from './restore-base.ts'
 import type { RecoverySource } from './source.ts'
 import { syncLater } from './sync-later.ts'
 import { resolveEnd } from './target-end.ts'
@@ -155,6 +155,8 @@ async function beginTimeline(
     identity,
     segmentAfter: () => Promise.resolve(segmentNumber),
     previous: undefined,
+    // Each was held against its hash when it was restored.
+    proved: checkpointTables(manifest),
     ...(digest === undefined ? {} : { digest }),
     fileSystem,
   })

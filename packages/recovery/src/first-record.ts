@@ -1,5 +1,5 @@
 // The log that a new timeline begins with.
-import type { HomeLayout } from '@timberline/engine'
+import { encodeNote, type HomeLayout } from '@timberline/engine'
 import { type FileSystem, type Lsn, openLog } from '@timberline/wal'
 
 /** A new timeline, as its home's log must begin. */
@@ -31,7 +31,7 @@ export async function writeFirstRecord(
     afterCommittedAtUs: committedAtUs,
     preallocateBytes: 0,
   })
-  const note = { type: 'timeline', timeline, parent: parent.timeline, forkLsn: parent.forkLsn }
-  await log.commit(Buffer.from(JSON.stringify(note)), { kind: 'note' })
+  const note = encodeNote({ type: 'timeline', timeline, parent: parent.timeline, forkLsn: parent.forkLsn })
+  await log.commit(note, { kind: 'note' })
   await log.close()
 }

@@ -1,6 +1,6 @@
 // The first part of every recovery: the tables of a base as a LevelDB folder. Nothing unverified is ever opened.
 import type { BackupManifest } from '@timberline/archive'
-import { type CheckpointManifest, writeDataFromCheckpoint } from '@timberline/engine'
+import { type CheckpointManifest, type CheckpointTable, writeDataFromCheckpoint } from '@timberline/engine'
 import type { Base } from './history.ts'
 import { hasNoLinks } from './link-tree.ts'
 import type { RecoverySource } from './source.ts'
@@ -48,15 +48,21 @@ export function tableBytes({ files }: BackupManifest): number {
   return files.filter(({ name }) => name.startsWith(tablePrefix)).reduce((sum, { bytes }) => sum + bytes, 0)
 }
 
-function checkpointOf({
-  environmentId,
-  timeline,
-  checkpoint,
-  files,
-  endedAtUs,
-}: BackupManifest): CheckpointManifest {
-  const tables = files
+/** The tables of a backup, under the names that they have in a folder. */
+export function checkpointTables({ files }: BackupManifest): readonly CheckpointTable[] {
+  return files
     .filter(({ name }) => name.startsWith(tablePrefix))
     .map(({ name, bytes, sha256 }) => ({ name: name.slice(tablePrefix.length), bytes, sha256 }))
-  return { format: 1, environmentId, timeline, ...checkpoint, tables, createdAtUs: endedAtUs }
+}
+
+function checkpointOf(manifest: BackupManifest): CheckpointManifest {
+  const { environmentId, timeline, checkpoint, endedAtUs: createdAtUs } = manifest
+  return {
+    format: 1,
+    environmentId,
+    timeline,
+    ...checkpoint,
+    tables: checkpointTables(manifest),
+    createdAtUs,
+  }
 }
