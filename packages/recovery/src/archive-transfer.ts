@@ -82,10 +82,19 @@ export async function fetchPieces(
     await transferAll(pieces, async (piece) => {
       throwIfAborted(options.signal)
       let { position } = piece
-      for await (const chunk of archive.fetchPiece(piece)) {
-        await handle.write(chunk, position)
-        position += chunk.length
-        options.onBytes?.(chunk.length)
+      let writing: Promise<void> = Promise.resolve()
+      try {
+        for await (const chunk of archive.fetchPiece(piece)) {
+          // Each is read while the one before is written.
+          await writing
+          writing = handle.write(chunk, position)
+          // Met before the next; without this, a failure meanwhile would count as unhandled.
+          writing.catch(() => undefined)
+          position += chunk.length
+          options.onBytes?.(chunk.length)
+        }
+      } finally {
+        await writing
       }
       if (position !== piece.endPosition) refusePiece(piece, position)
     })
