@@ -1,17 +1,10 @@
 // The log of a plan, record by record, out of whatever it was fetched from. What the plan promised is checked here: every
 // LSN once, in order, with increasing commit times. A source that ends early is damage, never the end of history.
-import {
-  type ByteSource,
-  decodeSegment,
-  type FileSystem,
-  type LogRecord,
-  type Lsn,
-  removeIfPresent,
-  readFully,
-} from '@timberline/wal'
+import { decodeSegment, type FileSystem, type LogRecord, type Lsn, removeIfPresent } from '@timberline/wal'
 import type { PathSpan } from './coverage.ts'
 import { recoveryError } from './errors.ts'
 import type { Span } from './history.ts'
+import { ReadAhead } from './read-ahead.ts'
 import type { LocalSegment, RecoverySource } from './source.ts'
 import { throwIfAborted } from './transfer.ts'
 
@@ -92,13 +85,10 @@ export class LogReader {
     for (const segment of await this.#fetch(part.span)) {
       if (next > part.throughLsn) return
       const handle = await this.#fileSystem.open(segment.path, 'read')
+      let source: ReadAhead | undefined
       try {
         const { bytes } = await handle.status()
-        const source: ByteSource = {
-          bytes,
-          path: segment.path,
-          read: (target, position) => readFully(handle, target, position),
-        }
+        source = new ReadAhead(handle, { bytes, path: segment.path })
         for await (const group of decodeSegment(source, { expect, last: segment.last })) {
           throwIfAborted(this.#signal)
           const wanted = group.filter(({ lsn }) => lsn >= next && lsn <= part.throughLsn)
@@ -108,6 +98,7 @@ export class LogReader {
           if (next > part.throughLsn) break
         }
       } finally {
+        await source?.settled()
         await handle.close()
       }
     }
