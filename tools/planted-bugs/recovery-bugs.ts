@@ -133,7 +133,7 @@ export const recoveryBugs: readonly PlantedBug[] = [
     file: 'packages/recovery/src/transfer.ts',
     edits: [
       {
-        find: 'Promise.allSettled([verifyFile(to, expected, options), handle.sync()])',
+        find: 'Promise.allSettled([verifyFile(to, expected, options), flush(to, fileSystem)])',
         replace: 'Promise.allSettled([verifyFile(to, expected, options)])',
       },
     ],

@@ -73,11 +73,11 @@ export async function writeVerified(
     }
     const isOther = hash !== undefined && hash.digest('hex') !== expected.sha256
     if (position !== expected.bytes || isOther) refuse(expected, position)
-    // From here on the restored content survives power loss; its name does once the folder is synced.
-    if (options.isTemporary !== true) await handle.sync()
   } finally {
     await handle.close()
   }
+  // From here on the restored content survives power loss; its name does once the folder is synced.
+  if (options.isTemporary !== true) await flush(path, options.fileSystem)
 }
 
 /**
@@ -105,7 +105,7 @@ export async function copyVerified(
   for (const outcome of outcomes) if (outcome.status === 'rejected') throw outcome.reason
 }
 
-/** By a handle of its own, closed at once: where flushes are owed, this one is due from now on and not when all was read. */
+/** By a handle of its own, closed at once: where flushes are owed, it is due from now on, and nobody waits for it. */
 async function flush(path: string, fileSystem: FileSystem): Promise<void> {
   const handle = await fileSystem.open(path, 'read')
   try {
