@@ -178,6 +178,27 @@ export const engineBugs: readonly PlantedBug[] = [
     },
   },
   {
+    name: 'seen-before-the-device-has-it',
+    what: 'a group that the device flushes on another thread is seen as soon as LevelDB has it',
+    file: 'packages/engine/src/commit-queue.ts',
+    edits: [{ find: 'const show = flushing.keep()', replace: 'const show = (): void => undefined' }],
+    caughtBy: {
+      testFile: 'packages/engine/test/slow-flush.test.ts',
+      title:
+        'while the device flushes a group on another thread LevelDB has it, and whoever reads sees the state before',
+    },
+  },
+  {
+    name: 'shown-before-the-device-has-it',
+    what: 'readers are let go when LevelDB has a group, whether or not the device has it',
+    file: 'packages/engine/src/commit-queue.ts',
+    edits: [{ find: 'await this.#untilDurable(last.lsn)', replace: '' }],
+    caughtBy: {
+      testFile: queue,
+      title: 'goes to the state behind what readers see, and counts as applied once the device has it too',
+    },
+  },
+  {
     name: 'stream-shows-what-is-not-durable',
     what: 'the stream of commits shows a commit that a power cut could take back',
     file: 'packages/engine/src/commits.ts',

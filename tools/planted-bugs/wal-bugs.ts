@@ -10,7 +10,9 @@ export const walBugs: readonly PlantedBug[] = [
     name: 'ack-before-fsync',
     what: 'a commit is acknowledged once it is written, before the device has it',
     file: 'packages/wal/src/flusher.ts',
-    edits: [{ find: 'if (inline) segment.syncNow()\n        else await segment.sync()', replace: '' }],
+    edits: [
+      { find: 'if (inline) segment.syncNow()\n        else await this.#syncBeside(segment)', replace: '' },
+    ],
     caughtBy: { testFile: crash, title: 'before any operation loses nothing acknowledged (posix)' },
   },
   {
@@ -70,7 +72,7 @@ export const walBugs: readonly PlantedBug[] = [
     file: 'packages/wal/src/flusher.ts',
     edits: [
       {
-        find: 'if (inline) segment.syncNow()\n        else await segment.sync()',
+        find: 'if (inline) segment.syncNow()\n        else await this.#syncBeside(segment)',
         replace: 'await segment.sync().catch(() => segment.sync())',
       },
     ],

@@ -1,13 +1,14 @@
 /**
  * The path of a commit behind the log. State: `pending` holds what was appended, in LSN order. The log reports how far it
- * has written; everything up to there may go into the state, while the device still flushes it. One batch is in flight at a
+ * has written; everything up to there may go into the state, while the device still flushes it. Where JavaScript runs meanwhile,
+ * readers are kept at the state before, and the batch counts as under way until the device has it too. One batch is in flight at a
  * time, because the thread pool may reorder two; whatever is written meanwhile is merged into the next. `applied` holds what
  * the state has and somebody waits for: promises resolve in LSN order, once both the device and the state have the commit.
  */
 import { systemCode } from '@timberline/wal'
 import type { Flushed, RecordKind, RecordPlace } from '@timberline/wal'
 import type { CommitLog } from './commit-log.ts'
-import { engineError } from './errors.ts'
+import { engineError, outcomeOf } from './errors.ts'
 import type { Change, NativeBatch, NativeLevel } from './native-level.ts'
 import type { AppliedPosition } from './reserved-keys.ts'
 import { WriteGate } from './write-gate.ts'
@@ -58,6 +59,15 @@ interface Entry extends PlacedCommit {
   readonly waiting: Waiting
 }
 
+/** What the device flushes while this thread goes on, and how readers are kept from it. */
+interface Flushing {
+  readonly throughLsn: number
+  readonly keep: KeepReaders
+}
+
+/** Keeps readers at the present state until the function that it returns is called. */
+export type KeepReaders = () => () => void
+
 interface Barrier {
   readonly lsn: number
   readonly resolve: () => void
@@ -84,6 +94,9 @@ export class CommitQueue {
   #appliedLsn: number
   #queuedBytes = 0
   #applying = false
+  #flushing: Flushing | undefined
+  /** Lets a batch go on that the state has and the device has not. */
+  #onDurable: (() => void) | undefined
   #failure: Error | undefined
 
   constructor(options: CommitQueueOptions) {
@@ -178,10 +191,18 @@ export class CommitQueue {
     }
   }
 
+  /** The log's report that the device flushes what is written on another thread: the state takes it up behind what readers see. */
+  flushing({ writtenLsn }: Flushed, keep: KeepReaders): void {
+    this.#writtenLsn = writtenLsn
+    this.#flushing = { throughLsn: writtenLsn, keep }
+    if (!this.#applying) this.#applyNext()
+  }
+
   /** The log's report; synchronous, in the middle of its flush. */
   flushed({ writtenLsn, durableLsn }: Flushed): void {
     this.#writtenLsn = writtenLsn
     this.#durableLsn = durableLsn
+    this.#onDurable?.()
     if (this.#applied.length > 0) this.#resolveApplied()
     if (!this.#applying) this.#applyNext()
   }
@@ -202,6 +223,7 @@ export class CommitQueue {
       if (!this.#isFlushed(entry)) entry.waiting.reject(failure)
     }
     this.#durableLsn = this.#writtenLsn
+    this.#onDurable?.()
     this.#resolveApplied()
     this.#reject(lost, failure)
     if (isFirst) this.#stop(failure)
@@ -274,7 +296,7 @@ export class CommitQueue {
       for (const { changes } of entries) {
         for (const change of changes) this.#batch.add(change)
       }
-      await this.#batch.write(last)
+      await this.#write(last)
     } catch (cause) {
       this.#failApply(cause)
       return
@@ -286,6 +308,28 @@ export class CommitQueue {
     this.#applied = this.#applied.length === 0 ? [...entries] : [...this.#applied, ...entries]
     this.#resolveApplied()
     this.#passBarriers()
+  }
+
+  async #write(last: Entry): Promise<void> {
+    const flushing = this.#flushing
+    if (flushing === undefined || flushing.throughLsn <= this.#durableLsn) {
+      await this.#batch.write(last)
+      return
+    }
+    const show = flushing.keep()
+    try {
+      await this.#batch.write(last)
+      await this.#untilDurable(last.lsn)
+    } finally {
+      show()
+    }
+  }
+
+  async #untilDurable(lsn: number): Promise<void> {
+    if (lsn <= this.#durableLsn) return
+    await new Promise<void>((resolve) => {
+      this.#onDurable = resolve
+    })
   }
 
   #resolveApplied(): void {
@@ -348,10 +392,4 @@ export class CommitQueue {
       cause: this.#failure,
     })
   }
-}
-
-function outcomeOf(error: Error): string {
-  const details: unknown = Reflect.get(error, 'details')
-  if (typeof details !== 'object' || details === null || !('outcome' in details)) return 'unknown'
-  return String(details.outcome)
 }

@@ -15,7 +15,7 @@ import { CommitFeed } from './commits.ts'
 import type { LogReading } from './commits.ts'
 import type { CommitLog } from './commit-log.ts'
 import { CommitQueue } from './commit-queue.ts'
-import type { Commit, PlacedCommit } from './commit-queue.ts'
+import type { Commit, KeepReaders, PlacedCommit } from './commit-queue.ts'
 import { ConflictWindow } from './conflict-window.ts'
 import type { WindowReader } from './conflict-window.ts'
 import { engineError } from './errors.ts'
@@ -112,6 +112,11 @@ export class Engine implements ChainedBatchOwner {
   flushed(flushed: Flushed): void {
     this.#queue.flushed(flushed)
     this.feed.durable(flushed.durableLsn)
+  }
+
+  /** The log's report that a flush has begun on another thread. */
+  flushing(flushed: Flushed, keep: KeepReaders): void {
+    this.#queue.flushing(flushed, keep)
   }
 
   /** The log's report of its end. */

@@ -266,6 +266,13 @@ export function codeOf(error: unknown): string | undefined {
   return typeof code === 'string' ? code : undefined
 }
 
+/** What became of a write, by the error that refused it. */
+export function outcomeOf(error: Error): string {
+  const details: unknown = Reflect.get(error, 'details')
+  if (typeof details !== 'object' || details === null || !('outcome' in details)) return 'unknown'
+  return String(details.outcome)
+}
+
 /** The boundary for what was asked of a home. LevelDB's own errors keep the codes that programs made for Level look for. */
 export function atHomeBoundary<Result>(home: string, work: () => Promise<Result>): Promise<Result> {
   return withSystemErrors(work, (code, cause) =>

@@ -9,6 +9,7 @@ import type { ArchiveWait } from './archive-wait.ts'
 import { archivedPolicyOf } from './archived-options.ts'
 import type { ArchivedPolicy } from './archived-options.ts'
 import { CommitPause } from './commit-pause.ts'
+import type { KeepReaders } from './commit-queue.ts'
 import { openCheckpointKeeper } from './checkpoint-keeper.ts'
 import type { CheckpointKeeper } from './checkpoint-keeper.ts'
 import type { DigestSource } from './digest.ts'
@@ -40,6 +41,8 @@ export interface SessionBase {
   readonly restHandle: StateHandle
   /** The database itself. */
   readonly level: DigestSource
+  /** Keeps its readers at what they see. */
+  readonly keepReaders: KeepReaders
 }
 
 /** Opens a home: admits it, locks it, brings the state to the end of the log. */
@@ -146,6 +149,9 @@ class Opening {
       nextLsn: (identity.parent?.forkLsn ?? 0) + 1,
       onFlushed: (flushed) => {
         this.#engine?.flushed(flushed)
+      },
+      onFlushing: (flushed) => {
+        this.#engine?.flushing(flushed, this.#base.keepReaders)
       },
       onFailed: (error) => {
         this.#engine?.failed(error)

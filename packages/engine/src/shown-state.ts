@@ -1,6 +1,6 @@
 /**
- * Reads of a database while data may be loaded beside its log: of the present state, or of the one that is shown instead. And who
- * still holds LevelDB open: it can be closed only when nobody does.
+ * Reads of a database while data may be loaded beside its log, or is in LevelDB before the device has it: of the present state, or of the
+ * one that is shown instead. And who still holds LevelDB open: it can be closed only when nobody does.
  */
 import type { AbstractLevel, AbstractSnapshot } from 'abstract-level'
 import { EmptyIterator, EmptySnapshot } from './empty-state.ts'
@@ -17,7 +17,7 @@ export interface ReadOptions {
 /** Shows readers the state of one moment, until it is released. */
 export interface ReadFreeze {
   readonly snapshot: AbstractSnapshot
-  release(): void
+  readonly release: () => void
 }
 
 /** All reads of one database object. */
@@ -27,8 +27,8 @@ export class ShownState {
   #shown: AbstractSnapshot | undefined
   /** Iterators and snapshots of LevelDB that are open. */
   #heldCount = 0
-  /** Ends when nobody reads any more what they saw then. */
-  #lettingGo: Promise<void> = Promise.resolve()
+  /** What was shown: each ends when nobody reads it any more. */
+  readonly #lettingGo = new Set<Promise<void>>()
 
   constructor(level: AbstractLevel<unknown>) {
     this.#level = level
@@ -41,15 +41,22 @@ export class ShownState {
 
   /** Shows a state without entries from now on, so that no reader needs LevelDB; `undefined` while one holds it. */
   freezeEmpty(position: AppliedPosition): ReadFreeze | undefined {
-    if (this.#heldCount > 0) return undefined
+    const isHeld = this.#shown !== undefined || this.#heldCount > 0 || this.#lettingGo.size > 0
+    if (isHeld) return undefined
     const snapshot = new EmptySnapshot(position, this.#level)
     detach(this.#level, snapshot)
     return this.#show(snapshot)
   }
 
+  /** Shows the present state until the function is called. Where one of before is shown already, that stays. */
+  keep(): () => void {
+    if (this.#shown !== undefined) return NOTHING
+    return this.freeze().release
+  }
+
   /** LevelDB must not be closed while a snapshot of it is open. */
   async letGo(): Promise<void> {
-    await this.#lettingGo
+    await Promise.all(this.#lettingGo)
     await this.#shown?.close()
     this.#shown = undefined
   }
@@ -104,9 +111,11 @@ export class ShownState {
   #show(snapshot: AbstractSnapshot): ReadFreeze {
     this.#shown = snapshot
     const release = (): void => {
-      this.#shown = undefined
+      // Another may have taken its place.
+      if (this.#shown === snapshot) this.#shown = undefined
       // Reads that have it go on; it is let go after the last of them.
-      this.#lettingGo = snapshot.close()
+      const closed = snapshot.close().finally(() => this.#lettingGo.delete(closed))
+      this.#lettingGo.add(closed)
     }
     return { snapshot, release }
   }

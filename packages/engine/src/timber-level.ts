@@ -292,6 +292,7 @@ export class TimberLevel<K = string, V = string> extends ClassicLevel<K, V> {
         // Closed and opened again while readers are shown what needs no LevelDB.
         restHandle: new ClassicHandle({ ...below, beforeClose: () => Promise.resolve() }),
         level: this as never,
+        keepReaders: () => this.#shown.keep(),
       })
     } catch (error) {
       throw asLevelError(error)

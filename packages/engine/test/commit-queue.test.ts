@@ -132,6 +132,74 @@ describe('a commit', () => {
   })
 })
 
+describe('a commit whose flush goes on beside the calling thread', () => {
+  const flushing = (queue: CommitQueue, told: string[], lsn: number): void => {
+    queue.flushing({ writtenLsn: lsn, durableLsn: lsn - 1 }, () => {
+      told.push('kept')
+      return () => told.push('shown')
+    })
+  }
+
+  it('goes to the state behind what readers see, and counts as applied once the device has it too', async () => {
+    const { state, told, queue, commit } = scene()
+    commit('a')
+    flushing(queue, told, 1)
+    expect(state.taken).toEqual([1])
+    await state.end()
+    expect(told).toEqual(['kept'])
+    expect([queue.appliedLsn, queue.pending.length]).toEqual([0, 1])
+    queue.flushed({ writtenLsn: 1, durableLsn: 1 })
+    await settle()
+    expect(told).toEqual(['kept', 'shown', 'applied 1', 'resolved 1'])
+  })
+
+  it('that the device has first is shown when the state has it; the next one is kept from readers anew', async () => {
+    const { state, told, queue, commit } = scene()
+    commit('a')
+    flushing(queue, told, 1)
+    queue.flushed({ writtenLsn: 1, durableLsn: 1 })
+    commit('b')
+    flushing(queue, told, 2)
+    expect(state.taken).toEqual([1])
+    await state.end()
+    expect(told).toEqual(['kept', 'shown', 'applied 1', 'resolved 1', 'kept'])
+    expect(state.taken).toEqual([1, 2])
+    queue.flushed({ writtenLsn: 2, durableLsn: 2 })
+    await state.end()
+    expect(told.slice(5)).toEqual(['shown', 'applied 2', 'resolved 2'])
+  })
+
+  it('is shown at once where its flush has ended before the state could take it', async () => {
+    const { state, told, queue, commit } = scene()
+    commit('a')
+    queue.flushed({ writtenLsn: 1, durableLsn: 1 })
+    commit('b')
+    flushing(queue, told, 2)
+    queue.flushed({ writtenLsn: 2, durableLsn: 2 })
+    await state.end()
+    await state.end()
+    expect(told).toEqual(['applied 1', 'resolved 1', 'applied 2', 'resolved 2'])
+  })
+
+  it('is refused when the device fails, though the state has it, and readers are let go', async () => {
+    const { state, told, queue, commit } = scene()
+    commit('a')
+    flushing(queue, told, 1)
+    await state.end()
+    queue.fail(logFailure)
+    await settle()
+    expect(told).toEqual(['kept', 'failed', 'a ENGINE_LOG_FAILED unknown', 'shown', 'applied 1'])
+  })
+
+  it('lets readers go when the state fails', async () => {
+    const { state, told, queue, commit } = scene()
+    commit('a')
+    flushing(queue, told, 1)
+    await state.end(new Error('IO error'))
+    expect(told).toEqual(['kept', 'shown', 'failed', 'a ENGINE_APPLY_FAILED unknown'])
+  })
+})
+
 describe('a device that fails', () => {
   it('refuses what it did not flush, though the state has it, and what was not written at all', async () => {
     const { state, told, queue, commit } = scene()

@@ -9,7 +9,7 @@ import { FlushPace, isSmall } from './flush-pace.ts'
 import { GROUP_BYTES_MAX, type Group } from './group.ts'
 import { GroupQueue } from './group-queue.ts'
 import { createNext } from './log-opening.ts'
-import type { LogSettings } from './log-options.ts'
+import type { Flushed, LogSettings } from './log-options.ts'
 import type { Lsn, RecordKind, RecordPlace } from './record.ts'
 import { ReturnPace } from './return-pace.ts'
 import { HEADER_BYTES } from './segment-header.ts'
@@ -185,7 +185,7 @@ export class Flusher {
     const frame = group.encode(segment.header.checksum, this.#durableLsn)
     // Copying a small frame into the kernel costs less than handing it to another thread, whatever the device does.
     const writesHere = isSmall(frame.length) && segment.isClear(frame.length)
-    const inline = writesHere && this.#pace.inline(group.records)
+    const inline = writesHere && this.#pace.inline()
     try {
       if (writesHere) segment.writeNow(frame)
       else await segment.write(frame)
@@ -203,18 +203,26 @@ export class Flusher {
       try {
         // The group and everything before it is durable when this is over; only then is any promise resolved.
         if (inline) segment.syncNow()
-        else await segment.sync()
+        else await this.#syncBeside(segment)
       } catch (cause) {
         this.#failSync(cause)
         return
       }
       this.#durableLsn = this.#writtenLsn
       const ms = performance.now() - begin
-      this.#pace.measured(ms, inline, group.records)
+      this.#pace.measured(ms, inline)
       this.#returns.released({ records: group.records, flushMs: inline ? 0 : ms }, this.nextLsn)
     }
     this.#age.arm()
     this.#finish(group)
+  }
+
+  /** The device has the group and the loop goes on: an owner who keeps readers from it meanwhile may take it up. */
+  #syncBeside(segment: ActiveSegment): Promise<void> {
+    const synced = segment.sync()
+    const { onFlushing } = this.#settings
+    if (onFlushing !== undefined) callSafely(() => onFlushing(this.#reached()))
+    return synced
   }
 
   #finish(group: Group): void {
@@ -227,8 +235,11 @@ export class Flusher {
   #tell(): void {
     const { onFlushed } = this.#settings
     if (onFlushed === undefined) return
-    const flushed = { writtenLsn: this.#writtenLsn, durableLsn: this.#durableLsn }
-    callSafely(() => onFlushed(flushed))
+    callSafely(() => onFlushed(this.#reached()))
+  }
+
+  #reached(): Flushed {
+    return { writtenLsn: this.#writtenLsn, durableLsn: this.#durableLsn }
   }
 
   #syncDone(): void {

@@ -43,6 +43,11 @@ export interface OpenLogOptions {
    * then runs beside the sync, and its completion cannot be seen before the sync is over.
    */
   readonly onFlushed?: ((flushed: Flushed) => void) | undefined
+  /**
+   * Called synchronously when the device begins to flush a group on another thread, with `durableLsn` behind `writtenLsn`; `onFlushed`
+   * or `onFailed` follows. The calling thread goes on meanwhile: what is taken up now must be kept from readers until then.
+   */
+  readonly onFlushing?: ((flushed: Flushed) => void) | undefined
   /** Called once when the log stops after a failed write or sync, before promises are rejected. */
   readonly onFailed?: ((error: TimberlineError) => void) | undefined
 }
@@ -61,6 +66,7 @@ export interface LogSettings {
   readonly preallocateBytes: number
   readonly now: () => number
   readonly onFlushed: ((flushed: Flushed) => void) | undefined
+  readonly onFlushing: ((flushed: Flushed) => void) | undefined
   readonly onFailed: ((error: TimberlineError) => void) | undefined
 }
 
@@ -114,6 +120,7 @@ export function completeOptions(options: OpenLogOptions): LogSettings {
     fileSystem: options.fileSystem ?? nodeFileSystem,
     now: options.now ?? wallClock(),
     onFlushed: options.onFlushed,
+    onFlushing: options.onFlushing,
     onFailed: options.onFailed,
   }
 }

@@ -161,6 +161,19 @@ describe('group commit', () => {
     await log.close()
   })
 
+  it('tells who can keep readers from it that the device has begun with a group on another thread', async () => {
+    const told: string[] = []
+    const log = await openMemoryLog(new CrashFileSystem(), {
+      onFlushing: ({ writtenLsn, durableLsn }) => told.push(`begun ${writtenLsn} ${durableLsn}`),
+      onFlushed: ({ writtenLsn, durableLsn }) => told.push(`${writtenLsn} ${durableLsn}`),
+    })
+    await log.commit(Buffer.from('here'))
+    await log.commit(Buffer.alloc(300 * 1024))
+    await log.commit(Buffer.alloc(300 * 1024), { durable: false })
+    expect(told).toEqual(['1 0', '1 1', 'begun 2 1', '2 2', '3 2'])
+    await log.close()
+  })
+
   it('tells what is written and durable before promises are resolved', async () => {
     const told: string[] = []
     const log = await openMemoryLog(new CrashFileSystem(), {
