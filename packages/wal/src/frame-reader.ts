@@ -38,7 +38,7 @@ export type FrameStep =
 /** Where a segment's frames stop. */
 export type SegmentEnd = Exclude<FrameStep, { readonly type: 'group' | 'fence' }>
 
-/** Reads the frames of one segment in order, through one window that is used again and again. */
+/** Reads the frames of one segment in order, through one window that is used again until records lie in it. */
 export class FrameReader {
   readonly source: ByteSource
   readonly header: SegmentHeader
@@ -48,6 +48,8 @@ export class FrameReader {
   #window: Buffer = Buffer.alloc(0)
   #windowAt = 0
   #isFreshLook = false
+  /** The window belongs to those who have its records. */
+  #isGivenAway = false
 
   constructor(source: ByteSource, header: SegmentHeader) {
     this.source = source
@@ -135,13 +137,22 @@ export class FrameReader {
   }
 
   #group(header: FrameHeader, frame: { payload: Buffer; bytes: number; chained: number }): FrameStep {
-    // A copy: the window is filled again, while the caller may keep records as long as it likes.
-    const records = decodeGroup(header, Buffer.from(frame.payload))
+    const records = decodeGroup(header, this.#lasting(frame.payload))
     if (typeof records === 'string') return { type: 'broken', reason: records }
     const problem = this.tally.add(records)
     if (problem !== undefined) return { type: 'broken', reason: problem }
     this.#pass(header, frame.bytes, frame.chained)
     return { type: 'group', records, header }
+  }
+
+  /**
+   * The caller may keep records as long as it likes. Where much is read they lie in the window, and the next one is another; of a short look
+   * they are copied, since a record that is kept would keep all of the window.
+   */
+  #lasting(payload: Buffer): Buffer {
+    if (this.#window.length < WINDOW_BYTES) return Buffer.from(payload)
+    this.#isGivenAway = true
+    return payload
   }
 
   #pass(header: FrameHeader, bytes: number, chained: number): void {
@@ -164,11 +175,13 @@ export class FrameReader {
     this.#isFreshLook = false
     const wanted = Math.min(bytes, Math.max(0, this.source.bytes - this.position))
     // The allocation behind a window is kept; one that grew for a large frame is given back afterwards.
-    let target = Buffer.from(this.#window.buffer, 0, this.#window.buffer.byteLength)
+    const { buffer } = this.#isGivenAway ? Buffer.alloc(0) : this.#window
+    let target = Buffer.from(buffer, 0, buffer.byteLength)
+    this.#isGivenAway = false
     if (target.length < wanted || target.length > Math.max(wanted, WINDOW_BYTES)) {
       // By powers of two, so that a reader of a growing file does not allocate at each step.
       const size = wanted > WINDOW_BYTES ? wanted : 2 ** Math.ceil(Math.log2(Math.max(wanted, 4096)))
-      target = Buffer.from(new ArrayBuffer(size))
+      target = Buffer.allocUnsafeSlow(size)
     }
     const read = await this.source.read(target.subarray(0, wanted), this.position)
     this.#window = target.subarray(0, read)
