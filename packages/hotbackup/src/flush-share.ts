@@ -14,8 +14,11 @@ export interface FlushShareOptions {
   readonly sleepMs?: (ms: number, signal: AbortSignal | undefined) => Promise<void>
 }
 
-/** Larger ones make the writer wait longer, smaller ones cost it more for each byte. */
-export const SHARED_SLICE_BYTES: number = 256 * 1024
+/**
+ * Larger ones make the writer wait longer, smaller ones cost it more for each byte: whatever a flush holds, it commits the file system's
+ * journal too.
+ */
+export const SHARED_SLICE_BYTES: number = 512 * 1024
 
 /** The writer has the disk so many times as long as the copy. */
 export const REST_FACTOR = 4
