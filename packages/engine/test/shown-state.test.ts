@@ -31,6 +31,10 @@ describe('what readers are shown', () => {
     expect(read()).toBe('2')
   })
 
+  it('is not what a read sees that was asked before: LevelDB pins the state for each read when it is asked', () => {
+    expect(level.supports.implicitSnapshots).toBe(true)
+  })
+
   it('stays what a load shows them, whoever keeps them there beside it', async () => {
     const load = shown.freeze()
     await level.put('a', '2')
