@@ -26,6 +26,8 @@ static void connection_put(void *connection, const char *key, const char *value)
 static void store_fill(struct store *store, int records);
 /* A hot backup into a folder that does not exist yet. */
 static void store_backup(struct store *store, const char *directory, const char *target);
+/* What is committed from here on stays in the log until a recovery replays it, however much it is. */
+static void store_keep_log(struct store *store);
 /* Brings a backup to the end of the log and opens it. */
 static void store_recover(const char *directory, const char *target);
 
@@ -227,6 +229,7 @@ int main(int count, char **words) {
     unsigned last = (unsigned)records + (unsigned)atoi(words[5]);
     store_fill(store, records);
     store_backup(store, words[2], words[3]);
+    store_keep_log(store);
     next_number = (unsigned)records;
     write_during(store, 64, wait_for_number, &last);
     double before = now_ms();

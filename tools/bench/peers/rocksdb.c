@@ -60,6 +60,13 @@ static void store_backup(struct store *store, const char *directory, const char 
   rocksdb_backup_engine_close(engine);
 }
 
+static void store_keep_log(struct store *store) {
+  const char *names[] = {"write_buffer_size"}, *values[] = {"1073741824"};
+  char *error = NULL;
+  rocksdb_set_options(store->database, 1, names, values, &error);
+  check(error, "write buffer");
+}
+
 /* It has no log archive: what it can replay is the log of a crash, beside the files that were there; linked, which takes no time. */
 static void store_recover(const char *directory, const char *target) {
   char command[16384], crashed[8192];
