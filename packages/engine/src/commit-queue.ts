@@ -326,10 +326,11 @@ export class CommitQueue {
   }
 
   async #untilDurable(lsn: number): Promise<void> {
-    if (lsn <= this.#durableLsn) return
-    await new Promise<void>((resolve) => {
-      this.#onDurable = resolve
-    })
+    while (lsn > this.#durableLsn) {
+      await new Promise<void>((resolve) => {
+        this.#onDurable = resolve
+      })
+    }
   }
 
   #resolveApplied(): void {
