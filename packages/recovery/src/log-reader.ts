@@ -85,20 +85,22 @@ export class LogReader {
     for (const segment of await this.#fetch(part.span)) {
       if (next > part.throughLsn) return
       const handle = await this.#fileSystem.open(segment.path, 'read')
-      let source: ReadAhead | undefined
       try {
         const { bytes } = await handle.status()
-        source = new ReadAhead(handle, { bytes, path: segment.path })
-        for await (const group of decodeSegment(source, { expect, last: segment.last })) {
-          throwIfAborted(this.#signal)
-          const wanted = group.filter(({ lsn }) => lsn >= next && lsn <= part.throughLsn)
-          if (wanted.length > 0) yield wanted
-          // v8 ignore next -- no group is empty
-          next = Math.max(next, (group.at(-1)?.lsn ?? 0) + 1)
-          if (next > part.throughLsn) break
+        const source = new ReadAhead(handle, { bytes, path: segment.path })
+        try {
+          for await (const group of decodeSegment(source, { expect, last: segment.last })) {
+            throwIfAborted(this.#signal)
+            const wanted = group.filter(({ lsn }) => lsn >= next && lsn <= part.throughLsn)
+            if (wanted.length > 0) yield wanted
+            // v8 ignore next -- no group is empty
+            next = Math.max(next, (group.at(-1)?.lsn ?? 0) + 1)
+            if (next > part.throughLsn) break
+          }
+        } finally {
+          await source.settled()
         }
       } finally {
-        await source?.settled()
         await handle.close()
       }
     }
