@@ -31,6 +31,9 @@ replicate
 until compgen -G "replica/generations/*/wal/*.lz4" >/dev/null; do sleep 0.1; done
 # A commit for each record.
 { echo "$settings"; seq "$transactions" | sed "s/.*/insert into records values ($record);/"; } | sqlite3 db >/dev/null
+# Beside other work it may be behind by more than its end waits for.
+size() { du -sb replica | cut -f1; }
+until before=$(size) && sleep 2 && [ "$(size)" = "$before" ]; do :; done
 # Its end ships what is left of the log; then it reports that a last checkpoint of its own was cancelled. The count below is the judge.
 kill -INT "$replicating"
 wait "$replicating" || true
