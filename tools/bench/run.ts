@@ -53,6 +53,7 @@ export class BenchRun {
   readonly #kept: { section: string; title: string; samples: readonly unknown[] }[] = []
   readonly #goals: Goal[] = []
   readonly #absent = new Set<string>()
+  readonly #failed: string[] = []
 
   constructor(options: BenchOptions) {
     this.quick = options.quick
@@ -63,7 +64,8 @@ export class BenchRun {
 
   /**
    * Every round measures all columns one after another: a machine that slows down slows all of them. It begins with what the machine does
-   * alone, under the same environment.
+   * alone, under the same environment. A peer that fails is left out and named at the end; the first column is ours, without which there is
+   * nothing to tell.
    */
   async interleave<T>(
     section: string,
@@ -73,11 +75,24 @@ export class BenchRun {
     const there = columns.flatMap(({ title, measure }) => (measure === undefined ? [] : [{ title, measure }]))
     const samples = there.map((): T[] => [])
     const machine: MachineResult[] = []
+    const failed = new Set<number>()
     for (let round = 0; round < this.rounds; round++) {
       machine.push(await this.child<MachineResult>('machine', { seconds: MACHINE_SECONDS }, environment))
-      for (const [index, { measure }] of there.entries()) samples[index]?.push(await measure())
+      for (const [index, { title, measure }] of there.entries()) {
+        if (failed.has(index)) continue
+        try {
+          samples[index]?.push(await measure())
+        } catch (error) {
+          if (index === 0) throw error
+          console.error(`${section}, ${title}: ${String(error)}`)
+          failed.add(index)
+          this.#failed.push(`${title} (${section})`)
+        }
+      }
     }
-    const measured = there.map(({ title }, index) => ({ title, samples: samples[index] ?? [] }))
+    const measured = there
+      .map(({ title }, index) => ({ title, samples: samples[index] ?? [] }))
+      .filter((_, index) => !failed.has(index))
     this.#kept.push(...measured.map((column) => ({ section, ...column })))
     this.#kept.push({ section, title: 'the machine', samples: machine })
     return { measured, machine }
@@ -145,6 +160,7 @@ export class BenchRun {
     console.log(`\nGoals\n${goalTable(this.#goals)}`)
     if (this.#absent.size > 0)
       console.log(`\nabsent, see tools/bench/peers/install.sh: ${[...this.#absent].join(', ')}`)
+    if (this.#failed.length > 0) console.log(`\nfailed, and left out: ${this.#failed.join(', ')}`)
     console.log(`\nall samples: ${await this.keep()}`)
   }
 }
