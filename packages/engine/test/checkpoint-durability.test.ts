@@ -29,7 +29,7 @@ describe('a checkpoint', () => {
     for (const count of [300, 40, 40]) {
       await fixture.commit(count)
       const disk = new FaultFileSystem(nodeFileSystem)
-      const { linkedCount } = await fixture.checkpoint(disk)
+      const { linkedCount } = await fixture.checkpoint({ fileSystem: disk })
       expect(linkedCount).toBeGreaterThan(0)
       const appeared = appearance(disk.operations, checkpointDirectory)
       const before = disk.operations.slice(0, appeared)

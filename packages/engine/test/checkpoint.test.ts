@@ -20,7 +20,7 @@ import {
   readCheckpoint,
   writeCheckpoint,
 } from '../src/checkpoint-manifest.ts'
-import type { CheckpointManifest } from '../src/checkpoint-manifest.ts'
+import type { CheckpointManifest, CheckpointTable } from '../src/checkpoint-manifest.ts'
 import { writeDataFromCheckpoint } from '../src/checkpoint-restore.ts'
 import { homeLayout } from '../src/home-layout.ts'
 import type { HomeLayout } from '../src/home-layout.ts'
@@ -152,7 +152,7 @@ describe('a checkpoint', () => {
     for (let index = 1; ; index += 1) {
       await fixture.commit(30)
       const fileSystem = new FaultFileSystem(immediateFileSystem, crashAt(index))
-      const stopped = await fixture.checkpoint(fileSystem).then(
+      const stopped = await fixture.checkpoint({ fileSystem }).then(
         () => false,
         () => true,
       )
@@ -176,7 +176,7 @@ describe('a checkpoint', () => {
       for (let index = 1; ; index += 1) {
         await fixture.commit(10)
         const fileSystem = new FaultFileSystem(immediateFileSystem, failAt(index, fault))
-        const error: unknown = await fixture.checkpoint(fileSystem).then(
+        const error: unknown = await fixture.checkpoint({ fileSystem }).then(
           () => undefined,
           (reason: unknown) => reason,
         )
@@ -204,6 +204,21 @@ describe('a checkpoint', () => {
     })
     await expect(taking).rejects.toMatchObject({ code: 'ENGINE_CHECKPOINT_UNCONFIRMED' })
     expect(await newestCheckpoint(fixture.layout.home)).toBeUndefined()
+    await fixture.close()
+  })
+
+  test('takes over the hash of a table that somebody has proved, and none of a table of another length', async () => {
+    const fixture = await HomeFixture.open(newHome())
+    await fixture.commit(300)
+    const { manifest: first } = await fixture.checkpoint()
+    const table = first.tables.at(0) ?? { name: '', bytes: 0 }
+    const proved = { ...table, sha256: 'a'.repeat(64) }
+    const taken = async (known: CheckpointTable): Promise<CheckpointManifest> => {
+      const { manifest } = await fixture.checkpoint({ proved: [known], evenIfUnchanged: true })
+      return manifest
+    }
+    expect((await taken({ ...proved, bytes: proved.bytes + 1 })).tables).toContainEqual(table)
+    expect((await taken(proved)).tables).toContainEqual(proved)
     await fixture.close()
   })
 

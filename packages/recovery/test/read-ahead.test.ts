@@ -1,4 +1,5 @@
 // Whatever is asked for, in whatever order, is what is in the file.
+import { setImmediate } from 'node:timers/promises'
 import { CrashFileSystem, failOn, FaultFileSystem } from '@timberline/wal/testing'
 import { expect, test } from 'vitest'
 import { ReadAhead } from '../src/read-ahead.ts'
@@ -58,4 +59,19 @@ test('a failure is told to who asks for that part, and to nobody before', async 
   expect(await read(ahead, BLOCK_BYTES, 1000)).toHaveLength(1000)
   await ahead.settled()
   await expect(read(ahead, 2 * BLOCK_BYTES, 1000)).rejects.toMatchObject({ code: 'EIO' })
+})
+
+test('a part that nobody asks for may fail without ending the process', async () => {
+  const { disk, ahead } = await scene(content)
+  await read(ahead, 0, 1000)
+  await ahead.settled()
+  const unhandled: unknown[] = []
+  const note = (reason: unknown): unknown => unhandled.push(reason)
+  process.on('unhandledRejection', note)
+  disk.inject(failOn({ kind: 'read' }, 'EIO'))
+  await read(ahead, BLOCK_BYTES, 1000)
+  for (let turn = 0; turn < 10; turn += 1) await setImmediate()
+  process.off('unhandledRejection', note)
+  expect(disk.injected).toHaveLength(1)
+  expect(unhandled).toEqual([])
 })

@@ -1,6 +1,6 @@
 import { join } from 'node:path'
 import { openLog } from '@timberline/wal'
-import type { FileSystem, Log } from '@timberline/wal'
+import type { Log } from '@timberline/wal'
 import { homeLayout } from '../../src/home-layout.ts'
 import type { HomeLayout } from '../../src/home-layout.ts'
 import { newHomeIdentity, readHomeIdentity, writeHomeIdentity } from '../../src/home-identity.ts'
@@ -8,7 +8,7 @@ import type { HomeIdentity } from '../../src/home-identity.ts'
 import type { RawLevel } from '../../src/leveldb-raw.ts'
 import { segmentHolding } from '../../src/checkpoint-segment.ts'
 import { takeCheckpoint } from '../../src/checkpoint-take.ts'
-import type { TakenCheckpoint } from '../../src/checkpoint-take.ts'
+import type { TakeCheckpointOptions, TakenCheckpoint } from '../../src/checkpoint-take.ts'
 import { recoverState } from '../../src/state-recovery.ts'
 import type { RecoverReport, RecoverStateOptions } from '../../src/state-recovery.ts'
 import { RawStateHandle } from '../../src/state-handle.ts'
@@ -126,16 +126,16 @@ export class HomeFixture {
     await this.log.sync()
   }
 
-  async checkpoint(fileSystem: FileSystem = nodeFileSystem): Promise<TakenCheckpoint> {
+  async checkpoint(options: Partial<TakeCheckpointOptions> = {}): Promise<TakenCheckpoint> {
     return takeCheckpoint({
       layout: this.layout,
       identity: this.identity,
       level: this.level,
-      fileSystem,
       segmentAfter: async ({ lsn }) => {
         await this.log.sync()
         return segmentHolding(this.layout.logDirectory, lsn + 1, nodeFileSystem)
       },
+      ...options,
     })
   }
 
