@@ -2,8 +2,10 @@
  * Medians and ratios against peers, interleaved in one run. Ratios are taken within a round, so that a machine that slows down slows
  * both of their sides.
  *
- * `pnpm bench [--quick] [--rounds=5] [--writers=1,16] [SECTION...]`; a section is one of the names below.
+ * `pnpm bench [--quick] [--rounds=5] [--writers=1,16] [SECTION...]`; a section is one of the names below. All samples are in
+ * `.bench-runs/` after each round. A section that fails is named at the end, after the others, and the run ends with 1 then.
  */
+import { join } from 'node:path'
 import { BenchRun } from './run.ts'
 import { benchBackup } from './sections/backup.ts'
 import { benchBulk } from './sections/bulk.ts'
@@ -53,11 +55,11 @@ const run = new BenchRun({
   quick: words.includes('--quick'),
   rounds: rounds === undefined ? undefined : Number(rounds.slice('--rounds='.length)),
   writerCounts: writers.slice('--writers='.length).split(',').map(Number),
+  folder: join(process.cwd(), '.bench-runs'),
 })
 console.log(`node ${process.version}, ${String(run.rounds)} rounds, medians; ratios are taken within a round`)
 for (const [name, bench] of Object.entries(sections)) {
   if (chosen.length > 0 && !chosen.includes(name)) continue
-  await bench(run)
-  await run.keep()
+  await run.section(name, bench)
 }
-await run.end()
+if (!(await run.end())) process.exitCode = 1

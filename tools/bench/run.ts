@@ -3,8 +3,9 @@
  * process of its own, so that no peer warms the heap or the pool of another.
  */
 import { spawn } from 'node:child_process'
+import { once } from 'node:events'
 import { existsSync } from 'node:fs'
-import { mkdir, mkdtemp, rm, writeFile } from 'node:fs/promises'
+import { mkdir, mkdtemp, rename, rm, writeFile } from 'node:fs/promises'
 import { cpus } from 'node:os'
 import { join } from 'node:path'
 import { fileURLToPath } from 'node:url'
@@ -27,6 +28,8 @@ export interface Measured<T> {
 
 export interface Interleaved<T> {
   readonly measured: readonly Measured<T>[]
+  /** Those of a column by its title; none when it is absent or was left out, so that no other is taken for it. */
+  readonly of: (title: string) => readonly T[]
   /** What the machine did alone in each round. */
   readonly machine: readonly MachineResult[]
 }
@@ -36,10 +39,21 @@ export interface BenchOptions {
   readonly quick: boolean
   readonly rounds: number | undefined
   readonly writerCounts: readonly number[]
+  /** Where the samples are kept. */
+  readonly folder: string
+  /** What the machine does alone, under an environment; by itself a process that measures it. */
+  readonly machine?: (environment: NodeJS.ProcessEnv) => Promise<MachineResult>
+}
+
+interface Failure {
+  readonly what: string
+  readonly error: string
 }
 
 const peers = fileURLToPath(new URL('./peers', import.meta.url))
 const MACHINE_SECONDS = 0.4
+/** No measurement takes a third of it; one that hangs would take the whole run with it. */
+const MEASUREMENT_MS_MAX = 15 * 60 * 1000
 const child = fileURLToPath(new URL('./child.ts', import.meta.url))
 
 export class BenchRun {
@@ -53,49 +67,67 @@ export class BenchRun {
   readonly #kept: { section: string; title: string; samples: readonly unknown[] }[] = []
   readonly #goals: Goal[] = []
   readonly #absent = new Set<string>()
-  readonly #failed: string[] = []
+  /** Peers that were left out, and sections that ended early. */
+  readonly #failed: Failure[] = []
+  readonly #folder: string
+  readonly #machine: (environment: NodeJS.ProcessEnv) => Promise<MachineResult>
+  #hasLostSection = false
 
   constructor(options: BenchOptions) {
     this.quick = options.quick
     this.rounds = options.rounds ?? (options.quick ? 3 : 5)
     this.seconds = options.quick ? 1 : 2
     this.writerCounts = options.writerCounts
+    this.#folder = options.folder
+    const measured = (environment: NodeJS.ProcessEnv): Promise<MachineResult> =>
+      this.child('machine', { seconds: MACHINE_SECONDS }, environment)
+    this.#machine = options.machine ?? measured
+  }
+
+  /** Resolves also when the section fails: it is named at the end, what it sampled until then is kept, and others can follow. */
+  async section(name: string, bench: (run: BenchRun) => Promise<void>): Promise<void> {
+    try {
+      await bench(this)
+    } catch (error) {
+      this.#fail(`the section ${name}`, error)
+      this.#hasLostSection = true
+    }
+    await this.keep()
   }
 
   /**
    * Every round measures all columns one after another: a machine that slows down slows all of them. It begins with what the machine does
-   * alone, under the same environment. A peer that fails is left out and named at the end; the first column is ours, without which there is
-   * nothing to tell.
+   * alone, under the same environment, and ends with all samples in the file. A peer that fails is left out and named at the end; the first
+   * column is ours, without which there is nothing to tell.
    */
   async interleave<T>(
     section: string,
     columns: readonly Column<T>[],
     environment: NodeJS.ProcessEnv = {},
   ): Promise<Interleaved<T>> {
-    const there = columns.flatMap(({ title, measure }) => (measure === undefined ? [] : [{ title, measure }]))
-    const samples = there.map((): T[] => [])
+    const there = columns.flatMap(({ title, measure }) =>
+      measure === undefined ? [] : [{ title, measure, samples: [] as T[] }],
+    )
     const machine: MachineResult[] = []
-    const failed = new Set<number>()
+    this.#kept.push(...there.map(({ title, samples }) => ({ section, title, samples })))
+    this.#kept.push({ section, title: 'the machine', samples: machine })
+    const measured = new Set(there)
     for (let round = 0; round < this.rounds; round++) {
-      machine.push(await this.child<MachineResult>('machine', { seconds: MACHINE_SECONDS }, environment))
-      for (const [index, { title, measure }] of there.entries()) {
-        if (failed.has(index)) continue
+      machine.push(await this.#machine(environment))
+      for (const column of measured) {
         try {
-          samples[index]?.push(await measure())
+          column.samples.push(await column.measure())
         } catch (error) {
-          if (index === 0) throw error
-          console.error(`${section}, ${title}: ${String(error)}`)
-          failed.add(index)
-          this.#failed.push(`${title} (${section})`)
+          if (column === there[0]) throw error
+          measured.delete(column)
+          this.#fail(`${column.title} (${section})`, error)
         }
       }
+      await this.keep()
     }
-    const measured = there
-      .map(({ title }, index) => ({ title, samples: samples[index] ?? [] }))
-      .filter((_, index) => !failed.has(index))
-    this.#kept.push(...measured.map((column) => ({ section, ...column })))
-    this.#kept.push({ section, title: 'the machine', samples: machine })
-    return { measured, machine }
+    const of = (title: string): readonly T[] =>
+      [...measured].find((column) => column.title === title)?.samples ?? []
+    return { measured: [...measured], of, machine }
   }
 
   /** A workload of `child.ts`. */
@@ -139,30 +171,41 @@ export class BenchRun {
   }
 
   /**
-   * Writes every sample so far to a file that git ignores, and the table of goals to another; called after each section, so that a run of
-   * an hour which is cut short has not been for nothing. Resolves with the path of the samples.
+   * Writes every sample so far to a file, and the table of goals to another; called after each round, so that a run of an hour which is cut
+   * short has not been for nothing. Resolves with the path of the samples.
    */
   async keep(): Promise<string> {
-    const folder = join(process.cwd(), '.bench-runs')
-    await mkdir(folder, { recursive: true })
+    await mkdir(this.#folder, { recursive: true })
     const { at, rounds, seconds } = this
-    const name = at.replaceAll(/[:.]/g, '-')
-    const path = join(folder, `${name}.json`)
+    const path = join(this.#folder, at.replaceAll(/[:.]/g, '-'))
     const machine = { node: process.version, processors: cpus().length, model: cpus()[0]?.model ?? '' }
-    const kept = { at, machine, rounds, seconds, goals: this.#goals, samples: this.#kept }
-    await writeFile(path, JSON.stringify(kept, undefined, 1))
-    await writeFile(join(folder, `${name}.md`), `# Goals of a run\n\n${goalMarkdown(this.#goals)}\n`)
-    return path
+    const told = { goals: this.#goals, absent: [...this.#absent], failed: this.#failed }
+    const kept = { at, machine, rounds, seconds, ...told, samples: this.#kept }
+    await replaceFile(`${path}.json`, JSON.stringify(kept, undefined, 1))
+    await replaceFile(`${path}.md`, `# Goals of a run\n\n${goalMarkdown(this.#goals)}\n`)
+    return `${path}.json`
   }
 
-  /** Prints the table of goals, and tells which peers were absent. */
-  async end(): Promise<void> {
+  /** Prints the table of goals, and tells which peers were absent and what failed. Resolves with whether every section ended. */
+  async end(): Promise<boolean> {
     console.log(`\nGoals\n${goalTable(this.#goals)}`)
     if (this.#absent.size > 0)
       console.log(`\nabsent, see tools/bench/peers/install.sh: ${[...this.#absent].join(', ')}`)
-    if (this.#failed.length > 0) console.log(`\nfailed, and left out: ${this.#failed.join(', ')}`)
+    for (const { what, error } of this.#failed) console.log(`\nfailed, and left out: ${what}: ${error}`)
     console.log(`\nall samples: ${await this.keep()}`)
+    return !this.#hasLostSection
   }
+
+  #fail(what: string, error: unknown): void {
+    console.error(`${what}: ${String(error)}`)
+    this.#failed.push({ what, error: String(error) })
+  }
+}
+
+/** A full disk, or an end in the middle, leaves the file as it was before. */
+async function replaceFile(path: string, text: string): Promise<void> {
+  await writeFile(`${path}.new`, text)
+  await rename(`${path}.new`, path)
 }
 
 /** The program’s standard output. */
@@ -174,11 +217,13 @@ async function outputOf(
   const run = spawn(program, words, {
     stdio: ['ignore', 'pipe', 'inherit'],
     env: { ...process.env, ...environment },
+    timeout: MEASUREMENT_MS_MAX,
   })
   let output = ''
   run.stdout.setEncoding('utf8').on('data', (text: string) => (output += text))
-  const code = await new Promise<number | null>((resolve) => run.once('close', resolve))
-  if (code !== 0) throw new Error(`${[program, ...words].join(' ')} ended with ${String(code)}`)
+  // Rejects when the program cannot be started.
+  const [code, signal] = (await once(run, 'close')) as [number | null, string | null]
+  if (code !== 0) throw new Error(`${[program, ...words].join(' ')} ended with ${String(code ?? signal)}`)
   return output
 }
 

@@ -56,9 +56,7 @@ interface Wanted {
   readonly atLeast: Readonly<Record<number, number>>
 }
 
-function judge(run: BenchRun, writers: number, { measured, machine }: Interleaved<CommitResult>): void {
-  const of = (title: string): readonly CommitResult[] =>
-    measured.find((column) => column.title === title)?.samples ?? []
+function judge(run: BenchRun, writers: number, { of, machine }: Interleaved<CommitResult>): void {
   const rates = (title: string): number[] => of(title).map((sample) => sample.commitsPerSecond)
   const waits = (title: string): number[] => of(title).map((sample) => sample.p99Ms)
   const shared = machine.map(({ flushesPerSecond }) => flushesPerSecond * writers)

@@ -70,7 +70,7 @@ export async function benchSlowFlush(run: BenchRun): Promise<void> {
   const environment = { LD_PRELOAD: slowFlush, BENCH_FLUSH_US: '500' }
   const rows: string[][] = []
   for (const writers of [1, 16, 64, 256]) {
-    const { measured, machine } = await run.interleave<CommitResult>(
+    const { of, machine } = await run.interleave<CommitResult>(
       `slow flush, ${String(writers)} writers`,
       (['timberline', 'classic-sync'] as const).map((peer) => ({
         title: peer,
@@ -78,9 +78,8 @@ export async function benchSlowFlush(run: BenchRun): Promise<void> {
       })),
       environment,
     )
-    const [ours = [], theirs = []] = measured.map(({ samples }) =>
-      samples.map((sample) => sample.commitsPerSecond),
-    )
+    const rates = (title: string): number[] => of(title).map((sample) => sample.commitsPerSecond)
+    const [ours, theirs] = [rates('timberline'), rates('classic-sync')]
     const atLeast = SLOW_FLUSH_GOALS[writers]
     const shared = machine.map(({ flushesPerSecond }) => flushesPerSecond * writers)
     if (atLeast !== undefined)

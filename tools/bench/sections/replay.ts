@@ -9,7 +9,7 @@ import type { ReplayResult } from '../workloads/replay-workload.ts'
 
 export async function benchReplay(run: BenchRun): Promise<void> {
   const records = run.quick ? 200_000 : 500_000
-  const { measured, machine } = await run.interleave<ReplayResult>(
+  const { measured, of, machine } = await run.interleave<ReplayResult>(
     'replay',
     (['replay', 'open', 'ingestion', 'batches'] as const).map((way) => ({
       title: TITLES[way],
@@ -21,7 +21,7 @@ export async function benchReplay(run: BenchRun): Promise<void> {
     const rates = samples.map((sample) => sample.recordsPerSecond)
     return [title, median(rates).toFixed(0), medianRatio(ours, rates).toFixed(2)]
   })
-  const taken = measured[2]?.samples.map((sample) => sample.recordsPerSecond) ?? []
+  const taken = of(TITLES.ingestion).map((sample) => sample.recordsPerSecond)
   run.judge({
     what: 'replay of inserts, records/s',
     against: 'classic-level, chained batches',
