@@ -10,7 +10,7 @@ export interface Bytes {
 }
 
 /** From here on the call is worth it, in bytes. */
-const LONG_BYTES = 512
+const LONG_BYTES = 1024
 
 /** The bytes of a buffer. */
 export function bytesOf(bytes: Buffer): Bytes {
@@ -27,6 +27,13 @@ export function copyBytes(to: Bytes, at: number, from: Bytes, fromAt: number, co
   const target = to.words
   const source = from.words
   let done = 0
-  for (; done + 4 <= count; done += 4) target.setInt32(at + done, source.getInt32(fromAt + done))
+  // Four in a step: what each step costs beside its copying is as much as the copying; in the processor's own order, which costs nothing to read.
+  for (; done + 16 <= count; done += 16) {
+    target.setInt32(at + done, source.getInt32(fromAt + done, true), true)
+    target.setInt32(at + done + 4, source.getInt32(fromAt + done + 4, true), true)
+    target.setInt32(at + done + 8, source.getInt32(fromAt + done + 8, true), true)
+    target.setInt32(at + done + 12, source.getInt32(fromAt + done + 12, true), true)
+  }
+  for (; done + 4 <= count; done += 4) target.setInt32(at + done, source.getInt32(fromAt + done, true), true)
   for (; done < count; done += 1) target.setInt8(at + done, source.getInt8(fromAt + done))
 }

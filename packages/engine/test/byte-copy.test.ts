@@ -6,7 +6,7 @@ test('bytes of any number are copied from and to any place, and none beside them
   // A part of a larger memory, as buffers mostly are.
   const whole = Buffer.alloc(1300)
   const to = bytesOf(whole.subarray(13))
-  for (const count of [...Array(40).keys(), 255, 511, 512, 513, 1000]) {
+  for (const count of [...Array(40).keys(), 255, 511, 512, 513, 1023, 1024, 1025]) {
     for (const [at, fromAt] of [
       [0, 0],
       [1, 3],
