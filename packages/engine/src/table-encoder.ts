@@ -25,6 +25,11 @@ const RESTART_ENTRIES = 16
 /** More would leave the nearest memory again before its turn comes. */
 const TOUCHED_AT_A_TIME = 16
 const PIECE_BYTES = 1024 * 1024
+/**
+ * The first piece of a table; each is twice as long as the one before, up to the full length. In a young process the code of all this is compiled
+ * during the first pieces, a long time for few entries: whoever takes turns with them has work to do that needs none of it.
+ */
+const FIRST_PIECE_BYTES = 64 * 1024
 const VARINT_BYTES_MAX = 5
 const PUT = 1
 const DELETION = 0
@@ -37,9 +42,11 @@ const DELETION = 0
 export function* encodeTable(window: OperationWindow, sequence: number): Generator<Buffer, EncodedTable> {
   const encoder = new TableEncoder(window, sequence)
   const order = window.inOrder()
+  let pieceBytes = FIRST_PIECE_BYTES
   for (let place = 0; place < order.length;) {
-    place = encoder.addPiece(order, place)
-    if (encoder.readyBytes >= PIECE_BYTES) yield encoder.take()
+    place = encoder.addPiece(order, place, pieceBytes)
+    if (encoder.readyBytes >= pieceBytes) yield encoder.take()
+    pieceBytes = Math.min(pieceBytes * 2, PIECE_BYTES)
   }
   const table = encoder.end()
   yield encoder.take()
@@ -81,9 +88,9 @@ class TableEncoder {
    * Adds operations until a piece is ready, and tells the place of the next one. Apart from whoever takes the pieces: the compiler begins with this loop
    * long before it has seen a piece taken, and would have to begin once more.
    */
-  addPiece(order: Uint32Array, begin: number): number {
+  addPiece(order: Uint32Array, begin: number, pieceBytes: number): number {
     let place = begin
-    while (place < order.length && this.#blockAt < PIECE_BYTES) {
+    while (place < order.length && this.#blockAt < pieceBytes) {
       if (place % TOUCHED_AT_A_TIME === 0)
         this.#window.touch(order.subarray(place, place + TOUCHED_AT_A_TIME))
       this.#add(order[place] as number)

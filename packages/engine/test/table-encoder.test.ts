@@ -149,7 +149,12 @@ describe('a table made beside LevelDB', () => {
     const { bytes, smallest, largest } = next.value
     expect(bytes).toBe(lengths.reduce((sum, piece) => sum + piece, 0))
     expect([smallest[0], largest[0]]).toEqual([1, 40])
-    expect(lengths.length).toBe(4)
+    // Short ones at first: 64 KiB, twice as long each time, and a MiB from the fifth on.
+    expect(lengths).toHaveLength(7)
+    for (const [place, length] of lengths.slice(0, 6).entries()) {
+      const least = Math.min(2 ** (16 + place), 2 ** 20)
+      expect([length >= least, length < least + 101_000]).toEqual([true, true])
+    }
   })
 })
 
