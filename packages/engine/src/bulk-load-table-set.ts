@@ -11,7 +11,7 @@ import type { LeveldbVersion } from './leveldb-version.ts'
 import type { OperationWindow } from './operation-window.ts'
 import { APPLIED_KEY, encodeApplied } from './reserved-keys.ts'
 import type { AppliedPosition } from './reserved-keys.ts'
-import { makeTable } from './table-making.ts'
+import { writeTable } from './table-making.ts'
 import type { RestingFolder } from './table-making.ts'
 
 /** The deepest first: LevelDB looks there last, so what is newer must lie above. */
@@ -27,6 +27,8 @@ export class TableSet {
   readonly #tables: NewTable[] = []
   /** Those that no table has yet. */
   readonly #freeLevels = [...LEVELS]
+  /** The device takes the last table while the next one is made. */
+  #flushing: Promise<void> = Promise.resolve()
   /** Tables of level 0. */
   overlappingCount: number
 
@@ -51,7 +53,7 @@ export class TableSet {
   }
 
   /**
-   * Writes the newest operation of each key as a table, durably.
+   * Writes the newest operation of each key as a table; the one before is durable then, and the window is free.
    *
    * @param position - given with the last table: the one that all lead to, which must be newer than any that is there
    */
@@ -61,9 +63,18 @@ export class TableSet {
     const level = (position === undefined ? this.#freeLevels.shift() : undefined) ?? 0
     if (position !== undefined) window.put(APPLIED_KEY, encodeApplied(position))
     const job = { window, sequence: lastSequence + 1 + this.#tables.length }
-    const table = await makeTable({ ...this.#folder, number }, job)
+    const before = this.#flushing
+    const { table, durable } = await writeTable({ ...this.#folder, number }, job)
+    this.#flushing = durable
     this.#tables.push({ ...table, number, level })
     if (level === 0) this.overlappingCount += 1
+    // So no more than two are on their way.
+    await before
+  }
+
+  /** Resolves once the device has all or has failed. */
+  async settled(): Promise<void> {
+    await this.#flushing.catch(() => undefined)
   }
 
   /** Makes the tables part of the database, all at once. */
@@ -71,6 +82,7 @@ export class TableSet {
     const { dataDirectory, fileSystem } = this.#folder
     const { nextFile, lastSequence } = this.#found.version
     const count = this.#tables.length
+    await this.#flushing
     // The tables have their names for good.
     await fileSystem.syncDirectory(dataDirectory)
     const counters = { nextFile: nextFile + count, lastSequence: lastSequence + count }

@@ -108,6 +108,7 @@ export class TableLoad implements BulkSink {
   /** Resolves once nothing is being written and the database is closed, whatever came of it. */
   async settled(): Promise<void> {
     await this.#writing.catch(() => undefined)
+    await this.#tables.settled()
     await this.#closeOpened()
   }
 

@@ -27,21 +27,48 @@ export interface TableJob {
   readonly sequence: number
 }
 
-/** Makes a table. Its content is durable then, its name is not. */
-export function makeTable(place: TablePlace, { window, sequence }: TableJob): Promise<EncodedTable> {
-  return writeTable(place, encodeTable(window, sequence))
+/** A table that is written, and still on its way to the device. */
+export interface WrittenTable {
+  readonly table: EncodedTable
+  /** Resolves once its content is durable, its name is not; its file is open until this has settled. */
+  readonly durable: Promise<void>
 }
 
-/** Writes a table under a number that no MANIFEST names yet. Its content is durable then, its name is not. */
-async function writeTable(
+/** Makes a table. Its content is durable then, its name is not. */
+export async function makeTable(place: TablePlace, job: TableJob): Promise<EncodedTable> {
+  const { table, durable } = await writeTable(place, job)
+  await durable
+  return table
+}
+
+/** Writes a table, so that the next one can be made while the device takes it. The window is free then. */
+export async function writeTable(
   { dataDirectory, fileSystem, number }: TablePlace,
-  pieces: Generator<Buffer, EncodedTable>,
-): Promise<EncodedTable> {
+  { window, sequence }: TableJob,
+): Promise<WrittenTable> {
   const path = join(dataDirectory, tableName(number))
   // A leftover that no MANIFEST names.
   await removeIfPresent(path, fileSystem)
   const handle = await fileSystem.open(path, 'create')
   const flushing = new EarlyFlush(handle)
+  try {
+    const table = await writePieces(handle, encodeTable(window, sequence), flushing)
+    const durable = flushLast(handle, flushing)
+    // Met by whoever names the table; without this, a failure before that would count as unhandled.
+    durable.catch(() => undefined)
+    return { table, durable }
+  } catch (error) {
+    await flushing.settled().catch(() => undefined)
+    await handle.close()
+    throw error
+  }
+}
+
+async function writePieces(
+  handle: FileHandle,
+  pieces: Generator<Buffer, EncodedTable>,
+  flushing: EarlyFlush,
+): Promise<EncodedTable> {
   let writing: Promise<void> = Promise.resolve()
   try {
     let position = 0
@@ -49,18 +76,22 @@ async function writeTable(
       // Made while the one before is written.
       const next = pieces.next()
       await writing
-      if (next.done === true) {
-        await flushing.settled()
-        // The table's content is durable.
-        await handle.sync()
-        return next.value
-      }
+      if (next.done === true) return next.value
       flushing.begin(position)
       writing = handle.write(next.value, position)
       position += next.value.length
     }
   } finally {
-    await Promise.allSettled([writing, flushing.settled()])
+    await writing.catch(() => undefined)
+  }
+}
+
+async function flushLast(handle: FileHandle, flushing: EarlyFlush): Promise<void> {
+  try {
+    await flushing.settled()
+    // The table's content is durable.
+    await handle.sync()
+  } finally {
     await handle.close()
   }
 }

@@ -3,13 +3,17 @@ import { mkdirSync } from 'node:fs'
 import { join } from 'node:path'
 import { nodeFileSystem } from '@timberline/wal'
 import type { FileSystem } from '@timberline/wal'
-import { FaultFileSystem } from '@timberline/wal/testing'
+import { FaultFileSystem, failOn } from '@timberline/wal/testing'
 import { beforeEach, describe, expect, test } from 'vitest'
+import { TableSet } from '../src/bulk-load-table-set.ts'
 import { TableLoad } from '../src/bulk-load-tables.ts'
 import { RawLevel } from '../src/leveldb-raw.ts'
 import { VersionReader } from '../src/leveldb-version.ts'
+import { OperationWindow } from '../src/operation-window.ts'
 import { APPLIED_KEY, LOADING } from '../src/reserved-keys.ts'
+import type { AppliedPosition } from '../src/reserved-keys.ts'
 import { openState } from '../src/state.ts'
+import { nextTurn } from '../src/turns.ts'
 import { scratchFolder, seededRandom } from './support/scratch.ts'
 
 const folder = scratchFolder()
@@ -79,6 +83,82 @@ test('tables and their names are durable before the MANIFEST names any of them',
   const synced = changes.slice(0, named).filter(({ kind }) => kind === 'sync')
   expect(new Set(synced.map(({ path }) => path))).toEqual(tables)
   expect(changes.slice(named - 1).map(({ kind }) => kind)).toEqual(['syncDirectory', 'write', 'sync'])
+})
+
+/** A device that flushes nothing until it is told to, and what came to it. */
+class HeldDevice {
+  readonly written = new Set<string>()
+  goOn: () => void = () => undefined
+  readonly #told = new Promise<void>((resolve) => {
+    this.goOn = resolve
+  })
+  readonly fileSystem: FileSystem = {
+    ...nodeFileSystem,
+    open: async (path, mode) => {
+      const handle = await nodeFileSystem.open(path, mode)
+      const write = handle.write.bind(handle)
+      const sync = handle.sync.bind(handle)
+      handle.write = (source, position) => {
+        this.written.add(path)
+        return write(source, position)
+      }
+      handle.sync = async () => {
+        await this.#told
+        await sync()
+      }
+      return handle
+    },
+  }
+}
+
+/** Enough for whatever is not waiting for the device. */
+async function someTurns(): Promise<void> {
+  for (let turn = 0; turn < 50; turn += 1) await nextTurn()
+}
+
+function put(tables: TableSet, key: string, position?: AppliedPosition): Promise<void> {
+  const window = new OperationWindow()
+  window.put(Buffer.from(key), Buffer.alloc(10))
+  return tables.write(window, position)
+}
+
+test('a table is made while the device takes the one before, and the next waits for that', async () => {
+  const device = new HeldDevice()
+  const tables = await TableSet.of({ dataDirectory, fileSystem: device.fileSystem })
+  await put(tables, 'first')
+  let isSecondIn = false
+  const second = put(tables, 'second').then(() => (isSecondIn = true))
+  while (device.written.size < 2) await nextTurn()
+  await someTurns()
+  expect(isSecondIn).toBe(false)
+  device.goOn()
+  await second
+  await put(tables, 'third', LOADING)
+  await tables.add()
+  expect([...(await readBack()).keys()]).toEqual(['first', 'second', 'third'])
+})
+
+test('the MANIFEST waits until the device has the last table', async () => {
+  const device = new HeldDevice()
+  const tables = await TableSet.of({ dataDirectory, fileSystem: device.fileSystem })
+  await put(tables, 'only', LOADING)
+  const adding = tables.add()
+  await someTurns()
+  expect(device.written.size).toBe(1)
+  device.goOn()
+  await adding
+  expect([...(await readBack()).keys()]).toEqual(['only'])
+})
+
+test('a table that the device refuses later is not named, and nothing is open any more', async () => {
+  const disk = new FaultFileSystem(nodeFileSystem, failOn({ kind: 'sync' }, 'EIO'))
+  const tables = await TableSet.of({ dataDirectory, fileSystem: disk })
+  await put(tables, 'only', LOADING)
+  await expect(tables.add()).rejects.toMatchObject({ code: 'EIO' })
+  await tables.settled()
+  const kinds = disk.operations.filter(({ path }) => path.endsWith('.ldb')).map(({ kind }) => kind)
+  expect(kinds.at(-1)).toBe('close')
+  expect(await levels()).toEqual([])
 })
 
 describe('tables of a load', () => {
