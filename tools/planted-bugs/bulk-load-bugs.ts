@@ -79,6 +79,16 @@ export const bulkLoadBugs: readonly PlantedBug[] = [
     },
   },
   {
+    name: 'load-tables-named-before-durable',
+    what: 'the MANIFEST names the last table of a load while the device does not have it yet',
+    file: 'packages/engine/src/bulk-load-table-set.ts',
+    edits: [{ find: '    await this.#flushing\n', replace: '' }],
+    caughtBy: {
+      testFile: 'packages/engine/test/bulk-load-tables.test.ts',
+      title: 'the MANIFEST waits until the device has the last table',
+    },
+  },
+  {
     name: 'replay-past-a-load',
     what: 'a log is replayed past data that was loaded beside it, and gives a state without that data',
     file: 'packages/engine/src/bulk-load-mark.ts',
