@@ -1,6 +1,6 @@
 /** What the bench makes of its samples: a wrong median would be told to everybody, and no figure looks wrong by itself. */
 import { describe, expect, test } from 'vitest'
-import { median, medianRatio, quantile, ratios, table } from '../../tools/bench/statistics.ts'
+import { comparedRow, median, medianRatio, quantile, ratios, table } from '../../tools/bench/statistics.ts'
 
 describe('medians and quantiles', () => {
   test('are of the sorted samples, which stay as they were', () => {
@@ -39,6 +39,10 @@ describe('ratios', () => {
     expect(ratios([1], [1, 1])).toEqual([1])
     expect(ratios([1, 2], [])).toEqual([])
   })
+})
+
+test('a line has the median of the figures, and of their ratios', () => {
+  expect(comparedRow('cp', [1000.4, 10, 2000], [0.5, 1.234, 9])).toEqual(['cp', '1000', '1.23'])
 })
 
 test('a table is as wide as its widest cells, figures to the right', () => {

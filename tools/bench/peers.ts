@@ -22,7 +22,11 @@ export interface OpenPeer {
   close(): Promise<void>
 }
 
-const encodings = { keyEncoding: 'buffer', valueEncoding: 'buffer' } as const
+/** What the workloads write to. */
+export type Writable = Pick<OpenPeer, 'put' | 'batch'>
+
+/** Of every database that is measured: keys and values as they are. */
+export const BUFFERS = { keyEncoding: 'buffer', valueEncoding: 'buffer' } as const
 
 export async function openPeer(peer: Peer, directory: string): Promise<OpenPeer> {
   if (peer === 'lmdb')
@@ -38,17 +42,37 @@ export async function openPeer(peer: Peer, directory: string): Promise<OpenPeer>
   // Timberline is durable by default; passing `sync: false` there would ask for less than what is measured.
   const write = peer.startsWith('timberline') ? {} : { sync: peer === 'classic-sync' }
   return {
-    put: (key, value) => db.put(key, value, write),
+    ...writableOf(db, write),
     get: (key) => db.get(key),
     getMany: (keys) => db.getMany([...keys]),
     readAll: () => readAll(db),
+    settle: () => db.compactRange(Buffer.alloc(0), Buffer.alloc(32, 0xff)),
+    close: () => db.close(),
+  }
+}
+
+interface WriteOptions {
+  readonly sync?: boolean
+}
+
+/** What both Levels have; their own types differ by their sublevels. */
+interface Written {
+  put(key: Buffer, value: Buffer, options: WriteOptions): Promise<void>
+  batch(
+    entries: { readonly type: 'put'; readonly key: Buffer; readonly value: Buffer }[],
+    options: WriteOptions,
+  ): Promise<void>
+}
+
+/** Each call with the same options. */
+export function writableOf(db: Written, write: WriteOptions = {}): Writable {
+  return {
+    put: (key, value) => db.put(key, value, write),
     batch: (entries) =>
       db.batch(
         entries.map(([key, value]) => ({ type: 'put', key, value })),
         write,
       ),
-    settle: () => db.compactRange(Buffer.alloc(0), Buffer.alloc(32, 0xff)),
-    close: () => db.close(),
   }
 }
 
@@ -119,32 +143,11 @@ function notMeasured(): never {
 }
 
 function newLevel(peer: Peer, directory: string): ClassicLevel<Buffer, Buffer> {
-  if (!peer.startsWith('timberline')) return new ClassicLevel<Buffer, Buffer>(directory, encodings)
+  if (!peer.startsWith('timberline')) return new ClassicLevel<Buffer, Buffer>(directory, BUFFERS)
   const waiting = { durability: 'archived', archived: { archives: [BENCH_ARCHIVE] } } as const
   const Level = TimberLevel as typeof ClassicLevel
   return new Level<Buffer, Buffer>(directory, {
-    ...encodings,
+    ...BUFFERS,
     ...(peer === 'timberline-archived' ? waiting : {}),
   })
-}
-
-/**
- * Keys of 16 bytes in scattered order; the values are 100 incompressible-looking bytes, as in the brief's peers table, unless said otherwise. Both are written
- * over to the last byte, in memory that was not zeroed for it: what writers take of the thread is no part of what is measured.
- */
-export function keyOf(number: number): Buffer {
-  const key = Buffer.allocUnsafe(16)
-  key.writeUInt32BE(Math.imul(number, 2_654_435_761) >>> 0, 0)
-  for (let at = 15, rest = number; at >= 4; at--, rest = Math.floor(rest / 10)) key[at] = 48 + (rest % 10)
-  return key
-}
-
-export function valueOf(number: number, bytes = 100): Buffer {
-  const value = Buffer.allocUnsafe(bytes)
-  let state = number * 2 + 1
-  for (let at = 0; at < bytes; at += 4) {
-    state = Math.imul(state ^ (state >>> 15), 2_246_822_519) + at
-    value.writeInt32LE(state | 0, at)
-  }
-  return value
 }

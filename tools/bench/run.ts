@@ -5,10 +5,11 @@
 import { spawn } from 'node:child_process'
 import { once } from 'node:events'
 import { existsSync } from 'node:fs'
-import { mkdir, mkdtemp, rename, rm, writeFile } from 'node:fs/promises'
+import { mkdir, rename, writeFile } from 'node:fs/promises'
 import { cpus } from 'node:os'
 import { join } from 'node:path'
 import { fileURLToPath } from 'node:url'
+import { withFolder } from './folder.ts'
 import { type Goal, goalMarkdown, goalTable } from './goals.ts'
 import { type CPeer, cPeerPath } from './peers.ts'
 import { table } from './statistics.ts'
@@ -130,6 +131,17 @@ export class BenchRun {
     return { measured: [...measured], of, machine }
   }
 
+  /** Rounds of a workload that nobody else has. */
+  async alone<T>(
+    workload: string,
+    work: object,
+  ): Promise<{ readonly samples: readonly T[]; readonly machine: readonly MachineResult[] }> {
+    const title = 'timberline'
+    const columns = [{ title, measure: () => this.child<T>(workload, work) }]
+    const { of, machine } = await this.interleave(workload, columns)
+    return { samples: of(title), machine }
+  }
+
   /** A workload of `child.ts`. */
   async child<T>(workload: string, work: object, environment: NodeJS.ProcessEnv = {}): Promise<T> {
     const words = ['--import', 'tsx', child, workload, JSON.stringify(work)]
@@ -225,17 +237,4 @@ async function outputOf(
   const [code, signal] = (await once(run, 'close')) as [number | null, string | null]
   if (code !== 0) throw new Error(`${[program, ...words].join(' ')} ended with ${String(code ?? signal)}`)
   return output
-}
-
-export async function withFolder<T>(run: (folder: string) => Promise<T>): Promise<T> {
-  // A folder on the disk of the checkout: the temporary folder may be memory, where a flush costs nothing.
-  const folder = await mkdtemp(join(process.env['BENCH_FOLDER'] ?? process.cwd(), '.bench-'))
-  const clear = (): Promise<void> => rm(folder, { recursive: true, force: true })
-  const result = await run(folder).catch(async (error: unknown) => {
-    // What is still open may write there; what went wrong first is what is told.
-    await clear().catch(() => undefined)
-    throw error
-  })
-  await clear()
-  return result
 }

@@ -18,6 +18,15 @@ export function medianRatio(ours: readonly number[], theirs: readonly number[]):
   return median(ratios(ours, theirs))
 }
 
+/** A line of a table: the median of some figures, and that of their ratios to others. */
+export function comparedRow(
+  title: string,
+  figures: readonly number[],
+  ratiosOfThem: readonly number[],
+): readonly string[] {
+  return [title, median(figures).toFixed(0), median(ratiosOfThem).toFixed(2)]
+}
+
 export function table(head: readonly string[], rows: readonly (readonly string[])[]): string {
   const widths = head.map((title, column) =>
     Math.max(title.length, ...rows.map((row) => (row[column] ?? '').length)),

@@ -2,7 +2,10 @@
 import { limit } from '../goals.ts'
 import { lmdbPath } from '../peers.ts'
 import type { BenchRun, Column, Measured } from '../run.ts'
-import { median, medianRatio, ratios } from '../statistics.ts'
+import { comparedRow, median, medianRatio, ratios } from '../statistics.ts'
+import { keptOf, longestMore, waits } from './beside.ts'
+import { NO_MORE, NOTHING_LOST, SAME_BYTES } from './bounds.ts'
+import type { Beside } from '../workloads/writers.ts'
 import type { BackupResult, Limited, QuietCopies } from '../workloads/backup-workload.ts'
 
 const LMDB = 'lmdb, backup call'
@@ -38,11 +41,9 @@ export async function benchBackup(run: BenchRun): Promise<void> {
         ours.map((sample) => sample.mbPerS),
         of((sample) => sample.mbPerS),
       ).toFixed(2),
-      median(of((sample) => sample.during.commitsPerSecond / sample.without.commitsPerSecond)).toFixed(2),
-      ...(['p99Ms', 'longestMs'] as const).map(
-        (wait) =>
-          `${median(of((sample) => sample.without[wait])).toFixed(2)} / ${median(of((sample) => sample.during[wait])).toFixed(2)}`,
-      ),
+      median(keptOf(samples)).toFixed(2),
+      waits(samples, 'p99Ms'),
+      waits(samples, 'longestMs'),
     ]
   })
   run.print(
@@ -88,7 +89,7 @@ function judge(run: BenchRun, measured: readonly Measured<BackupResult>[]): void
       quiet.map((sample) => sample.copyMbPerS),
     ),
     atLeast: 0.9,
-    limit: limit('cp copies the same bytes', [1]),
+    limit: SAME_BYTES,
   })
 }
 
@@ -121,13 +122,6 @@ function judgeSpeed(
   })
 }
 
-type Beside = Pick<BackupResult, 'without' | 'during'>
-
-/** Of the writer's rate before. */
-function keptOf(samples: readonly Beside[]): number[] {
-  return samples.map(({ without, during }) => during.commitsPerSecond / without.commitsPerSecond)
-}
-
 interface Cost {
   readonly samples: readonly Beside[]
   /** Of the rate, at least. */
@@ -137,17 +131,21 @@ interface Cost {
 /** What a backup takes away from the writer beside it. */
 function judgeCost(run: BenchRun, what: string, { samples, kept }: Cost): void {
   const against = 'the seconds before'
-  const nothing = limit('nothing lost', [1])
   const p99 = samples.map(({ without, during }) => during.p99Ms / without.p99Ms)
-  const longest = samples.map(({ without, during }) => during.longestMs - without.longestMs)
-  run.judge({ what: `${what}: rate kept`, against, ratios: keptOf(samples), atLeast: kept, limit: nothing })
-  run.judge({ what: `${what}: p99`, against, ratios: p99, atMost: 1.2, limit: nothing })
+  run.judge({
+    what: `${what}: rate kept`,
+    against,
+    ratios: keptOf(samples),
+    atLeast: kept,
+    limit: NOTHING_LOST,
+  })
+  run.judge({ what: `${what}: p99`, against, ratios: p99, atMost: 1.2, limit: NOTHING_LOST })
   run.judge({
     what: `${what}: longest commit, ms more`,
     against,
-    ratios: longest,
+    ratios: longestMore(samples),
     atMost: 10,
-    limit: limit('none', [0]),
+    limit: NO_MORE,
   })
 }
 
@@ -160,11 +158,8 @@ function atLimit(ours: readonly BackupResult[]): Measured<Limited> {
 /** With no writer: every file hashed and fsynced, against copying a closed LevelDB folder. */
 function printQuiet(run: BenchRun, quiet: readonly QuietCopies[]): void {
   const copies = quiet.map((sample) => sample.copyMbPerS)
-  const row = (title: string, rates: readonly number[]): string[] => [
-    title,
-    median(rates).toFixed(0),
-    medianRatio(rates, copies).toFixed(2),
-  ]
+  const row = (title: string, rates: readonly number[]): readonly string[] =>
+    comparedRow(title, rates, ratios(rates, copies))
   run.print(
     'With no writer, against cp -a and an fsync of each file; MB are bytes of files',
     ['', 'MB/s', 'this / cp'],

@@ -1,10 +1,9 @@
 /** Bulk load against logged batches of several lengths, each awaited. */
-import { limit } from '../goals.ts'
 import type { BenchRun } from '../run.ts'
-import { median, medianRatio, ratios } from '../statistics.ts'
+import { comparedRow, ratios } from '../statistics.ts'
+import { speedOfDisk } from './bounds.ts'
 import type { BulkResult } from '../workloads/bulk-workload.ts'
 
-const RECORD_BYTES = 116
 const BATCHES = [1, 100, 1000]
 
 export async function benchBulk(run: BenchRun): Promise<void> {
@@ -19,7 +18,6 @@ export async function benchBulk(run: BenchRun): Promise<void> {
   ])
   const rates = (samples: readonly BulkResult[]): number[] => samples.map((sample) => sample.recordsPerSecond)
   const ours = rates(of('bulkLoad'))
-  const written = machine.map(({ writeMbPerS }) => (writeMbPerS * 1e6) / RECORD_BYTES)
   for (const against of BATCHES.map(batches)) {
     const theirs = rates(of(against))
     run.judge({
@@ -27,17 +25,13 @@ export async function benchBulk(run: BenchRun): Promise<void> {
       against,
       ratios: ratios(ours, theirs),
       atLeast: 3,
-      limit: limit('files written at the speed of the disk', ratios(written, theirs)),
+      limit: speedOfDisk(machine, theirs),
     })
   }
   run.print(
     `${String(records)} entries of 16 + 100 bytes in scattered order into an empty home, durable at the end`,
     ['', 'entries/s', 'bulkLoad / this'],
-    measured.map(({ title, samples }) => [
-      title,
-      median(rates(samples)).toFixed(0),
-      medianRatio(ours, rates(samples)).toFixed(2),
-    ]),
+    measured.map(({ title, samples }) => comparedRow(title, rates(samples), ratios(ours, rates(samples)))),
   )
 }
 

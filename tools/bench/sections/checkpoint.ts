@@ -1,7 +1,8 @@
 /** No commit may wait for a checkpoint, however large the database is. */
-import { limit } from '../goals.ts'
 import type { BenchRun } from '../run.ts'
 import { median } from '../statistics.ts'
+import { longestMore, waits } from './beside.ts'
+import { NO_MORE } from './bounds.ts'
 import type { CheckpointResult } from '../workloads/checkpoint-workload.ts'
 
 export async function benchCheckpoint(run: BenchRun): Promise<void> {
@@ -17,16 +18,16 @@ export async function benchCheckpoint(run: BenchRun): Promise<void> {
     title,
     median(samples.map((sample) => sample.checkpoints)).toFixed(0),
     median(samples.map((sample) => sample.checkpointMs)).toFixed(1),
-    `${median(samples.map((sample) => sample.without.p99Ms)).toFixed(2)} / ${median(samples.map((sample) => sample.during.p99Ms)).toFixed(2)}`,
-    `${median(samples.map((sample) => sample.without.longestMs)).toFixed(2)} / ${median(samples.map((sample) => sample.during.longestMs)).toFixed(2)}`,
+    waits(samples, 'p99Ms'),
+    waits(samples, 'longestMs'),
   ])
   for (const { title, samples } of measured)
     run.judge({
       what: `longest commit beside checkpoints, ms more, ${title}`,
       against: 'the seconds before',
-      ratios: samples.map((sample) => sample.during.longestMs - sample.without.longestMs),
+      ratios: longestMore(samples),
       atMost: 5,
-      limit: limit('none', [0]),
+      limit: NO_MORE,
     })
   run.print(
     'Checkpoints without a pause beside one writer',

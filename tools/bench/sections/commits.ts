@@ -1,9 +1,11 @@
 /** Durable commits of single records: rate and waits, by the number of writers. */
-import { type CPeer, lmdbPath, type Peer } from '../peers.ts'
 import { limit } from '../goals.ts'
+import { type CPeer, lmdbPath, type Peer } from '../peers.ts'
 import type { BenchRun, Column, Interleaved } from '../run.ts'
 import { median, medianRatio, ratios } from '../statistics.ts'
-import { COMMIT_VALUE_BYTES, type CommitResult, type CommitWork } from '../workloads/commit-workload.ts'
+import { oneFlushForAll } from './bounds.ts'
+import { COMMIT_VALUE_BYTES, type CommitWork } from '../workloads/commit-workload.ts'
+import type { CommitResult } from '../workloads/writers.ts'
 
 export async function benchCommits(run: BenchRun): Promise<void> {
   const rows: string[][] = []
@@ -59,7 +61,6 @@ interface Wanted {
 function judge(run: BenchRun, writers: number, { of, machine }: Interleaved<CommitResult>): void {
   const rates = (title: string): number[] => of(title).map((sample) => sample.commitsPerSecond)
   const waits = (title: string): number[] => of(title).map((sample) => sample.p99Ms)
-  const shared = machine.map(({ flushesPerSecond }) => flushesPerSecond * writers)
   const what = `commits/s, ${String(writers)} writers`
   for (const { against, atLeast } of RATES) {
     const wanted = atLeast[writers]
@@ -69,7 +70,7 @@ function judge(run: BenchRun, writers: number, { of, machine }: Interleaved<Comm
       against,
       ratios: ratios(rates('timberline'), rates(against)),
       atLeast: wanted,
-      limit: limit('one flush for all writers', ratios(shared, rates(against))),
+      limit: oneFlushForAll(machine, writers, rates(against)),
     })
   }
   run.judge({
@@ -77,7 +78,7 @@ function judge(run: BenchRun, writers: number, { of, machine }: Interleaved<Comm
     against: 'classic sync, without a backup',
     ratios: ratios(rates('timberline, shipping'), rates('classic sync')),
     atLeast: 1,
-    limit: limit('one flush for all writers', ratios(shared, rates('classic sync'))),
+    limit: oneFlushForAll(machine, writers, rates('classic sync')),
   })
   const flushP99Ms = machine.map((sample) => sample.flushP99Ms)
   const waitGoal = (title: string, ours: string, theirs: string): void => {

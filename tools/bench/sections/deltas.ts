@@ -6,10 +6,7 @@ import type { DeltaResult } from '../workloads/delta-workload.ts'
 
 export async function benchDeltas(run: BenchRun): Promise<void> {
   const work = { records: 500_000, keys: 1000 }
-  const { measured } = await run.interleave<DeltaResult>('deltas', [
-    { title: 'timberline', measure: () => run.child('deltas', work) },
-  ])
-  const samples = measured.flatMap((column) => column.samples)
+  const { samples } = await run.alone<DeltaResult>('deltas', work)
   const plain = samples.map((sample) => sample.plainMs)
   const over = samples.map((sample) => sample.deltaMs)
   const segments = median(samples.map((sample) => sample.segments))

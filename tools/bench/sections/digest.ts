@@ -1,23 +1,16 @@
 /** The digest of a state against merely reading all of it. */
 import { limit } from '../goals.ts'
+import { RECORD_BYTES } from '../records.ts'
 import type { BenchRun } from '../run.ts'
-import { median, medianRatio, ratios } from '../statistics.ts'
+import { comparedRow, ratios } from '../statistics.ts'
 import type { DigestResult } from '../workloads/digest-workload.ts'
-
-const RECORD_BYTES = 116
 
 export async function benchDigest(run: BenchRun): Promise<void> {
   const records = 500_000
-  const { measured, machine } = await run.interleave<DigestResult>('digest', [
-    { title: 'timberline', measure: () => run.child('digest', { records }) },
-  ])
-  const samples = measured.flatMap((column) => column.samples)
+  const { samples, machine } = await run.alone<DigestResult>('digest', { records })
   const reading = samples.map(({ nextvMs }) => nextvMs)
-  const row = (title: string, these: readonly number[]): readonly string[] => [
-    title,
-    median(these).toFixed(0),
-    medianRatio(reading, these).toFixed(2),
-  ]
+  const row = (title: string, these: readonly number[]): readonly string[] =>
+    comparedRow(title, these, ratios(reading, these))
   const hashMs = machine.map(({ sha256MbPerS }) => (records * RECORD_BYTES) / 1000 / sha256MbPerS)
   for (const [what, pick] of [
     ['of a database at work', ({ liveMs }: DigestResult) => liveMs],

@@ -1,10 +1,12 @@
 /** What grows when the work grows ten times: times, bytes and resident sets of each part, on two sizes of one database. */
+import { withFolder } from '../folder.ts'
 import { limit } from '../goals.ts'
-import { type BenchRun, type Measured, withFolder } from '../run.ts'
+import type { BenchRun, Measured } from '../run.ts'
 import { median, medianRatio, ratios } from '../statistics.ts'
+import { NO_GROWTH } from './bounds.ts'
 import type { BackupResult, Limited } from '../workloads/backup-workload.ts'
 import type { DeltaResult } from '../workloads/delta-workload.ts'
-import { CHANGED_KEYS, PARTS, type Part, type PartResult } from '../workloads/growth-workload.ts'
+import { CHANGED_KEYS, type Part, type PartResult, PARTS } from '../workloads/growth-workload.ts'
 
 interface Growth {
   readonly parts: Readonly<Record<Part, PartResult>>
@@ -37,6 +39,7 @@ export async function benchGrowth(run: BenchRun): Promise<void> {
     'Ten times the data',
     ['', small.title, large.title, 'ratio'],
     [
+      row('commits/s, 64 writers', ({ parts }) => parts.commit.perSecond ?? Number.NaN),
       row('p99 of a commit, 64 writers, ms', ({ parts }) => parts.commit.ms, 2),
       row('p99 of a commit during backups as they come, ms', ({ beside }) => limited(beside).during.p99Ms, 2),
       row('p99 of a commit during backups at full speed, ms', ({ beside }) => beside.during.p99Ms, 2),
@@ -74,7 +77,7 @@ function judge(run: BenchRun, small: Measured<Growth>, large: Measured<Growth>):
       against: 'the tenth',
       ratios: ratios(large.samples.map(pick), small.samples.map(pick)),
       atMost,
-      limit: limit('no growth', [1]),
+      limit: NO_GROWTH,
     })
   // At full speed a larger database is being copied for a larger share of the time, which says nothing of how long a commit waits.
   grown('p99 of a commit during backups as they come', ({ beside }) => limited(beside).during.p99Ms, 1.2)
@@ -88,7 +91,28 @@ function judge(run: BenchRun, small: Measured<Growth>, large: Measured<Growth>):
     atMost: 10,
     limit: limit('no growth', [0]),
   })
+  run.judge({
+    what: 'commits/s, 64 writers, ten times the data',
+    against: 'the tenth',
+    ratios: ratios(
+      large.samples.map(({ parts }) => parts.commit.perSecond ?? Number.NaN),
+      small.samples.map(({ parts }) => parts.commit.perSecond ?? Number.NaN),
+    ),
+    atLeast: 0.8,
+    limit: limit('LevelDB has more to sort'),
+  })
+  grown('time of a backup by log', ({ parts }) => parts['by-log'].ms, 1.5)
   grown('MB of a backup by log', ({ parts }) => parts['by-log'].megabytes, 1.2)
+  run.judge({
+    what: 'recovery of updates of 1,000 keys over deltas, ten times the log',
+    against: 'the tenth',
+    ratios: ratios(
+      large.samples.map(({ updates }) => updates.deltaMs),
+      small.samples.map(({ updates }) => updates.deltaMs),
+    ),
+    atMost: 3,
+    limit: NO_GROWTH,
+  })
   grown('resident set of commits', ({ parts }) => parts.commit.rssMb, 1.5)
   grown('resident set of a full backup', ({ parts }) => parts.full.rssMb, 1.5)
   grown('resident set of the shipper', ({ parts }) => parts.ship.rssMb, 1.5)

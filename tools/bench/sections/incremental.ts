@@ -7,10 +7,7 @@ import type { BackupCost, IncrementalResult } from '../workloads/incremental-wor
 export async function benchIncremental(run: BenchRun): Promise<void> {
   const records = run.quick ? 500_000 : 4_000_000
   const work = { records, changedEvery: 100 }
-  const { measured } = await run.interleave<IncrementalResult>('incremental', [
-    { title: 'timberline', measure: () => run.child('incremental', work) },
-  ])
-  const samples = measured.flatMap((column) => column.samples)
+  const { samples } = await run.alone<IncrementalResult>('incremental', work)
   const row = (
     title: string,
     of: (sample: IncrementalResult) => BackupCost,

@@ -8,13 +8,10 @@ import { READ_KINDS, type ReadResult, type ReadTurn } from '../workloads/read-wo
 const SECONDS_MIN = 2
 
 export async function benchReads(run: BenchRun): Promise<void> {
-  const { measured } = await run.interleave<ReadResult>('reads', [
-    {
-      title: 'in turns',
-      measure: () => run.child('reads', { records: 100_000, seconds: Math.max(run.seconds, SECONDS_MIN) }),
-    },
-  ])
-  const samples = measured.flatMap((column) => column.samples)
+  const { samples } = await run.alone<ReadResult>('reads', {
+    records: 100_000,
+    seconds: Math.max(run.seconds, SECONDS_MIN),
+  })
   const rows = READ_KINDS.map((kind) => {
     const ours = samples.flatMap((sample) => sample[kind].timberline)
     const theirs = samples.flatMap((sample) => sample[kind]['classic-nosync'])

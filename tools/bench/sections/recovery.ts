@@ -2,11 +2,11 @@
  * From a catastrophe to an open database: base and log out of an archive, against copying files and against the recoveries of
  * others.
  */
-import { type CPeer, litestreamPath } from '../peers.ts'
 import { limit } from '../goals.ts'
+import { type CPeer, litestreamPath } from '../peers.ts'
 import type { BenchRun, Column } from '../run.ts'
-import { median, medianRatio, ratios } from '../statistics.ts'
-import type { RecoveryResult, RecoveryWork } from '../workloads/recovery-workload.ts'
+import { comparedRow, ratios } from '../statistics.ts'
+import type { RecoveryResult, RecoveryWork, RestoreTimes } from '../workloads/recovery-workload.ts'
 
 export async function benchRecovery(run: BenchRun): Promise<void> {
   const records = 500_000
@@ -18,12 +18,14 @@ export async function benchRecovery(run: BenchRun): Promise<void> {
   const ours = measured[0]?.samples ?? []
   const catastrophe = (samples: readonly RecoveryResult[]): number[] => samples.map((s) => s.recoverMs)
   const unproved = ours.map(({ recoverMs, digestMs = 0 }) => recoverMs - digestMs)
+  const row = (title: string, these: readonly number[]): readonly string[] =>
+    comparedRow(title, these, ratios(these, catastrophe(ours)))
   run.print(
     `Base of ${String(records)} records and ${String(transactions)} transactions of one record, to an open database`,
     ['', 'ms', 'this / timberline'],
     [
-      ...measured.map(({ title, samples }) => [title, ...ratio(catastrophe(samples), catastrophe(ours))]),
-      ['timberline, without the digests that prove it', ...ratio(unproved, catastrophe(ours))],
+      ...measured.map(({ title, samples }) => row(title, catastrophe(samples))),
+      row('timberline, without the digests that prove it', unproved),
     ],
   )
   const copies = ours.flatMap(({ restore }) => (restore === undefined ? [] : [restore.copyMs]))
@@ -72,35 +74,24 @@ export function inC(
 
 function printBase(run: BenchRun, records: number, ours: readonly RecoveryResult[]): void {
   const quiet = ours.flatMap(({ restore }) => restore ?? [])
+  const row = (title: string, pick: (times: RestoreTimes) => number): readonly string[] => {
+    const these = quiet.map(pick)
+    return comparedRow(
+      title,
+      these,
+      ratios(
+        these,
+        quiet.map(({ copyMs }) => copyMs),
+      ),
+    )
+  }
   run.print(
     `Base of ${String(records)} records alone, to an open database`,
     ['', 'ms', 'this / cp'],
     [
-      [
-        'restored from the archive, with its digest',
-        ...ratio(
-          quiet.map((s) => s.withDigestMs),
-          quiet.map((s) => s.copyMs),
-        ),
-      ],
-      [
-        'without the digest',
-        ...ratio(
-          quiet.map((s) => s.withoutDigestMs),
-          quiet.map((s) => s.copyMs),
-        ),
-      ],
-      [
-        'cp -a, fsync, and open',
-        ...ratio(
-          quiet.map((s) => s.copyMs),
-          quiet.map((s) => s.copyMs),
-        ),
-      ],
+      row('restored from the archive, with its digest', ({ withDigestMs }) => withDigestMs),
+      row('without the digest', ({ withoutDigestMs }) => withoutDigestMs),
+      row('cp -a, fsync, and open', ({ copyMs }) => copyMs),
     ],
   )
-}
-
-function ratio(these: readonly number[], those: readonly number[]): readonly string[] {
-  return [median(these).toFixed(0), medianRatio(these, those).toFixed(2)]
 }

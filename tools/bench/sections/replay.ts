@@ -1,11 +1,10 @@
 /** Replay of the log against what LevelDB takes at most, and against the replays of others. */
-import { limit } from '../goals.ts'
 import type { BenchRun } from '../run.ts'
-import { columns, inC } from './recovery.ts'
-import { median, medianRatio, ratios } from '../statistics.ts'
-import type { MachineResult } from '../workloads/machine-workload.ts'
+import { comparedRow, ratios } from '../statistics.ts'
+import { speedOfDisk } from './bounds.ts'
 import type { RecoveryResult } from '../workloads/recovery-workload.ts'
 import type { ReplayResult } from '../workloads/replay-workload.ts'
+import { columns, inC } from './recovery.ts'
 
 export async function benchReplay(run: BenchRun): Promise<void> {
   const records = run.quick ? 200_000 : 500_000
@@ -19,7 +18,7 @@ export async function benchReplay(run: BenchRun): Promise<void> {
   const ours = measured[0]?.samples.map((sample) => sample.recordsPerSecond) ?? []
   const rows = measured.map(({ title, samples }) => {
     const rates = samples.map((sample) => sample.recordsPerSecond)
-    return [title, median(rates).toFixed(0), medianRatio(ours, rates).toFixed(2)]
+    return comparedRow(title, rates, ratios(ours, rates))
   })
   const taken = of(TITLES.ingestion).map((sample) => sample.recordsPerSecond)
   run.judge({
@@ -27,7 +26,7 @@ export async function benchReplay(run: BenchRun): Promise<void> {
     against: 'classic-level, chained batches',
     ratios: ratios(ours, taken),
     atLeast: 0.85,
-    limit: limit('files written at the speed of the disk', ratios(written(machine), taken)),
+    limit: speedOfDisk(machine, taken),
   })
   run.print('Replay of single-record transactions', ['', 'records/s', 'replay / this'], rows)
   await benchPeers(run, records)
@@ -49,27 +48,16 @@ async function benchPeers(run: BenchRun, transactions: number): Promise<void> {
       against: title,
       ratios: ratios(ours, rates(samples)),
       atLeast: 2,
-      limit: limit('files written at the speed of the disk', ratios(written(machine), rates(samples))),
+      limit: speedOfDisk(machine, rates(samples)),
     })
   run.print(
     `A base of ${String(BASE_RECORDS)} records and a log of ${String(transactions)}, to an open database, nothing proved`,
     ['', 'records/s', 'timberline / this'],
-    measured.map(({ title, samples }) => [
-      title,
-      median(rates(samples)).toFixed(0),
-      medianRatio(ours, rates(samples)).toFixed(2),
-    ]),
+    measured.map(({ title, samples }) => comparedRow(title, rates(samples), ratios(ours, rates(samples)))),
   )
 }
 
 const BASE_RECORDS = 1000
-
-const RECORD_BYTES = 116
-
-/** Records/s whose bytes the disk takes. */
-function written(machine: readonly MachineResult[]): number[] {
-  return machine.map(({ writeMbPerS }) => (writeMbPerS * 1e6) / RECORD_BYTES)
-}
 
 const TITLES = {
   replay: 'replay of the log in a recovery, to a checkpoint',

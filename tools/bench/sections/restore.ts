@@ -1,23 +1,16 @@
 /** A backup of a gigabyte to an open database, against copying the files of the closed one. */
-import { limit } from '../goals.ts'
+import { RECORD_BYTES } from '../records.ts'
 import type { BenchRun } from '../run.ts'
-import { median, medianRatio, ratios } from '../statistics.ts'
+import { comparedRow, ratios } from '../statistics.ts'
+import { SAME_BYTES } from './bounds.ts'
 import type { RestoreResult } from '../workloads/restore-workload.ts'
-
-const RECORD_BYTES = 116
 
 export async function benchRestore(run: BenchRun): Promise<void> {
   const records = run.quick ? 1_000_000 : 8_600_000
-  const { measured } = await run.interleave<RestoreResult>('restore', [
-    { title: 'timberline', measure: () => run.child('restore', { records }) },
-  ])
-  const samples = measured.flatMap((column) => column.samples)
+  const { samples } = await run.alone<RestoreResult>('restore', { records })
   const copies = samples.map(({ copyMs }) => copyMs)
-  const row = (title: string, these: readonly number[]): readonly string[] => [
-    title,
-    median(these).toFixed(0),
-    medianRatio(these, copies).toFixed(2),
-  ]
+  const row = (title: string, these: readonly number[]): readonly string[] =>
+    comparedRow(title, these, ratios(these, copies))
   for (const [what, pick] of [
     ['from a folder', ({ folderMs }: RestoreResult) => folderMs],
     ['out of an archive', ({ archiveMs }: RestoreResult) => archiveMs],
@@ -27,7 +20,7 @@ export async function benchRestore(run: BenchRun): Promise<void> {
       against: 'cp, fsync, open',
       ratios: ratios(samples.map(pick), copies),
       atMost: 1.5,
-      limit: limit('cp copies the same bytes', [1]),
+      limit: SAME_BYTES,
     })
   run.print(
     `A backup of ${String(records)} records (keys and values ${((records * RECORD_BYTES) / 1e6).toFixed(0)} MB), to an open database`,

@@ -1,8 +1,9 @@
 /** What archiving costs the application, how far the archive is behind, and what the shipper needs. */
-import { cPeerPath, litestreamPath } from '../peers.ts'
 import { limit } from '../goals.ts'
+import { cPeerPath, litestreamPath } from '../peers.ts'
 import type { BenchRun, Column, Measured } from '../run.ts'
 import { median } from '../statistics.ts'
+import { NOTHING_LOST } from './bounds.ts'
 import type { RecoveryPoint } from '../workloads/litestream-workload.ts'
 import {
   EAGER_RATE,
@@ -87,13 +88,12 @@ function judge(run: BenchRun, measured: readonly Measured<Sample>[], flushMs: re
     pick: (sample: ShippingResult) => number,
     goal: { atLeast: number } | { atMost: number },
   ): void => {
-    const nothing = limit('nothing lost', [1])
     run.judge({
       what: `shipping on, ${what}`,
       against: 'off',
       ratios: all.map(pick),
       ...goal,
-      limit: nothing,
+      limit: NOTHING_LOST,
     })
   }
   cost('64 writers flat out', (s) => s.on.commitsPerSecond / s.off.commitsPerSecond, { atLeast: 0.8 })

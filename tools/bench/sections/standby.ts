@@ -6,10 +6,7 @@ import type { StandbyResult } from '../workloads/standby-workload.ts'
 
 export async function benchStandby(run: BenchRun): Promise<void> {
   const work = { records: 200_000, transactions: 50_000 }
-  const { measured } = await run.interleave<StandbyResult>('standby', [
-    { title: 'timberline', measure: () => run.child('standby', work) },
-  ])
-  const samples = measured.flatMap((column) => column.samples)
+  const { samples } = await run.alone<StandbyResult>('standby', work)
   run.judge({
     what: 'standby at rest',
     against: 'of a core',

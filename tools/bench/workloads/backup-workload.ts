@@ -1,38 +1,32 @@
 /** Hot backups of a live home, against copying a closed one, and what they do to its writer. */
-import { execFile, spawn } from 'node:child_process'
+import { spawn } from 'node:child_process'
 import { once } from 'node:events'
-import { open, readdir, stat } from 'node:fs/promises'
+import { readdir, stat } from 'node:fs/promises'
 import { join } from 'node:path'
-import { performance } from 'node:perf_hooks'
 import { fileURLToPath } from 'node:url'
-import { promisify } from 'node:util'
 import { hotbackup } from '@timberline/hotbackup'
 import { BESIDE_WRITERS_MB_PER_S } from '../../../packages/cli/src/copy-rate.ts'
+import { withFolder } from '../folder.ts'
 import { openPeer } from '../peers.ts'
-import { withFolder } from '../run.ts'
+import { RECORD_BYTES } from '../records.ts'
 import { median } from '../statistics.ts'
-import { type CommitResult, fill, writeFor } from './commit-workload.ts'
+import { copyTree } from './closed-copy.ts'
+import { timed } from './timing.ts'
+import { type Beside, fill, writeFor } from './writers.ts'
 
-const run = promisify(execFile)
-/** Bytes of a key and its value. */
-const RECORD_BYTES = 116
 const SETTLE_MS = 2000
 
-export interface BackupResult {
-  /** Of keys and values, while one writer goes on. */
+/** Beside one writer. */
+export interface Limited extends Beside {
   readonly mbPerS: number
-  readonly without: CommitResult
-  readonly during: CommitResult
+}
+
+/** At full speed; megabytes are those of keys and values. */
+export interface BackupResult extends Limited {
   /** Absent for peers. */
   readonly quiet?: QuietCopies
   /** The same beside a backup that keeps to the limit that the command has beside writers; bytes are those of files. Absent for peers. */
   readonly limited?: Limited
-}
-
-export interface Limited {
-  readonly mbPerS: number
-  readonly without: CommitResult
-  readonly during: CommitResult
 }
 
 /** With no writer but for one of them; bytes are those of the files. */
@@ -116,23 +110,8 @@ async function backupLoop(words: readonly string[]): Promise<{ run: () => Promis
   }
 }
 
-export async function copyTree(from: string, to: string): Promise<void> {
-  await run('cp', ['-a', from, to])
-  for (const name of await readdir(to)) {
-    const handle = await open(join(to, name), 'r')
-    await handle.sync()
-    await handle.close()
-  }
-}
-
 async function treeBytes(folder: string): Promise<number> {
   const names = await readdir(folder)
   const sizes = await Promise.all(names.map(async (name) => (await stat(join(folder, name))).size))
   return sizes.reduce((sum, bytes) => sum + bytes, 0)
-}
-
-export async function timed(work: () => Promise<unknown>): Promise<number> {
-  const begin = performance.now()
-  await work()
-  return performance.now() - begin
 }

@@ -2,8 +2,9 @@
 import { join } from 'node:path'
 import { performance } from 'node:perf_hooks'
 import { TimberLevel } from '@timberline/engine'
-import { keyOf, valueOf } from '../peers.ts'
-import { withFolder } from '../run.ts'
+import { withFolder } from '../folder.ts'
+import { BUFFERS } from '../peers.ts'
+import { keyOf, valueOf } from '../records.ts'
 
 export interface BulkWork {
   /** Entries of a logged batch; absent: the bulk load. */
@@ -18,10 +19,7 @@ export interface BulkResult {
 export async function measureBulk({ batch, records }: BulkWork): Promise<BulkResult> {
   const entries = Array.from({ length: records }, (_, number) => [keyOf(number), valueOf(number)] as const)
   return withFolder(async (folder) => {
-    const db = new TimberLevel<Buffer, Buffer>(join(folder, 'home'), {
-      keyEncoding: 'buffer',
-      valueEncoding: 'buffer',
-    })
+    const db = new TimberLevel<Buffer, Buffer>(join(folder, 'home'), BUFFERS)
     await db.open()
     const begin = performance.now()
     // Both are durable at the end: the load by its checkpoint, which is part of what is measured.

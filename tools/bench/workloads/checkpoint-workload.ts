@@ -2,15 +2,14 @@
 import { join } from 'node:path'
 import { performance } from 'node:perf_hooks'
 import { TimberLevel } from '@timberline/engine'
-import { withFolder } from '../run.ts'
-import { type CommitResult, fill, type Writable, writeFor } from './commit-workload.ts'
+import { withFolder } from '../folder.ts'
+import { BUFFERS, writableOf } from '../peers.ts'
+import { type Beside, fill, writeFor } from './writers.ts'
 
-export interface CheckpointResult {
+export interface CheckpointResult extends Beside {
   readonly checkpoints: number
   /** From the call to its end, the mean. */
   readonly checkpointMs: number
-  readonly without: CommitResult
-  readonly during: CommitResult
 }
 
 export async function measureCheckpoint(work: {
@@ -18,15 +17,9 @@ export async function measureCheckpoint(work: {
   seconds: number
 }): Promise<CheckpointResult> {
   return withFolder(async (folder) => {
-    const level = new TimberLevel<Buffer, Buffer>(join(folder, 'home'), {
-      keyEncoding: 'buffer',
-      valueEncoding: 'buffer',
-    })
+    const level = new TimberLevel<Buffer, Buffer>(join(folder, 'home'), BUFFERS)
     await level.open()
-    const db: Writable = {
-      put: (key, value) => level.put(key, value),
-      batch: (entries) => level.batch(entries.map(([key, value]) => ({ type: 'put', key, value }))),
-    }
+    const db = writableOf(level)
     await fill(db, work.records)
     await level.checkpoint()
     await writeFor(db, { writers: 1, seconds: 1 })

@@ -1,12 +1,14 @@
 /** Recovery of many updates over few keys, record by record and over deltas, from one archive. */
 import { join } from 'node:path'
-import { performance } from 'node:perf_hooks'
-import { type Archive, createArchive, directoryStore, runShipper } from '@timberline/archive'
-import { homeLayout, readHomeIdentity, TimberLevel } from '@timberline/engine'
+import type { Archive } from '@timberline/archive'
+import { TimberLevel } from '@timberline/engine'
 import { hotbackup } from '@timberline/hotbackup'
 import { compactLog, recover } from '@timberline/recovery'
-import { keyOf, valueOf } from '../peers.ts'
-import { withFolder } from '../run.ts'
+import { withFolder } from '../folder.ts'
+import { BUFFERS } from '../peers.ts'
+import { newArchive, shipWhile } from './archives.ts'
+import { timed } from './timing.ts'
+import { writeEach } from './writers.ts'
 
 export interface DeltaWork {
   readonly records: number
@@ -32,9 +34,7 @@ export async function measureDelta({ records, keys }: DeltaWork): Promise<DeltaR
       const report = await recover({ from: { archive }, home: join(folder, name), deltas, scratch: true })
       return { ms: report.durationsMs.replay, hex: report.digest?.hex }
     }
-    const begin = performance.now()
-    await compactLog({ archive, scratch: join(folder, 'scratch') })
-    const compactMs = performance.now() - begin
+    const compactMs = await timed(() => compactLog({ archive, scratch: join(folder, 'scratch') }))
     // The first recovery warms the compiler for both.
     await replayMs('warm', true)
     const plain = await replayMs('plain', false)
@@ -48,28 +48,13 @@ export async function measureDelta({ records, keys }: DeltaWork): Promise<DeltaR
 async function archived(folder: string, work: DeltaWork): Promise<{ archive: Archive; segments: number }> {
   const home = join(folder, 'home')
   const db = new TimberLevel<Buffer, Buffer>(home, {
-    keyEncoding: 'buffer',
-    valueEncoding: 'buffer',
+    ...BUFFERS,
     log: { segmentBytesMax: 1024 * 1024 },
   })
   await db.open()
-  const identity = await readHomeIdentity(home)
-  const { environmentId } = identity
-  const archive = await createArchive(directoryStore(join(folder, 'archive')), { environmentId })
+  const archive = await newArchive(home, join(folder, 'archive'))
   await hotbackup({ home, target: { archive }, checkpoint: true })
-  const abort = new AbortController()
-  const { logDirectory } = homeLayout(home)
-  const { signal } = abort
-  const shipper = runShipper({ logDirectory, archive, name: 'bench', identity, intervalMs: 1000, signal })
-  let next = 0
-  const writer = async (): Promise<void> => {
-    for (let number = next++; number < work.records; number = next++)
-      await db.put(keyOf(number % work.keys), valueOf(number))
-  }
-  await Promise.all(Array.from({ length: 256 }, writer))
-  await shipper.flushWhole()
-  abort.abort()
-  await shipper.done.catch(() => undefined)
+  await shipWhile(archive, home, () => writeEach(db, { ...work, writers: 256 }))
   await db.close()
   return { archive, segments: (await archive.catalogue()).segments.length }
 }

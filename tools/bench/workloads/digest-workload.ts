@@ -2,10 +2,10 @@
 import { join } from 'node:path'
 import { openState, stateDigest } from '@timberline/engine'
 import { ClassicLevel } from 'classic-level'
+import { withFolder } from '../folder.ts'
 import { openPeer } from '../peers.ts'
-import { withFolder } from '../run.ts'
-import { timed } from './backup-workload.ts'
-import { fill } from './commit-workload.ts'
+import { timed } from './timing.ts'
+import { fill } from './writers.ts'
 
 export interface DigestWork {
   readonly records: number

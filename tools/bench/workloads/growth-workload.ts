@@ -4,13 +4,15 @@
  */
 import { existsSync } from 'node:fs'
 import { join } from 'node:path'
-import { createArchive, directoryStore, openArchive, runShipper } from '@timberline/archive'
-import { homeLayout, readHomeIdentity, TimberLevel } from '@timberline/engine'
+import { directoryStore, openArchive } from '@timberline/archive'
+import { TimberLevel } from '@timberline/engine'
 import { hotbackup } from '@timberline/hotbackup'
 import { recover } from '@timberline/recovery'
-import { BENCH_ARCHIVE, keyOf, valueOf } from '../peers.ts'
-import { timed } from './backup-workload.ts'
-import { fill, type Writable, writeFor } from './commit-workload.ts'
+import { BUFFERS, type Writable, writableOf } from '../peers.ts'
+import { keyOf, valueOf } from '../records.ts'
+import { newArchive, startShipper } from './archives.ts'
+import { timed } from './timing.ts'
+import { fill, writeFor } from './writers.ts'
 
 export interface PartWork {
   readonly folder: string
@@ -21,6 +23,8 @@ export interface PartWork {
 export interface PartResult {
   /** Of the operation alone; p99 of a commit for the commits. */
   readonly ms: number
+  /** Of commits. */
+  readonly perSecond?: number
   /** What was written elsewhere; none for commits. */
   readonly megabytes: number
   /** Largest resident set of the process. */
@@ -61,10 +65,10 @@ const parts: Readonly<Record<Part, (work: PartWork) => Promise<Cost>>> = {
   ship: ({ folder }) => ship(folder),
   commit: async ({ folder, seconds }) => {
     const db = await openWithoutCheckpoints(folder)
-    const { p99Ms } = await writeFor(db, { writers: 64, seconds })
+    const { p99Ms, commitsPerSecond } = await writeFor(db, { writers: 64, seconds })
     await db.checkpoint()
     await db.close()
-    return { ms: p99Ms, megabytes: 0 }
+    return { ms: p99Ms, perSecond: commitsPerSecond, megabytes: 0 }
   },
   full: async ({ folder }) => {
     const archive = await openArchive(directoryStore(join(folder, 'archive')))
@@ -103,14 +107,12 @@ async function openWithoutCheckpoints(
   folder: string,
 ): Promise<Writable & Pick<TimberLevel, 'checkpoint' | 'close'>> {
   const db = new TimberLevel<Buffer, Buffer>(homeOf(folder), {
-    keyEncoding: 'buffer',
-    valueEncoding: 'buffer',
+    ...BUFFERS,
     checkpoint: { checkpointBytes: 0, checkpointAgeMs: 0 },
   })
   await db.open()
   return {
-    put: (key, value) => db.put(key, value),
-    batch: (entries) => db.batch(entries.map(([key, value]) => ({ type: 'put', key, value }))),
+    ...writableOf(db),
     checkpoint: () => db.checkpoint(),
     close: () => db.close(),
   }
@@ -118,23 +120,11 @@ async function openWithoutCheckpoints(
 
 async function ship(folder: string): Promise<Cost> {
   const home = homeOf(folder)
-  const identity = await readHomeIdentity(home)
-  const store = directoryStore(join(folder, 'archive'))
-  const archive = existsSync(join(folder, 'archive'))
-    ? await openArchive(store)
-    : await createArchive(store, { environmentId: identity.environmentId })
-  const abort = new AbortController()
-  const shipper = runShipper({
-    logDirectory: homeLayout(home).logDirectory,
-    archive,
-    name: BENCH_ARCHIVE,
-    identity,
-    intervalMs: 1000,
-    signal: abort.signal,
-  })
+  const path = join(folder, 'archive')
+  const archive = existsSync(path) ? await openArchive(directoryStore(path)) : await newArchive(home, path)
+  const shipper = await startShipper(home, archive)
   const ms = await timed(() => shipper.flushWhole())
-  abort.abort()
-  await shipper.done.catch(() => undefined)
+  await shipper.stop()
   return { ms, megabytes: 0 }
 }
 

@@ -3,9 +3,10 @@ import { join } from 'node:path'
 import { homeLayout, TimberLevel } from '@timberline/engine'
 import { hotbackup, type HotbackupOptions } from '@timberline/hotbackup'
 import { placeHold } from '@timberline/wal'
-import { keyOf, valueOf } from '../peers.ts'
-import { withFolder } from '../run.ts'
-import { timed } from './backup-workload.ts'
+import { withFolder } from '../folder.ts'
+import { BUFFERS } from '../peers.ts'
+import { keyOf, valueOf } from '../records.ts'
+import { timed } from './timing.ts'
 
 export interface IncrementalWork {
   readonly records: number
@@ -33,15 +34,13 @@ export interface WithAndWithout {
   readonly proved: BackupCost
 }
 
-const buffers = { keyEncoding: 'buffer', valueEncoding: 'buffer' } as const
-
 export async function measureIncremental({
   records,
   changedEvery,
 }: IncrementalWork): Promise<IncrementalResult> {
   return withFolder(async (folder) => {
     const home = join(folder, 'home')
-    const db = new TimberLevel<Buffer, Buffer>(home, buffers)
+    const db = new TimberLevel<Buffer, Buffer>(home, BUFFERS)
     await db.open()
     // Sorted for good: what LevelDB has still to sort would count as changed, whatever is written.
     await db.bulkLoad(sortedEntries(records))

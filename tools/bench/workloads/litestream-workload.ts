@@ -5,9 +5,11 @@ import { readdir, readFile, stat, writeFile } from 'node:fs/promises'
 import { join } from 'node:path'
 import { setTimeout as pause } from 'node:timers/promises'
 import { promisify } from 'node:util'
-import { cPeerPath, keyOf, litestreamPath } from '../peers.ts'
-import { withFolder } from '../run.ts'
+import { withFolder } from '../folder.ts'
+import { cPeerPath, litestreamPath } from '../peers.ts'
+import { keyOf } from '../records.ts'
 import { quantile } from '../statistics.ts'
+import { shareAtRest } from './rest.ts'
 
 export interface LitestreamWork {
   /** Of Litestream's two clocks: how often it looks at the database, and how often it writes to the replica. */
@@ -30,7 +32,6 @@ export interface RecoveryPoint {
 const run = promisify(execFile)
 const largest = { maxBuffer: 1024 * 1024 * 1024 }
 const WARM_MS = 1000
-const REST_MS = 3000
 /** What `getconf CLK_TCK` says on every Linux. */
 const TICK_MS = 10
 
@@ -45,11 +46,8 @@ export async function measureLitestream(work: LitestreamWork): Promise<RecoveryP
     await pause(lengthMs)
     const end = await cpuMs(litestream)
     const begun = await writing
-    // What it still has to do after the last commit is not rest.
-    await pause(2000 + work.intervalMs)
-    const rest = await cpuMs(litestream)
-    await pause(REST_MS)
-    const idleCpu = ((await cpuMs(litestream)) - rest) / REST_MS
+    // At its default it may still have a piece of a second to write.
+    const idleCpu = await shareAtRest(() => cpuMs(litestream), { settleMs: 2000 + work.intervalMs })
     const ended = once(litestream, 'exit')
     litestream.kill()
     await ended

@@ -1,12 +1,12 @@
 /** Hot backups of lmdb by its own call, and what they leave of the rate of one writer; as the peers in C have it. */
 import { mkdir, rm } from 'node:fs/promises'
 import { join } from 'node:path'
+import { withFolder } from '../folder.ts'
 import { openLmdb } from '../peers.ts'
-import { withFolder } from '../run.ts'
+import { RECORD_BYTES } from '../records.ts'
 import type { Limited } from './backup-workload.ts'
-import { fill, writeFor, writeUntil } from './commit-workload.ts'
+import { fill, writeFor, writeUntil } from './writers.ts'
 
-const RECORD_BYTES = 116
 const WARM_SECONDS = 1
 
 export async function measureLmdbBackup(work: { records: number; seconds: number }): Promise<Limited> {

@@ -3,7 +3,7 @@ import { createHash } from 'node:crypto'
 import { closeSync, fdatasyncSync, fsyncSync, openSync, writeSync } from 'node:fs'
 import { join } from 'node:path'
 import { performance } from 'node:perf_hooks'
-import { withFolder } from '../run.ts'
+import { withFolder } from '../folder.ts'
 import { quantile } from '../statistics.ts'
 
 export interface MachineResult {
@@ -17,7 +17,7 @@ export interface MachineResult {
 }
 
 const SPACE_BYTES = 8 * 1024 * 1024
-const RECORD_BYTES = 256
+const LOG_RECORD_BYTES = 256
 const FILE_BYTES = 2 * 1024 * 1024
 const FILES = 64
 
@@ -49,13 +49,13 @@ function flushes(path: string, seconds: number): readonly number[] {
   const file = openSync(path, 'w')
   writeSync(file, Buffer.alloc(SPACE_BYTES))
   fsyncSync(file)
-  const record = Buffer.alloc(RECORD_BYTES, 1)
+  const record = Buffer.alloc(LOG_RECORD_BYTES, 1)
   const waits: number[] = []
   const end = performance.now() + seconds * 1000
-  for (let at = 0; performance.now() < end; at = (at + RECORD_BYTES) % SPACE_BYTES)
+  for (let at = 0; performance.now() < end; at = (at + LOG_RECORD_BYTES) % SPACE_BYTES)
     waits.push(
       timed(() => {
-        writeSync(file, record, 0, RECORD_BYTES, at)
+        writeSync(file, record, 0, LOG_RECORD_BYTES, at)
         fdatasyncSync(file)
       }),
     )

@@ -7,9 +7,10 @@
  */
 import { join } from 'node:path'
 import { performance } from 'node:perf_hooks'
-import { keyOf, openPeer, type OpenPeer } from '../peers.ts'
-import { withFolder } from '../run.ts'
-import { fill } from './commit-workload.ts'
+import { withFolder } from '../folder.ts'
+import { openPeer, type OpenPeer } from '../peers.ts'
+import { keyOf } from '../records.ts'
+import { fill } from './writers.ts'
 
 export const READ_KINDS = ['get', 'getMany', 'iterator'] as const
 

@@ -1,21 +1,17 @@
 /** How old a commit is when the archive has it, where nobody waits for that: each commit's beginning beside the shipper's own events. */
 import type { ChildProcess } from 'node:child_process'
-import { setTimeout as pause } from 'node:timers/promises'
+import type { Writable } from '../peers.ts'
 import { quantile } from '../statistics.ts'
-import { type Writable, writeAt } from './commit-workload.ts'
 import type { RecoveryPoint } from './litestream-workload.ts'
 import type { Arrival } from './ship-loop.ts'
-import { figures } from './shipper-process.ts'
+import { figures, shipperAtRest } from './shipper-process.ts'
+import { writeAt } from './writers.ts'
 
 export interface PointWork {
   readonly commitsPerSecond: number
   readonly warmSeconds: number
   readonly seconds: number
 }
-
-/** What a shipper still does after the last commit is not rest. */
-const SETTLE_MS = 2000
-const REST_MS = 3000
 
 /** Of commits that come at a rate and do not wait for the archive. */
 export async function measurePoint(
@@ -36,9 +32,7 @@ export async function measurePoint(
   const before = await figures(shipper, 'arrivals')
   const { commitsPerSecond: reached } = await writeAt(watched, commitsPerSecond, seconds)
   const during = await figures(shipper)
-  await pause(SETTLE_MS)
-  const rest = await figures(shipper)
-  await pause(REST_MS)
+  const idleCpu = await shipperAtRest(shipper)
   const end = await figures(shipper)
   // Each commit is a record, in the order in which they began, and the archive holds all of them by now.
   const firstLsn = end.shippedLsn - begunAtMs.length + 1
@@ -50,7 +44,7 @@ export async function measurePoint(
     p50Ms: quantile(waits, 0.5),
     p99Ms: quantile(waits, 0.99),
     cpu: (during.cpuMs - before.cpuMs) / (seconds * 1000),
-    idleCpu: (end.cpuMs - rest.cpuMs) / REST_MS,
+    idleCpu,
   }
 }
 

@@ -1,14 +1,17 @@
 /** A home that is lost, and its recovery from an archive up to an open database. */
 import { join } from 'node:path'
-import { createArchive, directoryStore, runShipper, type Archive } from '@timberline/archive'
-import { homeLayout, readHomeIdentity, TimberLevel } from '@timberline/engine'
+import type { Archive } from '@timberline/archive'
+import { TimberLevel } from '@timberline/engine'
 import { hotbackup } from '@timberline/hotbackup'
 import { recover } from '@timberline/recovery'
 import { ClassicLevel } from 'classic-level'
-import { BENCH_ARCHIVE, keyOf, openPeer, valueOf, type OpenPeer } from '../peers.ts'
-import { withFolder } from '../run.ts'
-import { copyTree, timed } from './backup-workload.ts'
-import { fill } from './commit-workload.ts'
+import { withFolder } from '../folder.ts'
+import { BUFFERS, openPeer, type OpenPeer } from '../peers.ts'
+import { keyOf } from '../records.ts'
+import { newArchive, shipWhile } from './archives.ts'
+import { copyTree } from './closed-copy.ts'
+import { timed } from './timing.ts'
+import { fill, writeEach } from './writers.ts'
 
 export interface RecoveryWork {
   readonly records: number
@@ -34,18 +37,16 @@ export interface RestoreTimes {
 
 type OpenLevel = ClassicLevel<Buffer, Buffer> | TimberLevel<Buffer, Buffer>
 
-const buffers = { keyEncoding: 'buffer', valueEncoding: 'buffer' } as const
-
 export async function measureRecovery({ records, transactions }: RecoveryWork): Promise<RecoveryResult> {
   return withFolder(async (folder) => {
     const { home, db, archive } = await backedUpHome(folder, records)
     const base = await restoreAndOpen(archive, join(folder, 'base'))
-    await shipWhile(archive, home, () => commit(db, records, transactions))
+    await shipWhile(archive, home, () => writeEach(db, { from: records, records: transactions, writers: 64 }))
     await db.close()
     let copy: OpenLevel | undefined
     const copyMs = await timed(async () => {
       await copyTree(join(home, 'data'), join(folder, 'copy'))
-      copy = await openAndRead(new ClassicLevel(join(folder, 'copy'), buffers))
+      copy = await openAndRead(new ClassicLevel(join(folder, 'copy'), BUFFERS))
     })
     await copy?.close()
     const { totalMs, digestMs } = await restoreAndOpen(archive, join(folder, 'recovered'))
@@ -65,8 +66,7 @@ export async function backedUpHome(
   const home = join(folder, 'home')
   const db = await openPeer('timberline', home)
   await fill(db, records)
-  const { environmentId } = await readHomeIdentity(home)
-  const archive = await createArchive(directoryStore(join(folder, 'archive')), { environmentId })
+  const archive = await newArchive(home, join(folder, 'archive'))
   await hotbackup({ home, target: { archive }, checkpoint: true })
   return { home, db, archive }
 }
@@ -80,7 +80,7 @@ async function restoreAndOpen(
   const totalMs = await timed(async () => {
     const report = await recover({ from: { archive }, home })
     digestMs = report.durationsMs.digest
-    db = await openAndRead(new TimberLevel(home, buffers))
+    db = await openAndRead(new TimberLevel(home, BUFFERS))
   })
   await db?.close()
   return { totalMs, digestMs }
@@ -91,32 +91,4 @@ async function openAndRead(db: OpenLevel): Promise<OpenLevel> {
   await db.open()
   await db.get(keyOf(0))
   return db
-}
-
-export async function commit(db: OpenPeer, from: number, transactions: number): Promise<void> {
-  let next = from
-  const writer = async (): Promise<void> => {
-    for (let number = next++; number < from + transactions; number = next++)
-      await db.put(keyOf(number), valueOf(number))
-  }
-  await Promise.all(Array.from({ length: 64 }, writer))
-}
-
-export async function shipWhile(archive: Archive, home: string, work: () => Promise<void>): Promise<void> {
-  const abort = new AbortController()
-  const { logDirectory } = homeLayout(home)
-  const identity = await readHomeIdentity(home)
-  const { signal } = abort
-  const shipper = runShipper({
-    logDirectory,
-    archive,
-    name: BENCH_ARCHIVE,
-    identity,
-    intervalMs: 1000,
-    signal,
-  })
-  await work()
-  await shipper.flushWhole()
-  abort.abort()
-  await shipper.done.catch(() => undefined)
 }

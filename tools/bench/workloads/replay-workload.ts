@@ -6,9 +6,10 @@ import { homeLayout, openState, openStateAtRest, readHomeIdentity, replayInto } 
 import type { ReplayResult as Replayed, ReplayTarget } from '@timberline/engine'
 import { placeHold, readLog } from '@timberline/wal'
 import { ClassicLevel } from 'classic-level'
-import { keyOf, openPeer, valueOf } from '../peers.ts'
-import { withFolder } from '../run.ts'
-import { batchesOf } from './commit-workload.ts'
+import { withFolder } from '../folder.ts'
+import { BUFFERS, openPeer } from '../peers.ts'
+import { batchesOf } from '../records.ts'
+import { writeEach } from './writers.ts'
 
 export interface ReplayWork {
   /** `replay` is a recovery's, whose state nobody has open; `open` that of an open home or a standby, through LevelDB. */
@@ -66,11 +67,7 @@ async function replayOfLog(
   const { logDirectory } = homeLayout(home)
   const hold = await placeHold(logDirectory, { purpose: 'bench' })
   // Single-record transactions, many at once: the shape that makes replay hardest.
-  let next = 0
-  const writer = async (): Promise<void> => {
-    for (let number = next++; number < records; number = next++) await db.put(keyOf(number), valueOf(number))
-  }
-  await Promise.all(Array.from({ length: 256 }, writer))
+  await writeEach(db, { records, writers: 256 })
   await db.close()
   const begin = performance.now()
   const replayed = await run((target) => replayInto(target, readLog({ directory: logDirectory, fromLsn: 1 })))
@@ -83,10 +80,7 @@ async function replayOfLog(
 async function chainedBatches(folder: string, records: number): Promise<number> {
   const batches = batchesOf(records)
   const begin = performance.now()
-  const db = new ClassicLevel<Buffer, Buffer>(join(folder, 'ingested'), {
-    keyEncoding: 'buffer',
-    valueEncoding: 'buffer',
-  })
+  const db = new ClassicLevel<Buffer, Buffer>(join(folder, 'ingested'), BUFFERS)
   await db.open()
   for (const entries of batches) {
     const batch = db.batch()

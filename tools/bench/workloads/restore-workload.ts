@@ -1,14 +1,16 @@
 /** A backup as a database again, from a folder and out of an archive, beside the copying of the same files. */
 import { rm } from 'node:fs/promises'
 import { join } from 'node:path'
-import { createArchive, directoryStore } from '@timberline/archive'
-import { readHomeIdentity, TimberLevel } from '@timberline/engine'
+import { TimberLevel } from '@timberline/engine'
 import { hotbackup } from '@timberline/hotbackup'
 import { recover, type RecoveryFrom } from '@timberline/recovery'
 import { ClassicLevel } from 'classic-level'
-import { valueOf } from '../peers.ts'
-import { withFolder } from '../run.ts'
-import { copyTree, timed } from './backup-workload.ts'
+import { withFolder } from '../folder.ts'
+import { BUFFERS } from '../peers.ts'
+import { valueOf } from '../records.ts'
+import { newArchive } from './archives.ts'
+import { copyTree } from './closed-copy.ts'
+import { timed } from './timing.ts'
 
 export interface RestoreWork {
   readonly records: number
@@ -24,16 +26,13 @@ export interface RestoreResult {
   readonly copyMs: number
 }
 
-const buffers = { keyEncoding: 'buffer', valueEncoding: 'buffer' } as const
-
 export async function measureRestore({ records }: RestoreWork): Promise<RestoreResult> {
   return withFolder(async (folder) => {
     const home = join(folder, 'home')
-    const db = new TimberLevel<Buffer, Buffer>(home, buffers)
+    const db = new TimberLevel<Buffer, Buffer>(home, BUFFERS)
     await db.bulkLoad(ascending(records))
     await db.close()
-    const { environmentId } = await readHomeIdentity(home)
-    const archive = await createArchive(directoryStore(join(folder, 'archive')), { environmentId })
+    const archive = await newArchive(home, join(folder, 'archive'))
     const backup = join(folder, 'backup')
     await hotbackup({ home, target: backup })
     await hotbackup({ home, target: { archive } })
@@ -41,7 +40,7 @@ export async function measureRestore({ records }: RestoreWork): Promise<RestoreR
     const restore = async (from: RecoveryFrom, digest: boolean): Promise<number> => {
       const ms = await timed(async () => {
         await recover({ from, home: place, digest, scratch: true })
-        await openAndClose(new TimberLevel(place, buffers))
+        await openAndClose(new TimberLevel(place, BUFFERS))
       })
       // Away before the next one: all write into memory that the system had in use.
       await rm(place, { recursive: true })
@@ -49,7 +48,7 @@ export async function measureRestore({ records }: RestoreWork): Promise<RestoreR
     }
     const copyMs = await timed(async () => {
       await copyTree(join(home, 'data'), place)
-      await openAndClose(new ClassicLevel(place, buffers))
+      await openAndClose(new ClassicLevel(place, BUFFERS))
     })
     await rm(place, { recursive: true })
     const folderMs = await restore({ backup }, false)

@@ -8,6 +8,7 @@ import { directoryStore, openArchive, runShipper } from '@timberline/archive'
 import { homeLayout, readHomeIdentity } from '@timberline/engine'
 import { promptFileSystem } from '@timberline/wal'
 import { BENCH_ARCHIVE } from '../peers.ts'
+import { ownCpuMs } from './rest.ts'
 
 export interface ShipperFigures {
   /** Milliseconds of processor time since it began. */
@@ -63,9 +64,8 @@ process.on('message', (message) => {
   if (message === 'stop') abort.abort()
   if (message === 'stalls') stalls.enable()
   if (message === 'arrivals') arrivals = []
-  const { user, system } = process.cpuUsage()
   const figures: ShipperFigures = {
-    cpuMs: (user + system) / 1000,
+    cpuMs: ownCpuMs(),
     rssMb: process.resourceUsage().maxRSS / 1024,
     shippedLsn: shipper.status().shippedLsn,
     stallP99Ms: stallMs(stalls.percentile(99)),

@@ -3,10 +3,10 @@ import { type ChildProcess, fork } from 'node:child_process'
 import { once } from 'node:events'
 import { join } from 'node:path'
 import { fileURLToPath } from 'node:url'
-import { createArchive, directoryStore } from '@timberline/archive'
-import { readHomeIdentity } from '@timberline/engine'
+import { withFolder } from '../folder.ts'
 import { openPeer, type OpenPeer, type Peer } from '../peers.ts'
-import { withFolder } from '../run.ts'
+import { newArchive } from './archives.ts'
+import { shareAtRest } from './rest.ts'
 import type { ShipperFigures } from './ship-loop.ts'
 
 const script = fileURLToPath(new URL('./ship-loop.ts', import.meta.url))
@@ -29,7 +29,7 @@ export async function shipped<T>(
   return withFolder(async (folder) => {
     const home = join(folder, 'home')
     const db = await openPeer(peer, home)
-    const shipper = await startShipper(home, join(folder, 'archive'))
+    const shipper = await forkShipper(home, join(folder, 'archive'))
     const result = await work(db, shipper)
     const ended = once(shipper, 'exit')
     shipper.send('stop')
@@ -39,9 +39,8 @@ export async function shipped<T>(
   })
 }
 
-async function startShipper(home: string, archivePath: string): Promise<ChildProcess> {
-  const { environmentId } = await readHomeIdentity(home)
-  await createArchive(directoryStore(archivePath), { environmentId })
+async function forkShipper(home: string, archivePath: string): Promise<ChildProcess> {
+  await newArchive(home, archivePath)
   const shipper = fork(script, [home, archivePath], { execArgv: ['--import', 'tsx'] })
   await once(shipper, 'message')
   return shipper
@@ -56,4 +55,9 @@ export async function figures(
   shipper.send(message)
   const [reply] = (await answer) as [ShipperFigures]
   return reply
+}
+
+/** What it takes of a core once it has done what the last commits gave it to do. */
+export async function shipperAtRest(shipper: ChildProcess): Promise<number> {
+  return shareAtRest(async () => (await figures(shipper)).cpuMs)
 }

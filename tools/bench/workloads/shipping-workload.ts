@@ -2,11 +2,11 @@
 import type { ChildProcess } from 'node:child_process'
 import { setTimeout as pause } from 'node:timers/promises'
 import type { OpenPeer } from '../peers.ts'
-import { type CommitResult, writeAt, writeFor } from './commit-workload.ts'
 import type { RecoveryPoint } from './litestream-workload.ts'
 import { measurePoint } from './recovery-point.ts'
 import type { ShipperFigures } from './ship-loop.ts'
-import { alone, figures, shipped } from './shipper-process.ts'
+import { alone, figures, shipped, shipperAtRest } from './shipper-process.ts'
+import { type CommitResult, writeAt, writeFor } from './writers.ts'
 
 export interface ShippingResult {
   readonly off: CommitResult
@@ -93,15 +93,12 @@ async function eager(db: OpenPeer, shipper: ChildProcess, seconds: number): Prom
   const result = await writeAt(db, EAGER_RATE, Math.max(seconds, EAGER_SECONDS_MIN))
   const spentMs = performance.now() - begunAtMs
   const during = await figures(shipper)
-  // What it still has to do after the last commit is not rest.
-  await pause(2000)
-  const rest = await figures(shipper)
-  await pause(3000)
+  const idleCpu = await shipperAtRest(shipper)
   const end = await figures(shipper)
   return {
     eager: result,
     eagerCpu: (during.cpuMs - before.cpuMs) / spentMs,
-    idleCpu: (end.cpuMs - rest.cpuMs) / 3000,
+    idleCpu,
     shipperRssMb: end.rssMb,
     eagerGzip: gzipOf(end),
   }
