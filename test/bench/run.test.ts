@@ -91,6 +91,11 @@ test('a program that cannot be started fails its measurement, not the run', asyn
   expect(kept().failed.map(({ what }) => what)).toEqual(['theirs (one)'])
 })
 
+test('a measurement that fails is named with what it said last', async () => {
+  vi.spyOn(process.stderr, 'write').mockReturnValue(true)
+  await expect(newRun().child('nobody', {})).rejects.toThrow('unknown workload: nobody')
+})
+
 const alone = { flushesPerSecond: 1, flushP50Ms: 1, flushP99Ms: 1, writeMbPerS: 1, sha256MbPerS: 1 }
 
 function newRun(): BenchRun {

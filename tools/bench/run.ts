@@ -55,6 +55,8 @@ const peers = fileURLToPath(new URL('./peers', import.meta.url))
 const MACHINE_SECONDS = 0.4
 /** No measurement takes a third of it; one that hangs would take the whole run with it. */
 const MEASUREMENT_MS_MAX = 15 * 60 * 1000
+/** Characters of what a program said before it failed: an error of Node with its stack. */
+const LAST_WORDS_MAX = 1000
 const child = fileURLToPath(new URL('./child.ts', import.meta.url))
 
 export class BenchRun {
@@ -227,14 +229,22 @@ async function outputOf(
   environment: NodeJS.ProcessEnv,
 ): Promise<string> {
   const run = spawn(program, words, {
-    stdio: ['ignore', 'pipe', 'inherit'],
+    stdio: ['ignore', 'pipe', 'pipe'],
     env: { ...process.env, ...environment },
     timeout: MEASUREMENT_MS_MAX,
   })
   let output = ''
+  let lastWords = ''
   run.stdout.setEncoding('utf8').on('data', (text: string) => (output += text))
+  run.stderr.setEncoding('utf8').on('data', (text: string) => {
+    process.stderr.write(text)
+    lastWords = (lastWords + text).slice(-LAST_WORDS_MAX)
+  })
   // Rejects when the program cannot be started.
   const [code, signal] = (await once(run, 'close')) as [number | null, string | null]
-  if (code !== 0) throw new Error(`${[program, ...words].join(' ')} ended with ${String(code ?? signal)}`)
+  if (code !== 0)
+    throw new Error(
+      `${[program, ...words].join(' ')} ended with ${String(code ?? signal)}: ${lastWords.trim()}`,
+    )
   return output
 }
