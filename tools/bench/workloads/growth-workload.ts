@@ -11,6 +11,7 @@ import { recover } from '@timberline/recovery'
 import { BUFFERS, type Writable, writableOf } from '../peers.ts'
 import { keyOf, valueOf } from '../records.ts'
 import { newArchive, startShipper } from './archives.ts'
+import { untilAtRest } from './rest.ts'
 import { timed } from './timing.ts'
 import { fill, writeFor } from './writers.ts'
 
@@ -65,6 +66,7 @@ const parts: Readonly<Record<Part, (work: PartWork) => Promise<Cost>>> = {
   ship: ({ folder }) => ship(folder),
   commit: async ({ folder, seconds }) => {
     const db = await openWithoutCheckpoints(folder)
+    await untilAtRest()
     const { p99Ms, commitsPerSecond } = await writeFor(db, { writers: 64, seconds })
     await db.checkpoint()
     await db.close()
