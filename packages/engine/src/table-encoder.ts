@@ -113,7 +113,7 @@ class TableEncoder {
     this.#copy(window.content, keyAt + shared, keyBytes - shared)
     this.#stamp(index)
     this.#copy(window.content, window.valueAt(index), valueBytes)
-    this.#filter.add(window.memory, keyAt, keyBytes)
+    this.#filter.add(window.content, keyAt, keyBytes)
     if (this.#last === -1) this.#first = this.#keyOf(index)
     this.#last = index
     this.#sinceRestart += 1

@@ -5,6 +5,8 @@
  * @see https://github.com/google/leveldb/blob/main/doc/table_format.md
  */
 
+import type { Bytes } from './byte-copy.ts'
+
 /** The name by which LevelDB finds it; with another filter it would leave it alone. */
 export const FILTER_NAME = 'leveldb.BuiltinBloomFilter2'
 
@@ -26,13 +28,13 @@ export class TableFilter {
   readonly #offsets: number[] = []
 
   /** A key in the block that is being made. */
-  add(memory: Uint8Array, at: number, bytes: number): void {
+  add(content: Bytes, at: number, bytes: number): void {
     if (this.#hashCount === this.#hashes.length) {
       const wider = new Uint32Array(this.#hashCount * 2)
       wider.set(this.#hashes)
       this.#hashes = wider
     }
-    this.#hashes[this.#hashCount] = hashOf(memory, at, bytes)
+    this.#hashes[this.#hashCount] = hashOf(content, at, bytes)
     this.#hashCount += 1
   }
 
@@ -94,17 +96,12 @@ function setBits(
 }
 
 /** LevelDB's own hash, which resembles Murmur. */
-function hashOf(memory: Uint8Array, at: number, bytes: number): number {
+function hashOf({ bytes: memory, words }: Bytes, at: number, bytes: number): number {
   const wordsEnd = at + bytes - (bytes % 4)
   let hash = SEED ^ Math.imul(bytes, MULTIPLIER)
   let byte = at
   for (; byte < wordsEnd; byte += 4) {
-    const word =
-      (memory[byte] as number) |
-      ((memory[byte + 1] as number) << 8) |
-      ((memory[byte + 2] as number) << 16) |
-      ((memory[byte + 3] as number) << 24)
-    hash = Math.imul(hash + word, MULTIPLIER)
+    hash = Math.imul(hash + words.getInt32(byte, true), MULTIPLIER)
     hash ^= hash >>> 16
   }
   const left = bytes % 4
