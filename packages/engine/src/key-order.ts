@@ -168,6 +168,8 @@ class KeySort {
       let same = 0
       while (same < common && memory[keyAt + same] === memory[firstAt + same]) same += 1
       common = same
+      // Most scattered keys: nothing that follows would say otherwise.
+      if (common === 0) return 0
     }
     return isSameLength && common === firstBytes ? undefined : common
   }
