@@ -13,7 +13,7 @@ export interface CheckpointTable {
   /** `NNNNNN.ldb` */
   readonly name: string
   readonly bytes: number
-  /** Absent until the table has been hashed, which happens once, soon after the checkpoint appeared. */
+  /** Absent until the table has been hashed, which happens once, some seconds after the checkpoint appeared. */
   readonly sha256?: string
 }
 

@@ -87,7 +87,7 @@ describe('the calls of a series', () => {
 
   it('do not read a table again that the series holds by the word of its checkpoint', async () => {
     const { home, db, volumes } = await scene()
-    await db.checkpoint()
+    await db.checkpoint({ hashed: true })
     await back(home, volumes)
     const fileSystem = new FaultFileSystem(nodeFileSystem)
     await hotbackup({ home, target: { volumes }, digest: false, fileSystem })

@@ -70,7 +70,7 @@ async function verifyLinkedTable(
   try {
     const { size } = await stat(path)
     if (size !== table.bytes) return damaged(`${String(size)} bytes instead of ${String(table.bytes)}`)
-    // A table is hashed in the background, soon after its checkpoint; until then its length is all there is.
+    // A table is hashed in the background, some seconds after its checkpoint; until then its length is all there is.
     if (table.sha256 === undefined) return []
     const hash = createHash('sha256')
     for await (const chunk of createReadStream(path)) hash.update(chunk as Buffer)
