@@ -3,6 +3,7 @@
  * test holds the declarations themselves, so that a new arrow or a new library is a decision, not an accident.
  */
 import { builtinModules } from 'node:module'
+import { dirname, join, relative } from 'node:path'
 import { describe, expect, test } from 'vitest'
 import { packageManifest, packageNames, textFiles } from './repository.ts'
 
@@ -70,6 +71,10 @@ describe.each(Object.entries(layers))('%s', (name, layer) => {
     expect(offends).toEqual([])
   })
 
+  test('its folders know each other in one direction only', () => {
+    expect(circleOf(foldersKnown(`packages/${name}/src`, imports))).toEqual([])
+  })
+
   test('its tests know no package above it', () => {
     const known = new Set([...below, `@timberline/${name}`])
     const foreign = importsOf(`packages/${name}/test`).filter(
@@ -78,6 +83,17 @@ describe.each(Object.entries(layers))('%s', (name, layer) => {
     )
     expect(foreign).toEqual([])
   })
+})
+
+test('a circle of folders is found, however long', () => {
+  const known = new Map([
+    ['plan', new Set(['history'])],
+    ['history', new Set(['source'])],
+    ['source', new Set(['plan'])],
+  ])
+  expect(circleOf(known)).toEqual(['plan', 'history', 'source', 'plan'])
+  known.get('source')?.delete('plan')
+  expect(circleOf(known)).toEqual([])
 })
 
 test('no import reaches into another package', () => {
@@ -107,6 +123,39 @@ function importsOf(folder: string): readonly Import[] {
       specifier: from ?? dynamic ?? '',
     })),
   )
+}
+
+/** Files beside the folders are no part of it: they are what all stand on, as errors, or what stands on all, as the index. */
+function foldersKnown(source: string, imports: readonly Import[]): ReadonlyMap<string, ReadonlySet<string>> {
+  const known = new Map<string, Set<string>>()
+  const folderOf = (path: string): string => relative(source, dirname(path))
+  for (const { path, specifier } of imports.filter(({ specifier }) => specifier.startsWith('.'))) {
+    const from = folderOf(path)
+    const to = folderOf(join(dirname(path), specifier))
+    if (from === '' || to === '' || from === to) continue
+    known.set(from, (known.get(from) ?? new Set()).add(to))
+  }
+  return known
+}
+
+/** The names around the first circle that is met, its beginning named twice; empty when there is none. */
+function circleOf(known: ReadonlyMap<string, ReadonlySet<string>>): readonly string[] {
+  const cleared = new Set<string>()
+  const along = (path: readonly string[], next: string): readonly string[] => {
+    if (path.includes(next)) return [...path.slice(path.indexOf(next)), next]
+    if (cleared.has(next)) return []
+    for (const each of known.get(next) ?? []) {
+      const circle = along([...path, next], each)
+      if (circle.length > 0) return circle
+    }
+    cleared.add(next)
+    return []
+  }
+  for (const folder of known.keys()) {
+    const circle = along([], folder)
+    if (circle.length > 0) return circle
+  }
+  return []
 }
 
 function withoutComments(text: string): string {

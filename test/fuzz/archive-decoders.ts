@@ -38,7 +38,7 @@ import {
   parseSegmentObjectName,
   segmentObjectName,
   pieceName,
-} from '../../packages/archive/src/catalogue/layout.ts'
+} from '../../packages/archive/src/layout.ts'
 import { Keyring } from '../../packages/archive/src/objects/keyring.ts'
 import { decodeObject, encodeObject } from '../../packages/archive/src/objects/object-codec.ts'
 import { decodeParts, encodePart } from '../../packages/archive/src/objects/piece-parts.ts'
@@ -314,7 +314,7 @@ export const archiveDecoders: readonly Decoder[] = [
   },
   {
     name: 'catalogue',
-    covers: ['archive/catalogue/catalogue-fold.ts#apply', 'recovery/catalogue-history.ts#planRecovery'],
+    covers: ['archive/catalogue/catalogue-fold.ts#apply', 'recovery/plan/catalogue-history.ts#planRecovery'],
     codes: ['ARCHIVE_JOURNAL_DAMAGED'],
     shape: 'json',
     seeds: () => [Buffer.from(JSON.stringify(JOURNAL)), Buffer.from(JSON.stringify(JOURNAL.slice(0, 6)))],
@@ -414,7 +414,7 @@ export const archiveDecoders: readonly Decoder[] = [
   },
   {
     name: 'piece-name',
-    covers: ['archive/catalogue/layout.ts#parsePieceName'],
+    covers: ['archive/layout.ts#parsePieceName'],
     codes: [],
     shape: 'text',
     seeds: () => [Buffer.from(pieceName(PIECE))],
@@ -423,7 +423,7 @@ export const archiveDecoders: readonly Decoder[] = [
   },
   {
     name: 'bundle-name',
-    covers: ['archive/catalogue/layout.ts#parseBundleName'],
+    covers: ['archive/layout.ts#parseBundleName'],
     codes: [],
     shape: 'text',
     seeds: () => [Buffer.from(bundleName(BUNDLE))],
@@ -444,7 +444,7 @@ export const archiveDecoders: readonly Decoder[] = [
   },
   {
     name: 'segment-object-name',
-    covers: ['archive/catalogue/layout.ts#parseSegmentObjectName'],
+    covers: ['archive/layout.ts#parseSegmentObjectName'],
     codes: [],
     shape: 'text',
     seeds: () => [
@@ -454,7 +454,7 @@ export const archiveDecoders: readonly Decoder[] = [
   },
   {
     name: 'backup-object-name',
-    covers: ['archive/catalogue/layout.ts#parseBackupLabel'],
+    covers: ['archive/layout.ts#parseBackupLabel'],
     codes: [],
     shape: 'text',
     seeds: () => [Buffer.from(backupFileName('20261124-190507F', 'checkpoint/tables/000005.ldb'))],
@@ -465,7 +465,7 @@ export const archiveDecoders: readonly Decoder[] = [
   },
   {
     name: 'journal-name',
-    covers: ['archive/catalogue/layout.ts#parseJournalName'],
+    covers: ['archive/layout.ts#parseJournalName'],
     codes: [],
     shape: 'text',
     seeds: () => [Buffer.from(journalName(7))],
@@ -475,7 +475,7 @@ export const archiveDecoders: readonly Decoder[] = [
   },
   {
     name: 'page-name',
-    covers: ['archive/catalogue/layout.ts#parsePageName'],
+    covers: ['archive/layout.ts#parsePageName'],
     codes: [],
     shape: 'text',
     seeds: () => [Buffer.from(pageName(1, 128))],

@@ -2,7 +2,7 @@
 // is to be tried. Whatever does not look like the format is left as it is.
 import { createHash } from 'node:crypto'
 import { crc32 } from 'node:zlib'
-import { crc32c, maskCrc } from '../../packages/engine/src/leveldb-crc.ts'
+import { crc32c, maskCrc } from '../../packages/engine/src/leveldb/leveldb-crc.ts'
 
 const SEGMENT_HEADER_BYTES = 96
 const FRAME_HEADER_BYTES = 40

@@ -127,7 +127,7 @@ export const cliDecoders: readonly Decoder[] = [
   {
     name: 'printed-record',
     takesAnything: true,
-    covers: ['cli/log-record.ts#readRecord', 'recovery/transaction-brief.ts#briefOf'],
+    covers: ['cli/log-record.ts#readRecord', 'recovery/history/transaction-brief.ts#briefOf'],
     codes: [],
     shape: 'msgpack',
     seeds: () => [

@@ -18,19 +18,19 @@ import {
   type Note,
   type Transaction,
 } from '@timberline/engine'
-import { ADOPT_MARKER } from '../../packages/engine/src/home-admission.ts'
-import { readMarker } from '../../packages/engine/src/adopt-marker.ts'
+import { ADOPT_MARKER } from '../../packages/engine/src/home/home-admission.ts'
+import { readMarker } from '../../packages/engine/src/adopt/adopt-marker.ts'
 import {
   decodeReply,
   decodeRequest,
   LineSplitter,
   REQUEST_BYTES_MAX,
-} from '../../packages/engine/src/control-protocol.ts'
-import { decodeWriterReport } from '../../packages/engine/src/meter-call.ts'
-import { decodeMeta, encodeMeta } from '../../packages/engine/src/meta-codec.ts'
-import { OperationWindow } from '../../packages/engine/src/operation-window.ts'
-import { TransactionCursor } from '../../packages/engine/src/transaction-cursor.ts'
-import { processIdentity } from '../../packages/wal/src/process-identity.ts'
+} from '../../packages/engine/src/control/control-protocol.ts'
+import { decodeWriterReport } from '../../packages/engine/src/control/meter-call.ts'
+import { decodeMeta, encodeMeta } from '../../packages/engine/src/records/meta-codec.ts'
+import { OperationWindow } from '../../packages/engine/src/tables/operation-window.ts'
+import { TransactionCursor } from '../../packages/engine/src/records/transaction-cursor.ts'
+import { processIdentity } from '../../packages/wal/src/files/process-identity.ts'
 import { repairCheckpoint } from './checksums.ts'
 import { type Decoder, orRefused, Refused } from './decoder.ts'
 import { filesInMemory } from './memory-files.ts'
@@ -79,7 +79,7 @@ function notPlain(meta: unknown): string | undefined {
 export const engineDecoders: readonly Decoder[] = [
   {
     name: 'transaction',
-    covers: ['engine/transaction-codec.ts#decodeTransaction'],
+    covers: ['engine/records/transaction-codec.ts#decodeTransaction'],
     codes: ['ENGINE_RECORD_DAMAGED', 'ENGINE_RECORD_FORMAT'],
     shape: 'msgpack',
     seeds: () => [
@@ -100,7 +100,7 @@ export const engineDecoders: readonly Decoder[] = [
   },
   {
     name: 'transaction-in-place',
-    covers: ['engine/transaction-cursor.ts#begin', 'engine/transaction-cursor.ts#next'],
+    covers: ['engine/records/transaction-cursor.ts#begin', 'engine/records/transaction-cursor.ts#next'],
     codes: ['ENGINE_RECORD_DAMAGED', 'ENGINE_RECORD_FORMAT'],
     shape: 'msgpack',
     seeds: () => [
@@ -142,7 +142,7 @@ export const engineDecoders: readonly Decoder[] = [
   },
   {
     name: 'meta',
-    covers: ['engine/meta-codec.ts#decodeMeta', 'engine/meta-codec.ts#shapeAt'],
+    covers: ['engine/records/meta-codec.ts#decodeMeta', 'engine/records/meta-codec.ts#shapeAt'],
     codes: ['ENGINE_RECORD_DAMAGED'],
     shape: 'msgpack',
     seeds: () =>
@@ -155,7 +155,7 @@ export const engineDecoders: readonly Decoder[] = [
   },
   {
     name: 'note',
-    covers: ['engine/notes.ts#decodeNote'],
+    covers: ['engine/records/notes.ts#decodeNote'],
     codes: [],
     shape: 'json',
     seeds: () => [
@@ -170,7 +170,7 @@ export const engineDecoders: readonly Decoder[] = [
   },
   {
     name: 'home-identity',
-    covers: ['engine/home-identity.ts#decodeHomeIdentity'],
+    covers: ['engine/home/home-identity.ts#decodeHomeIdentity'],
     codes: ['ENGINE_HOME_DAMAGED'],
     shape: 'json',
     seeds: () => [
@@ -190,7 +190,7 @@ export const engineDecoders: readonly Decoder[] = [
   },
   {
     name: 'checkpoint',
-    covers: ['engine/checkpoint-manifest.ts#decodeCheckpoint'],
+    covers: ['engine/checkpoint/checkpoint-manifest.ts#decodeCheckpoint'],
     codes: ['ENGINE_CHECKPOINT_DAMAGED'],
     shape: 'json',
     seeds: () => [
@@ -218,7 +218,7 @@ export const engineDecoders: readonly Decoder[] = [
   },
   {
     name: 'adopt-marker',
-    covers: ['engine/adopt-marker.ts#readMarker'],
+    covers: ['engine/adopt/adopt-marker.ts#readMarker'],
     codes: ['ENGINE_HOME_DAMAGED', 'WAL_INVALID'],
     rareCodes: ['ENGINE_ADOPT_UNFINISHED'],
     shape: 'json',
@@ -232,7 +232,7 @@ export const engineDecoders: readonly Decoder[] = [
   },
   {
     name: 'backup-due',
-    covers: ['engine/home-backup-due.ts#readBackupDue'],
+    covers: ['engine/home/home-backup-due.ts#readBackupDue'],
     codes: ['ENGINE_HOME_DAMAGED'],
     shape: 'json',
     seeds: () => [
@@ -244,7 +244,7 @@ export const engineDecoders: readonly Decoder[] = [
   },
   {
     name: 'home-end',
-    covers: ['engine/home-end.ts#readHomeEnd'],
+    covers: ['engine/home/home-end.ts#readHomeEnd'],
     codes: ['ENGINE_HOME_DAMAGED'],
     shape: 'json',
     seeds: () => [
@@ -263,7 +263,7 @@ export const engineDecoders: readonly Decoder[] = [
   },
   {
     name: 'home-owner',
-    covers: ['engine/lock.ts#readOwner'],
+    covers: ['engine/home/lock.ts#readOwner'],
     codes: ['WAL_INVALID'],
     shape: 'json',
     seeds: () => [json(processIdentity(process.pid))],
@@ -275,7 +275,7 @@ export const engineDecoders: readonly Decoder[] = [
   },
   {
     name: 'control-request',
-    covers: ['engine/control-protocol.ts#decodeRequest'],
+    covers: ['engine/control/control-protocol.ts#decodeRequest'],
     codes: ['ENGINE_CONTROL_REQUEST'],
     shape: 'json',
     seeds: () => [
@@ -296,7 +296,7 @@ export const engineDecoders: readonly Decoder[] = [
   },
   {
     name: 'control-reply',
-    covers: ['engine/control-protocol.ts#decodeReply'],
+    covers: ['engine/control/control-protocol.ts#decodeReply'],
     codes: ['ENGINE_CONTROL_FAILED'],
     shape: 'json',
     seeds: () => [
@@ -308,7 +308,7 @@ export const engineDecoders: readonly Decoder[] = [
   },
   {
     name: 'writer-report',
-    covers: ['engine/meter-call.ts#decodeWriterReport'],
+    covers: ['engine/control/meter-call.ts#decodeWriterReport'],
     codes: ['ENGINE_CONTROL_FAILED'],
     shape: 'json',
     seeds: () => [json({ ms: 1200.5, commitCount: 7, longestWaitMs: 3.25 })],
@@ -320,7 +320,7 @@ export const engineDecoders: readonly Decoder[] = [
   },
   {
     name: 'control-lines',
-    covers: ['engine/control-protocol.ts#push'],
+    covers: ['engine/control/control-protocol.ts#push'],
     codes: ['ENGINE_CONTROL_REQUEST'],
     seeds: () => [
       Buffer.from('{"type":"status"}\n{"type":"switch"}\n'),

@@ -1,17 +1,17 @@
 // The decoders of LevelDB's own files, which the engine reads without LevelDB.
 import { parseManifest } from '@timberline/engine'
-import { applyEdit, type ManifestFold } from '../../packages/engine/src/leveldb-edit.ts'
-import { parseLeveldbName, tableName } from '../../packages/engine/src/leveldb-files.ts'
-import { LeveldbLogScanner } from '../../packages/engine/src/leveldb-log-scan.ts'
-import { ManifestParser } from '../../packages/engine/src/leveldb-manifest.ts'
-import { BLOCK_BYTES } from '../../packages/engine/src/leveldb-record.ts'
-import { unpackSnappy } from '../../packages/engine/src/leveldb-snappy.ts'
-import { EntryHash } from '../../packages/engine/src/digest-hash.ts'
-import { checkTable, findInTable } from '../../packages/engine/src/leveldb-table.ts'
-import { VersionReader } from '../../packages/engine/src/leveldb-version.ts'
+import { applyEdit, type ManifestFold } from '../../packages/engine/src/leveldb/leveldb-edit.ts'
+import { parseLeveldbName, tableName } from '../../packages/engine/src/leveldb/leveldb-files.ts'
+import { LeveldbLogScanner } from '../../packages/engine/src/leveldb/leveldb-log-scan.ts'
+import { ManifestParser } from '../../packages/engine/src/leveldb/leveldb-manifest.ts'
+import { BLOCK_BYTES } from '../../packages/engine/src/leveldb/leveldb-record.ts'
+import { unpackSnappy } from '../../packages/engine/src/leveldb/leveldb-snappy.ts'
+import { EntryHash } from '../../packages/engine/src/tables/digest-hash.ts'
+import { checkTable, findInTable } from '../../packages/engine/src/leveldb/leveldb-table.ts'
+import { VersionReader } from '../../packages/engine/src/leveldb/leveldb-version.ts'
 import { APPLIED_KEY, decodeApplied, encodeApplied } from '../../packages/engine/src/reserved-keys.ts'
-import { type MergeListener, mergeRuns } from '../../packages/engine/src/table-merge.ts'
-import { type OpenTable, TableRun } from '../../packages/engine/src/table-run.ts'
+import { type MergeListener, mergeRuns } from '../../packages/engine/src/tables/table-merge.ts'
+import { type OpenTable, TableRun } from '../../packages/engine/src/tables/table-run.ts'
 import { repairManifest, repairTable } from './checksums.ts'
 import { type Decoder, orRefused, packFiles, Refused, unpackFiles } from './decoder.ts'
 import { leveldbFiles } from './leveldb-files.ts'
@@ -40,7 +40,7 @@ const SNAPPY: readonly Buffer[] = [
 export const leveldbDecoders: readonly Decoder[] = [
   {
     name: 'leveldb-manifest',
-    covers: ['engine/leveldb-manifest.ts#parseManifest', 'engine/leveldb-manifest.ts#parse'],
+    covers: ['engine/leveldb/leveldb-manifest.ts#parseManifest', 'engine/leveldb/leveldb-manifest.ts#parse'],
     codes: ['ENGINE_MANIFEST_DAMAGED'],
     seeds: async () => [(await leveldbFiles()).manifest],
     repair: repairManifest,
@@ -60,10 +60,10 @@ export const leveldbDecoders: readonly Decoder[] = [
   {
     name: 'leveldb-own-log',
     covers: [
-      'engine/leveldb-log-scan.ts#push',
-      'engine/leveldb-log-scan.ts##endRecord',
-      'engine/leveldb-record.ts#fragmentAt',
-      'engine/leveldb-record.ts#recordAt',
+      'engine/leveldb/leveldb-log-scan.ts#push',
+      'engine/leveldb/leveldb-log-scan.ts##endRecord',
+      'engine/leveldb/leveldb-record.ts#fragmentAt',
+      'engine/leveldb/leveldb-record.ts#recordAt',
     ],
     codes: [],
     seeds: async () => [(await leveldbFiles()).log],
@@ -79,12 +79,12 @@ export const leveldbDecoders: readonly Decoder[] = [
   {
     name: 'leveldb-edit',
     covers: [
-      'engine/leveldb-edit.ts#decodeEdit',
-      'engine/leveldb-edit.ts#decodeField',
-      'engine/leveldb-edit.ts#decodeDeleted',
-      'engine/leveldb-edit.ts#decodeAdded',
-      'engine/leveldb-edit.ts#decodeLevel',
-      'engine/leveldb-cursor.ts#varint',
+      'engine/leveldb/leveldb-edit.ts#decodeEdit',
+      'engine/leveldb/leveldb-edit.ts#decodeField',
+      'engine/leveldb/leveldb-edit.ts#decodeDeleted',
+      'engine/leveldb/leveldb-edit.ts#decodeAdded',
+      'engine/leveldb/leveldb-edit.ts#decodeLevel',
+      'engine/leveldb/leveldb-cursor.ts#varint',
     ],
     codes: [],
     seeds: edits,
@@ -101,12 +101,12 @@ export const leveldbDecoders: readonly Decoder[] = [
   {
     name: 'leveldb-table',
     covers: [
-      'engine/leveldb-table.ts#decodeHandle',
-      'engine/leveldb-table.ts#decodeEntry',
-      'engine/leveldb-table.ts#readFooter',
-      'engine/leveldb-table.ts#readStored',
-      'engine/leveldb-table.ts#entriesOf',
-      'engine/leveldb-crc.ts#crc32cOf',
+      'engine/leveldb/leveldb-table.ts#decodeHandle',
+      'engine/leveldb/leveldb-table.ts#decodeEntry',
+      'engine/leveldb/leveldb-table.ts#readFooter',
+      'engine/leveldb/leveldb-table.ts#readStored',
+      'engine/leveldb/leveldb-table.ts#entriesOf',
+      'engine/leveldb/leveldb-crc.ts#crc32cOf',
     ],
     codes: ['ENGINE_TABLE_DAMAGED'],
     seeds: async () => (await leveldbFiles()).tables,
@@ -122,10 +122,10 @@ export const leveldbDecoders: readonly Decoder[] = [
   {
     name: 'leveldb-table-run',
     covers: [
-      'engine/table-run.ts##decode',
-      'engine/table-run.ts##varint',
-      'engine/table-run.ts##enter',
-      'engine/leveldb-table.ts#storedBlock',
+      'engine/tables/table-run.ts##decode',
+      'engine/tables/table-run.ts##varint',
+      'engine/tables/table-run.ts##enter',
+      'engine/leveldb/leveldb-table.ts#storedBlock',
       'engine/byte-copy.ts#copyBytes',
     ],
     codes: ['ENGINE_TABLE_DAMAGED'],
@@ -153,14 +153,14 @@ export const leveldbDecoders: readonly Decoder[] = [
   },
   {
     name: 'leveldb-snappy',
-    covers: ['engine/leveldb-snappy.ts#unpackSnappy'],
+    covers: ['engine/leveldb/leveldb-snappy.ts#unpackSnappy'],
     codes: [],
     seeds: () => SNAPPY,
     decode: (input) => orRefused(unpackSnappy(input, 1024 * 1024 * 1024)),
   },
   {
     name: 'leveldb-version',
-    covers: ['engine/leveldb-version.ts#read'],
+    covers: ['engine/leveldb/leveldb-version.ts#read'],
     codes: ['ENGINE_MANIFEST_DAMAGED'],
     seeds: async () => {
       const { current, manifest } = await leveldbFiles()
@@ -181,7 +181,7 @@ export const leveldbDecoders: readonly Decoder[] = [
   },
   {
     name: 'leveldb-name',
-    covers: ['engine/leveldb-files.ts#parseLeveldbName'],
+    covers: ['engine/leveldb/leveldb-files.ts#parseLeveldbName'],
     codes: [],
     shape: 'text',
     seeds: () =>

@@ -5,11 +5,11 @@ import { encodeCheckpoint, type Operation } from '@timberline/engine'
 import { verifyBackup } from '@timberline/hotbackup'
 import { checkedTarget, formatTarget, planHistory, type History, type Target } from '@timberline/recovery'
 import { goldenFiles, IDENTITY } from '../../packages/wal/test/log-scenario.ts'
-import { decodeDelta, type DeltaHeader, encodeDelta } from '../../packages/recovery/src/delta-codec.ts'
-import { readBackupFolder } from '../../packages/recovery/src/folder-history.ts'
-import { decodeReport } from '../../packages/recovery/src/report.ts'
-import { decodeStandbyLabel } from '../../packages/recovery/src/standby-label.ts'
-import { readLabel } from '../../packages/recovery/src/workplace.ts'
+import { decodeDelta, type DeltaHeader, encodeDelta } from '../../packages/recovery/src/delta/delta-codec.ts'
+import { readBackupFolder } from '../../packages/recovery/src/history/folder-history.ts'
+import { decodeReport } from '../../packages/recovery/src/restore/report.ts'
+import { decodeStandbyLabel } from '../../packages/recovery/src/standby/standby-label.ts'
+import { readLabel } from '../../packages/recovery/src/restore/workplace.ts'
 import { BACKUP_MANIFEST } from './archive-decoders.ts'
 import { repairCheckpoint, repairDelta, repairSegment } from './checksums.ts'
 import { type Decoder, packFiles, Refused, unpackFiles } from './decoder.ts'
@@ -122,7 +122,7 @@ function repairBackup(input: Buffer): Buffer {
 export const recoveryDecoders: readonly Decoder[] = [
   {
     name: 'recovery-label',
-    covers: ['recovery/workplace.ts#readLabel'],
+    covers: ['recovery/restore/workplace.ts#readLabel'],
     codes: ['RECOVERY_TARGET_NOT_EMPTY'],
     shape: 'json',
     seeds: () => [
@@ -135,7 +135,7 @@ export const recoveryDecoders: readonly Decoder[] = [
   },
   {
     name: 'standby-label',
-    covers: ['recovery/standby-label.ts#decodeStandbyLabel'],
+    covers: ['recovery/standby/standby-label.ts#decodeStandbyLabel'],
     codes: ['RECOVERY_TARGET_NOT_EMPTY'],
     shape: 'json',
     seeds: () => {
@@ -151,7 +151,7 @@ export const recoveryDecoders: readonly Decoder[] = [
   },
   {
     name: 'recovery-report',
-    covers: ['recovery/report.ts#decodeReport'],
+    covers: ['recovery/restore/report.ts#decodeReport'],
     codes: ['RECOVERY_TARGET_NOT_EMPTY'],
     shape: 'json',
     seeds: () => [json({ lsn: 7, timeline: 2, proofs: [] })],
@@ -168,7 +168,7 @@ export const recoveryDecoders: readonly Decoder[] = [
   },
   {
     name: 'recovery-target',
-    covers: ['recovery/target.ts#checkedTarget', 'recovery/plan.ts#planHistory'],
+    covers: ['recovery/plan/target.ts#checkedTarget', 'recovery/plan/plan.ts#planHistory'],
     codes: ['RECOVERY_TARGET_INVALID'],
     shape: 'json',
     seeds: () =>
@@ -196,7 +196,7 @@ export const recoveryDecoders: readonly Decoder[] = [
   },
   {
     name: 'delta',
-    covers: ['recovery/delta-codec.ts#decodeDelta', 'recovery/delta-codec.ts#decode'],
+    covers: ['recovery/delta/delta-codec.ts#decodeDelta', 'recovery/delta/delta-codec.ts#decode'],
     codes: ['RECOVERY_DELTA_UNUSABLE'],
     seeds: async () => [
       await deltaOf(),
@@ -216,7 +216,10 @@ export const recoveryDecoders: readonly Decoder[] = [
   },
   {
     name: 'backup-folder',
-    covers: ['recovery/folder-history.ts#readBackupFolder', 'recovery/folder-history.ts#readLogFolder'],
+    covers: [
+      'recovery/history/folder-history.ts#readBackupFolder',
+      'recovery/history/folder-history.ts#readLogFolder',
+    ],
     codes: ['WAL_CORRUPT', 'ENGINE_HOME_DAMAGED'],
     rareCodes: [
       'WAL_FORMAT',

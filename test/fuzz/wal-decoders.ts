@@ -14,12 +14,12 @@ import {
   type LogRecord,
 } from '@timberline/wal'
 import { goldenFiles, IDENTITY, tickingClock } from '../../packages/wal/test/log-scenario.ts'
-import { decodeFrameHeader, decodeGroup, FRAME_GROUP } from '../../packages/wal/src/frame.ts'
-import { decodeReached, encodeReached } from '../../packages/wal/src/reached.ts'
-import { decodeSeal, sealBytesFromTrailer } from '../../packages/wal/src/seal.ts'
-import { summaryFromEnds } from '../../packages/wal/src/segment-file.ts'
-import { decodeHeader, encodeHeader } from '../../packages/wal/src/segment-header.ts'
-import { processIdentity } from '../../packages/wal/src/process-identity.ts'
+import { decodeFrameHeader, decodeGroup, FRAME_GROUP } from '../../packages/wal/src/records/frame.ts'
+import { decodeReached, encodeReached } from '../../packages/wal/src/promises/reached.ts'
+import { decodeSeal, sealBytesFromTrailer } from '../../packages/wal/src/segments/seal.ts'
+import { summaryFromEnds } from '../../packages/wal/src/segments/segment-file.ts'
+import { decodeHeader, encodeHeader } from '../../packages/wal/src/segments/segment-header.ts'
+import { processIdentity } from '../../packages/wal/src/files/process-identity.ts'
 import { repairFrame, repairReached, repairSegment, repairSegmentHeader } from './checksums.ts'
 import { type Decoder, orRefused, packFiles, Refused, unpackFiles } from './decoder.ts'
 import { countedSource, filesInMemory } from './memory-files.ts'
@@ -96,7 +96,7 @@ async function throughLog(first: Buffer, second: Buffer): Promise<unknown> {
 export const walDecoders: readonly Decoder[] = [
   {
     name: 'segment-header',
-    covers: ['wal/segment-header.ts#decodeHeader'],
+    covers: ['wal/segments/segment-header.ts#decodeHeader'],
     codes: [],
     seeds: () => [HEADER],
     repair: repairSegmentHeader,
@@ -107,7 +107,7 @@ export const walDecoders: readonly Decoder[] = [
   },
   {
     name: 'frame-header',
-    covers: ['wal/frame.ts#decodeFrameHeader'],
+    covers: ['wal/records/frame.ts#decodeFrameHeader'],
     codes: [],
     seeds: async () =>
       [...(await goldenFrames(1)), ...(await goldenFrames(2))].map((frame) =>
@@ -118,7 +118,7 @@ export const walDecoders: readonly Decoder[] = [
   },
   {
     name: 'group',
-    covers: ['wal/frame.ts#decodeGroup', 'wal/little-endian.ts#readU64'],
+    covers: ['wal/records/frame.ts#decodeGroup', 'wal/records/little-endian.ts#readU64'],
     codes: [],
     // The header says how many records there are and when the first was made: both stand before the payload here.
     seeds: async () =>
@@ -141,14 +141,14 @@ export const walDecoders: readonly Decoder[] = [
   },
   {
     name: 'seal',
-    covers: ['wal/seal.ts#decodeSeal'],
+    covers: ['wal/segments/seal.ts#decodeSeal'],
     codes: [],
     seeds: async () => (await goldenFrames(2)).map((frame) => frame.subarray(40)),
     decode: (input) => orRefused(decodeSeal(input)),
   },
   {
     name: 'seal-trailer',
-    covers: ['wal/seal.ts#sealBytesFromTrailer'],
+    covers: ['wal/segments/seal.ts#sealBytesFromTrailer'],
     codes: [],
     seeds: async () => (await goldenFrames(2)).map((frame) => frame.subarray(-8)),
     decode: (input) => orRefused(sealBytesFromTrailer(input)),
@@ -156,13 +156,13 @@ export const walDecoders: readonly Decoder[] = [
   {
     name: 'segment',
     covers: [
-      'wal/segment-decoder.ts#decodeSegment',
-      'wal/segment-decoder.ts#decodeSegmentHeader',
-      'wal/segment-file.ts#readHeader',
-      'wal/segment-file.ts#readSeal',
-      'wal/frame-reader.ts##decode',
-      'wal/plain-groups.ts#passPlainGroups',
-      'wal/tail-verdict.ts#judgeTail',
+      'wal/segments/segment-decoder.ts#decodeSegment',
+      'wal/segments/segment-decoder.ts#decodeSegmentHeader',
+      'wal/segments/segment-file.ts#readHeader',
+      'wal/segments/segment-file.ts#readSeal',
+      'wal/segments/frame-reader.ts##decode',
+      'wal/segments/plain-groups.ts#passPlainGroups',
+      'wal/segments/tail-verdict.ts#judgeTail',
     ],
     codes: ['WAL_CORRUPT', 'WAL_FORMAT'],
     seeds: async () => Object.values(await goldenFiles()),
@@ -188,7 +188,11 @@ export const walDecoders: readonly Decoder[] = [
   },
   {
     name: 'log-folder',
-    covers: ['wal/log-walker.ts#step', 'wal/log-opening.ts#openSegments', 'wal/segment-list.ts#summarize'],
+    covers: [
+      'wal/reading/log-walker.ts#step',
+      'wal/writing/log-opening.ts#openSegments',
+      'wal/segments/segment-list.ts#summarize',
+    ],
     codes: ['WAL_CORRUPT', 'WAL_FORMAT'],
     rareCodes: ['WAL_FOREIGN', 'WAL_GAP'],
     seeds: async () => {
@@ -217,7 +221,7 @@ export const walDecoders: readonly Decoder[] = [
   },
   {
     name: 'hold',
-    covers: ['wal/holds.ts#readHold'],
+    covers: ['wal/promises/holds.ts#readHold'],
     codes: ['WAL_INVALID'],
     shape: 'json',
     seeds: () => [
@@ -241,7 +245,7 @@ export const walDecoders: readonly Decoder[] = [
   },
   {
     name: 'confirmation',
-    covers: ['wal/confirmations.ts#readConfirmation'],
+    covers: ['wal/promises/confirmations.ts#readConfirmation'],
     codes: ['WAL_CONFIRMATION_DAMAGED', 'WAL_INVALID'],
     shape: 'json',
     seeds: () => [
@@ -270,7 +274,7 @@ export const walDecoders: readonly Decoder[] = [
   },
   {
     name: 'wanted',
-    covers: ['wal/wanted.ts#readWanted'],
+    covers: ['wal/promises/wanted.ts#readWanted'],
     codes: [],
     shape: 'text',
     takesAnything: true,
@@ -285,7 +289,7 @@ export const walDecoders: readonly Decoder[] = [
   },
   {
     name: 'reached',
-    covers: ['wal/reached.ts#decodeReached'],
+    covers: ['wal/promises/reached.ts#decodeReached'],
     codes: [],
     shape: 'text',
     seeds: () => [
@@ -299,7 +303,7 @@ export const walDecoders: readonly Decoder[] = [
   },
   {
     name: 'segment-name',
-    covers: ['wal/segment-name.ts#parseSegmentName'],
+    covers: ['wal/segments/segment-name.ts#parseSegmentName'],
     codes: [],
     shape: 'text',
     seeds: () => [Buffer.from(segmentName(1)), Buffer.from(segmentName(9_999_999_999))],

@@ -17,7 +17,7 @@ import { placeHold } from '@timberline/wal'
 import { afterAll, beforeAll, describe, expect, test } from 'vitest'
 import { encodeObject } from '../../packages/archive/src/objects/object-codec.ts'
 import { decodeApplied, encodeApplied } from '../../packages/engine/src/reserved-keys.ts'
-import { decodeDelta, encodeDelta } from '../../packages/recovery/src/delta-codec.ts'
+import { decodeDelta, encodeDelta } from '../../packages/recovery/src/delta/delta-codec.ts'
 import { decodePlainly } from '../../packages/wal/test/independent-decoder.ts'
 import { packageNames, root } from '../repository.ts'
 import {

@@ -8,13 +8,9 @@ import { hotbackup } from '@timberline/hotbackup'
 import { parseSegmentName, segmentName } from '@timberline/wal'
 import { afterAll, beforeAll, describe, expect, onTestFinished, test } from 'vitest'
 import { CatalogueFold } from '../../packages/archive/src/catalogue/catalogue-fold.ts'
-import {
-  backupManifestName,
-  journalName,
-  parseJournalName,
-} from '../../packages/archive/src/catalogue/layout.ts'
+import { backupManifestName, journalName, parseJournalName } from '../../packages/archive/src/layout.ts'
 import { begin, outcome, timberline } from '../../packages/cli/test/terminal.ts'
-import { backupLabel } from '../../packages/hotbackup/src/sink.ts'
+import { backupLabel } from '../../packages/hotbackup/src/sink/sink.ts'
 import { interrupted } from '../../packages/hotbackup/test/fixture.ts'
 
 let folder = ''

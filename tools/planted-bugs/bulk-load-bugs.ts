@@ -8,7 +8,7 @@ export const bulkLoadBugs: readonly PlantedBug[] = [
   {
     name: 'load-decided-before-it-is-durable',
     what: 'the log says that data was loaded while nothing but LevelDB’s memory has it',
-    file: 'packages/engine/src/bulk-load-target.ts',
+    file: 'packages/engine/src/bulk-load/bulk-load-target.ts',
     edits: [
       {
         find: '    if (this.#writer.entries > 0) await this.#place.stage.write(lsn)\n',
@@ -23,7 +23,7 @@ export const bulkLoadBugs: readonly PlantedBug[] = [
   {
     name: 'half-a-load-seen',
     what: 'reads are shown what has been loaded so far',
-    file: 'packages/engine/src/shown-state.ts',
+    file: 'packages/engine/src/level/shown-state.ts',
     edits: [
       {
         find: 'return readingFrom(seen, () => read({ ...options, snapshot: seen }))',
@@ -38,7 +38,7 @@ export const bulkLoadBugs: readonly PlantedBug[] = [
   {
     name: 'failed-load-not-taken-back',
     what: 'what was loaded before its source failed stays in the state',
-    file: 'packages/engine/src/bulk-load-target.ts',
+    file: 'packages/engine/src/bulk-load/bulk-load-target.ts',
     edits: [
       {
         find: '    if (range !== undefined) await undoLoad(native, this.reads.snapshot, range)\n',
@@ -50,14 +50,14 @@ export const bulkLoadBugs: readonly PlantedBug[] = [
   {
     name: 'load-without-due-backup',
     what: 'nobody is told that a full backup is due after a load',
-    file: 'packages/engine/src/bulk-load.ts',
+    file: 'packages/engine/src/bulk-load/bulk-load.ts',
     edits: [{ find: '      if (sink.entries > 0) await host.announce()\n', replace: '' }],
     caughtBy: { testFile: load, title: 'marks a load, and says that a full backup is due' },
   },
   {
     name: 'load-hidden-by-deletions',
     what: 'a home that holds deletions counts as one without an entry, and hides what is put below them',
-    file: 'packages/engine/src/bulk-load-target.ts',
+    file: 'packages/engine/src/bulk-load/bulk-load-target.ts',
     edits: [
       { find: '.some(({ isOwn }) => !isOwn)', replace: '.some(({ isOwn, level }) => !isOwn && level > 6)' },
     ],
@@ -66,7 +66,7 @@ export const bulkLoadBugs: readonly PlantedBug[] = [
   {
     name: 'load-tables-unmarked',
     what: 'tables with a load in them do not say that the state is not to be used yet',
-    file: 'packages/engine/src/bulk-load-tables.ts',
+    file: 'packages/engine/src/bulk-load/bulk-load-tables.ts',
     edits: [
       {
         find: 'await this.#tables.write(last, LOADING)',
@@ -81,7 +81,7 @@ export const bulkLoadBugs: readonly PlantedBug[] = [
   {
     name: 'load-tables-named-before-durable',
     what: 'the MANIFEST names the last table of a load while the device does not have it yet',
-    file: 'packages/engine/src/bulk-load-table-set.ts',
+    file: 'packages/engine/src/bulk-load/bulk-load-table-set.ts',
     edits: [{ find: '    await this.#flushing\n', replace: '' }],
     caughtBy: {
       testFile: 'packages/engine/test/bulk-load-tables.test.ts',
@@ -91,7 +91,7 @@ export const bulkLoadBugs: readonly PlantedBug[] = [
   {
     name: 'replay-past-a-load',
     what: 'a log is replayed past data that was loaded beside it, and gives a state without that data',
-    file: 'packages/engine/src/bulk-load-mark.ts',
+    file: 'packages/engine/src/records/bulk-load-mark.ts',
     edits: [
       {
         find: '  if (!isBulkLoad(record)) return\n',
@@ -106,7 +106,7 @@ export const bulkLoadBugs: readonly PlantedBug[] = [
   {
     name: 'plan-past-a-load',
     what: 'plan and ledger take the log behind a load for a way from a backup before it',
-    file: 'packages/recovery/src/coverage.ts',
+    file: 'packages/recovery/src/history/coverage.ts',
     edits: [
       {
         find: 'return load === undefined ? next.throughLsn : Math.min(next.throughLsn, load.lsn - 1)',

@@ -8,7 +8,7 @@ export const checkpointBugs: readonly PlantedBug[] = [
   {
     name: 'removed-before-confirmed',
     what: 'a log segment is removed though an archive has not confirmed it',
-    file: 'packages/engine/src/checkpoint-policy.ts',
+    file: 'packages/engine/src/checkpoint/checkpoint-policy.ts',
     edits: [
       {
         find: 'return Math.min(checkpoint.segmentNumber, ...confirmed)',
@@ -23,7 +23,7 @@ export const checkpointBugs: readonly PlantedBug[] = [
   {
     name: 'confirmed-by-another-timeline',
     what: 'an archive’s word about another timeline lets segments of this one go',
-    file: 'packages/engine/src/checkpoint-policy.ts',
+    file: 'packages/engine/src/checkpoint/checkpoint-policy.ts',
     edits: [
       {
         find: 'timeline === checkpoint.timeline ? segmentNumber + 1 : 0',
@@ -38,7 +38,7 @@ export const checkpointBugs: readonly PlantedBug[] = [
   {
     name: 'removed-above-the-checkpoint',
     what: 'a log segment is removed once archives have it, though the checkpoint still needs it',
-    file: 'packages/engine/src/checkpoint-policy.ts',
+    file: 'packages/engine/src/checkpoint/checkpoint-policy.ts',
     edits: [
       {
         find: 'return Math.min(checkpoint.segmentNumber, ...confirmed)',
@@ -53,7 +53,7 @@ export const checkpointBugs: readonly PlantedBug[] = [
   {
     name: 'released-unannounced',
     what: 'at its limit the log is released from an archive that no event has named before',
-    file: 'packages/engine/src/limit-alarm.ts',
+    file: 'packages/engine/src/checkpoint/limit-alarm.ts',
     edits: [{ find: '?? nowMs + 1', replace: '?? -1' }],
     caughtBy: {
       testFile: 'packages/engine/test/log-limit.test.ts',
@@ -63,7 +63,7 @@ export const checkpointBugs: readonly PlantedBug[] = [
   {
     name: 'released-for-all',
     what: 'at its limit the log is released as a whole, also what healthy archives lack for a moment',
-    file: 'packages/engine/src/log-limit.ts',
+    file: 'packages/engine/src/checkpoint/log-limit.ts',
     edits: [{ find: 'const isTaken = left > logBytesMax', replace: 'const isTaken = left > 0' }],
     caughtBy: {
       // Not by shippers at work: whether the healthy ones lack anything at that moment is chance.
@@ -74,7 +74,7 @@ export const checkpointBugs: readonly PlantedBug[] = [
   {
     name: 'checkpoint-not-confirmed',
     what: 'a checkpoint believes that LevelDB has flushed, though its MANIFEST does not say so',
-    file: 'packages/engine/src/leveldb-flush.ts',
+    file: 'packages/engine/src/leveldb/leveldb-flush.ts',
     edits: [{ find: 'if (found.version.logNumber > logBefore) {', replace: 'if (logBefore >= 0) {' }],
     caughtBy: {
       testFile: 'packages/engine/test/checkpoint.test.ts',
@@ -84,7 +84,7 @@ export const checkpointBugs: readonly PlantedBug[] = [
   {
     name: 'no-folder-fsync-for-checkpoint-tables',
     what: 'a checkpoint appears before the names of its tables are durable',
-    file: 'packages/engine/src/checkpoint-tables.ts',
+    file: 'packages/engine/src/checkpoint/checkpoint-tables.ts',
     edits: [{ find: 'await place.fileSystem.syncDirectory(place.tablesDirectory)', replace: '' }],
     caughtBy: {
       testFile: durability,
@@ -94,7 +94,7 @@ export const checkpointBugs: readonly PlantedBug[] = [
   {
     name: 'checkpoint-folder-without-a-durable-name',
     what: 'the folders of the first checkpoint are made, and their own names not made durable',
-    file: 'packages/engine/src/checkpoint-tables.ts',
+    file: 'packages/engine/src/checkpoint/checkpoint-tables.ts',
     edits: [
       {
         find: 'await makeDirectoryDurable(dirname(place.tablesDirectory), place.fileSystem)\n  await makeDirectoryDurable(place.tablesDirectory, place.fileSystem)',
@@ -109,7 +109,7 @@ export const checkpointBugs: readonly PlantedBug[] = [
   {
     name: 'no-folder-fsync-for-the-flushed-version',
     what: 'a checkpoint appears before the names of the version it confirmed are durable',
-    file: 'packages/engine/src/leveldb-flush.ts',
+    file: 'packages/engine/src/leveldb/leveldb-flush.ts',
     edits: [{ find: 'await fileSystem.syncDirectory(dataDirectory)', replace: '' }],
     caughtBy: {
       testFile: durability,
@@ -119,7 +119,7 @@ export const checkpointBugs: readonly PlantedBug[] = [
   {
     name: 'checkpoint-ahead-of-the-log',
     what: 'a checkpoint appears before the log is durable through it',
-    file: 'packages/engine/src/checkpoint-keeper.ts',
+    file: 'packages/engine/src/checkpoint/checkpoint-keeper.ts',
     edits: [{ find: 'await log.sync()\n        return segmentHolding', replace: 'return segmentHolding' }],
     caughtBy: {
       testFile: durability,
@@ -129,7 +129,7 @@ export const checkpointBugs: readonly PlantedBug[] = [
   {
     name: 'current-written-first',
     what: 'a restored folder of data gets its CURRENT before what that leads to',
-    file: 'packages/engine/src/checkpoint-restore.ts',
+    file: 'packages/engine/src/checkpoint/checkpoint-restore.ts',
     edits: [
       {
         find: "  await writeDurable(join(dataDirectory, 'CURRENT'), Buffer.from(manifest.current), fileSystem)\n",

@@ -11,7 +11,7 @@ export const engineBugs: readonly PlantedBug[] = [
   {
     name: 'leveldb-log-trusted',
     what: 'LevelDB’s own log is left in place before the open, and replayed by it',
-    file: 'packages/engine/src/state.ts',
+    file: 'packages/engine/src/state/state.ts',
     edits: [{ find: '  await removeLeveldbLogs(dataDirectory, fileSystem)\n', replace: '' }],
     caughtBy: {
       testFile: 'packages/engine/test/leveldb-log.test.ts',
@@ -21,7 +21,7 @@ export const engineBugs: readonly PlantedBug[] = [
   {
     name: 'limited-clear-logged-by-its-range',
     what: 'a clear with a limit is logged as its range, and deletes all of it on replay',
-    file: 'packages/engine/src/clear.ts',
+    file: 'packages/engine/src/commit/clear.ts',
     edits: [{ find: 'target.native.keys(range)', replace: 'target.native.keys({ ...range, limit: -1 })' }],
     caughtBy: {
       testFile: 'packages/engine/test/clear.test.ts',
@@ -31,7 +31,7 @@ export const engineBugs: readonly PlantedBug[] = [
   {
     name: 'half-a-batch-applied',
     what: 'only the first change of a transaction reaches the state',
-    file: 'packages/engine/src/commit-queue.ts',
+    file: 'packages/engine/src/commit/commit-queue.ts',
     edits: [
       {
         find: 'for (const change of changes) this',
@@ -47,7 +47,7 @@ export const engineBugs: readonly PlantedBug[] = [
   {
     name: 'half-a-transaction-replayed',
     what: 'replay leaves out the last change of each transaction',
-    file: 'packages/engine/src/transaction-cursor.ts',
+    file: 'packages/engine/src/records/transaction-cursor.ts',
     edits: [
       {
         find: '    this.#left = this.count\n',
@@ -62,7 +62,7 @@ export const engineBugs: readonly PlantedBug[] = [
   {
     name: 'position-in-another-batch',
     what: 'the applied position goes into the state before the changes it stands for, in a batch of its own',
-    file: 'packages/engine/src/native-level.ts',
+    file: 'packages/engine/src/level/native-level.ts',
     edits: [
       {
         find: '    if (this.#written) this.#batch._clear()\n    this.#written = true\n    this.#batch._put(APPLIED_KEY, encodeApplied(position))\n    return this.#batch._write(UNSYNCED)',
@@ -91,7 +91,7 @@ export const engineBugs: readonly PlantedBug[] = [
   {
     name: 'replay-start-off-by-one',
     what: 'replay begins one record behind the one that the state lacks',
-    file: 'packages/engine/src/state-recovery.ts',
+    file: 'packages/engine/src/state/state-recovery.ts',
     edits: [
       {
         find: 'this.#replayInto(this.#handle, start.lsn + 1)',
@@ -106,7 +106,7 @@ export const engineBugs: readonly PlantedBug[] = [
   {
     name: 'state-ahead-of-the-log-kept',
     what: 'a state that holds commits which the log has lost is used as it is',
-    file: 'packages/engine/src/state-recovery.ts',
+    file: 'packages/engine/src/state/state-recovery.ts',
     edits: [{ find: "if (position.lsn > log.lastLsn) return 'ahead'", replace: '' }],
     caughtBy: {
       testFile: recovery,
@@ -116,7 +116,7 @@ export const engineBugs: readonly PlantedBug[] = [
   {
     name: 'state-behind-its-checkpoint-kept',
     what: 'a state that a power cut took back behind its checkpoint is used as it is',
-    file: 'packages/engine/src/state-recovery.ts',
+    file: 'packages/engine/src/state/state-recovery.ts',
     edits: [
       {
         find: "if (checkpointLsn !== undefined && position.lsn < checkpointLsn) return 'behind'",
@@ -131,7 +131,7 @@ export const engineBugs: readonly PlantedBug[] = [
   {
     name: 'write-skew-let-through',
     what: 'a transaction commits though others changed what it had read',
-    file: 'packages/engine/src/transaction-runner.ts',
+    file: 'packages/engine/src/transaction/transaction-runner.ts',
     edits: [{ find: 'if (lsn === undefined) return\n', replace: 'return\n' }],
     caughtBy: {
       testFile: 'packages/engine/test/transaction.test.ts',
@@ -142,7 +142,7 @@ export const engineBugs: readonly PlantedBug[] = [
   {
     name: 'write-skew-over-ranges-let-through',
     what: 'the conflict check looks at keys that were read, not at ranges',
-    file: 'packages/engine/src/conflict-window.ts',
+    file: 'packages/engine/src/commit/conflict-window.ts',
     edits: [{ find: 'if (!reads.hasRanges) return undefined', replace: 'return undefined' }],
     caughtBy: {
       testFile: 'packages/engine/test/transaction.test.ts',
@@ -152,7 +152,7 @@ export const engineBugs: readonly PlantedBug[] = [
   {
     name: 'resolved-before-the-state-has-it',
     what: 'a promise resolves once the device has the commit, though a reader does not see it yet',
-    file: 'packages/engine/src/commit-queue.ts',
+    file: 'packages/engine/src/commit/commit-queue.ts',
     edits: [
       {
         find: 'if (this.#applied.length > 0) this.#resolveApplied()',
@@ -165,7 +165,7 @@ export const engineBugs: readonly PlantedBug[] = [
   {
     name: 'resolved-before-the-device-has-it',
     what: 'a promise resolves once the state has the commit, though the device does not have it yet',
-    file: 'packages/engine/src/commit-queue.ts',
+    file: 'packages/engine/src/commit/commit-queue.ts',
     edits: [
       {
         find: 'return lsn <= (durable ? this.#durableLsn : this.#writtenLsn)',
@@ -180,7 +180,7 @@ export const engineBugs: readonly PlantedBug[] = [
   {
     name: 'seen-before-the-device-has-it',
     what: 'a group that the device flushes on another thread is seen as soon as LevelDB has it',
-    file: 'packages/engine/src/commit-queue.ts',
+    file: 'packages/engine/src/commit/commit-queue.ts',
     edits: [{ find: 'const show = flushing.keep()', replace: 'const show = (): void => undefined' }],
     caughtBy: {
       testFile: 'packages/engine/test/slow-flush.test.ts',
@@ -191,7 +191,7 @@ export const engineBugs: readonly PlantedBug[] = [
   {
     name: 'shown-before-the-device-has-it',
     what: 'readers are let go when LevelDB has a group, whether or not the device has it',
-    file: 'packages/engine/src/commit-queue.ts',
+    file: 'packages/engine/src/commit/commit-queue.ts',
     edits: [{ find: 'await this.#untilDurable(last.lsn)', replace: '' }],
     caughtBy: {
       testFile: queue,
@@ -201,7 +201,7 @@ export const engineBugs: readonly PlantedBug[] = [
   {
     name: 'stream-shows-what-is-not-durable',
     what: 'the stream of commits shows a commit that a power cut could take back',
-    file: 'packages/engine/src/commits.ts',
+    file: 'packages/engine/src/commit/commits.ts',
     edits: [
       {
         find: 'if (this.#held.length > 0 || last.lsn > this.#durableLsn) {',
@@ -216,14 +216,14 @@ export const engineBugs: readonly PlantedBug[] = [
   {
     name: 'digest-ignores-values',
     what: 'a digest covers keys alone',
-    file: 'packages/engine/src/digest.ts',
+    file: 'packages/engine/src/tables/digest.ts',
     edits: [{ find: 'hash.addBuffers(key, value)', replace: 'hash.addBuffers(key, Buffer.alloc(0))' }],
     caughtBy: { testFile: digest, title: 'is sha256 over length-prefixed entries in key order' },
   },
   {
     name: 'archived-acknowledged-at-local-durability',
     what: 'a commit that is to be held by archives resolves once it is durable in the home',
-    file: 'packages/engine/src/archive-wait.ts',
+    file: 'packages/engine/src/commit/archive-wait.ts',
     edits: [{ find: 'this.#waiting.push(waiting)', replace: 'return resolve(place)' }],
     caughtBy: {
       testFile: archived,
@@ -233,7 +233,7 @@ export const engineBugs: readonly PlantedBug[] = [
   {
     name: 'one-archive-taken-for-enough',
     what: 'a commit that waits for k archives resolves with the first of them',
-    file: 'packages/engine/src/archive-quorum.ts',
+    file: 'packages/engine/src/commit/archive-quorum.ts',
     edits: [{ find: '[this.#scope.atLeast - 1]', replace: '[0]' }],
     caughtBy: {
       testFile: archived,
@@ -243,7 +243,7 @@ export const engineBugs: readonly PlantedBug[] = [
   {
     name: 'digest-ignores-where-a-value-ends',
     what: 'a digest covers keys and values run together, without their lengths',
-    file: 'packages/engine/src/digest-hash.ts',
+    file: 'packages/engine/src/tables/digest-hash.ts',
     edits: [
       {
         find: `words.setUint32(at, keyBytes, true)
@@ -259,7 +259,7 @@ export const engineBugs: readonly PlantedBug[] = [
   {
     name: 'digest-in-another-order',
     what: 'a digest takes the entries that were read together from the last to the first',
-    file: 'packages/engine/src/digest.ts',
+    file: 'packages/engine/src/tables/digest.ts',
     edits: [
       {
         find: 'for (const [key, value] of batch) {\n        hash',
@@ -271,7 +271,7 @@ export const engineBugs: readonly PlantedBug[] = [
   {
     name: 'tables-merged-to-the-older-entry',
     what: 'of two entries of a key in two tables the digest takes the older one',
-    file: 'packages/engine/src/table-run.ts',
+    file: 'packages/engine/src/tables/table-run.ts',
     edits: [{ find: 'b.sequence - a.sequence', replace: 'a.sequence - b.sequence' }],
     caughtBy: {
       testFile: tableDigest,
@@ -281,7 +281,7 @@ export const engineBugs: readonly PlantedBug[] = [
   {
     name: 'key-ordered-by-the-suffix-of-the-one-before',
     what: 'a key that shares the end of a shorter one is ordered by the other’s first bytes',
-    file: 'packages/engine/src/table-run.ts',
+    file: 'packages/engine/src/tables/table-run.ts',
     edits: [
       { find: 'Math.min(shared, keyBytesBefore, this.keyBytes)', replace: 'Math.min(shared, this.keyBytes)' },
     ],

@@ -3,7 +3,7 @@ import type { PlantedBug } from './planted-bug.ts'
 const hotbackup = 'packages/hotbackup/test/hotbackup.test.ts'
 const asOf = 'packages/hotbackup/test/as-of.test.ts'
 const appearance = 'packages/hotbackup/test/appearance.test.ts'
-const partial = 'packages/hotbackup/src/partial-folder.ts'
+const partial = 'packages/hotbackup/src/sink/partial-folder.ts'
 const replacing = 'a backup that replaces old is there whole or not at all after power loss at any operation'
 
 /** Mistakes of a hot backup: the order of its copies, what it keeps from removal, when it appears. */
@@ -89,7 +89,7 @@ export const hotbackupBugs: readonly PlantedBug[] = [
   {
     name: 'backup-in-a-folder-without-a-durable-name',
     what: 'the folders above a new backup are made, and their names not made durable',
-    file: 'packages/hotbackup/src/folder-sink.ts',
+    file: 'packages/hotbackup/src/sink/folder-sink.ts',
     edits: [
       {
         find: 'await makeDirectoryDurable(dirname(target), fileSystem)',
@@ -104,14 +104,14 @@ export const hotbackupBugs: readonly PlantedBug[] = [
   {
     name: 'backup-appears-before-its-files-are-durable',
     what: 'the backup gets its name while files of it are only written',
-    file: 'packages/wal/src/sync-queue.ts',
+    file: 'packages/wal/src/files/sync-queue.ts',
     edits: [{ find: 'await handle.sync()', replace: '' }],
     caughtBy: { testFile: appearance, title: replacing },
   },
   {
     name: 'backup-appears-before-its-names-are-durable',
     what: 'the backup gets its name while names in its folders are not durable',
-    file: 'packages/hotbackup/src/folder-sink.ts',
+    file: 'packages/hotbackup/src/sink/folder-sink.ts',
     edits: [
       {
         find: '() => fileSystem.syncDirectory(join(partial.path, folder))',
@@ -123,7 +123,7 @@ export const hotbackupBugs: readonly PlantedBug[] = [
   {
     name: 'updated-manifest-before-its-log',
     what: 'an update replaces the manifest while the new log that it names is not durable in the folder',
-    file: 'packages/hotbackup/src/folder-update.ts',
+    file: 'packages/hotbackup/src/update/folder-update.ts',
     edits: [{ find: "await fileSystem.syncDirectory(join(target, 'log'))", replace: '' }],
     caughtBy: {
       testFile: 'packages/hotbackup/test/update-in-place.test.ts',
@@ -216,7 +216,7 @@ export const hotbackupBugs: readonly PlantedBug[] = [
   {
     name: 'damage-brought-forward',
     what: 'recovery on a backup merges a damaged data file, whose checksum then gives nothing away any more',
-    file: 'packages/hotbackup/src/bring-forward.ts',
+    file: 'packages/hotbackup/src/update/bring-forward.ts',
     edits: [{ find: 'verify: true,', replace: 'verify: false,' }],
     caughtBy: {
       testFile: 'packages/hotbackup/test/recover-update.test.ts',
@@ -226,7 +226,7 @@ export const hotbackupBugs: readonly PlantedBug[] = [
   {
     name: 'last-log-left-behind',
     what: 'recovery on a backup takes the log away that the next update goes on in',
-    file: 'packages/hotbackup/src/bring-forward.ts',
+    file: 'packages/hotbackup/src/update/bring-forward.ts',
     edits: [{ find: 'return name === `log/${segmentName(set.lastSegmentNumber)}`', replace: 'return false' }],
     caughtBy: {
       testFile: 'packages/hotbackup/test/recover-update.test.ts',

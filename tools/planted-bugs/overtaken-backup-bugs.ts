@@ -33,7 +33,7 @@ export const overtakenBackupBugs: readonly PlantedBug[] = [
   {
     name: 'stall-under-way-not-told',
     what: 'a commit that still waits when a backup asks is left out of the longest wait',
-    file: 'packages/engine/src/commit-meter.ts',
+    file: 'packages/engine/src/commit/commit-meter.ts',
     edits: [{ find: 'Math.max(longestWaitMs, stillMs)', replace: 'longestWaitMs' }],
     caughtBy: {
       testFile: 'packages/engine/test/commit-meter.test.ts',
@@ -74,7 +74,7 @@ export const overtakenBackupBugs: readonly PlantedBug[] = [
   {
     name: 'label-of-a-retired-backup-claimed',
     what: 'a backup takes the label of one that retention let go, because no object has it any more',
-    file: 'packages/hotbackup/src/archive-sink.ts',
+    file: 'packages/hotbackup/src/sink/archive-sink.ts',
     edits: [
       {
         find: 'retired.hasBackup(label) || (await isTaken(archive, label))',
@@ -89,7 +89,7 @@ export const overtakenBackupBugs: readonly PlantedBug[] = [
   {
     name: 'digest-of-another-line-compared',
     what: 'the digest that a backup recorded behind a fork is held against a restore of the other line',
-    file: 'packages/recovery/src/replay-through.ts',
+    file: 'packages/recovery/src/restore/replay-through.ts',
     edits: [{ find: 'isOnPath(plan, recorded.lsn)', replace: 'recorded.lsn >= plan.base.lsn' }],
     caughtBy: {
       testFile: 'packages/recovery/test/recover.test.ts',
@@ -99,7 +99,7 @@ export const overtakenBackupBugs: readonly PlantedBug[] = [
   {
     name: 'buffer-given-back-while-in-use',
     what: 'a copy gives its buffer to the next one before it has read its file',
-    file: 'packages/hotbackup/src/file-source.ts',
+    file: 'packages/hotbackup/src/sink/file-source.ts',
     edits: [
       {
         find: '  try {\n    let position = 0\n    while',
@@ -114,7 +114,7 @@ export const overtakenBackupBugs: readonly PlantedBug[] = [
   {
     name: 'slice-not-flushed',
     what: 'a copy beside a writer leaves whole tables to be flushed at once',
-    file: 'packages/hotbackup/src/file-source.ts',
+    file: 'packages/hotbackup/src/sink/file-source.ts',
     edits: [{ find: 'await context.limit.settle(() => handle.sync())', replace: 'void context' }],
     caughtBy: {
       testFile: 'packages/hotbackup/test/beside-writers.test.ts',
@@ -124,7 +124,7 @@ export const overtakenBackupBugs: readonly PlantedBug[] = [
   {
     name: 'silent-owner-not-spared',
     what: 'an owner that does not tell of its commits is taken for one without',
-    file: 'packages/hotbackup/src/writer-watch.ts',
+    file: 'packages/hotbackup/src/pace/writer-watch.ts',
     edits: [{ find: 'if (!isNobody) writtenAtMs = nowMs()', replace: 'void isNobody' }],
     caughtBy: {
       testFile: 'packages/hotbackup/test/writer-watch.test.ts',
@@ -134,7 +134,7 @@ export const overtakenBackupBugs: readonly PlantedBug[] = [
   {
     name: 'abort-slept-through',
     what: 'an abort that comes before the wait of a rate limit is not noticed until it is over',
-    file: 'packages/hotbackup/src/rate-limit.ts',
+    file: 'packages/hotbackup/src/pace/rate-limit.ts',
     edits: [
       {
         find: `    this.#isLimiting = await this.#applies()

@@ -10,7 +10,7 @@ export const pauseBugs: readonly PlantedBug[] = [
   {
     name: 'checkpoints-in-a-quiesced-home',
     what: 'checkpoints are taken, and log is removed, while commits wait',
-    file: 'packages/engine/src/session.ts',
+    file: 'packages/engine/src/session/session.ts',
     edits: [{ find: '        rest: () => keeper.rest(),\n', replace: '' }],
     caughtBy: {
       testFile: quiesce,
@@ -21,7 +21,7 @@ export const pauseBugs: readonly PlantedBug[] = [
   {
     name: 'expired-pause-resumed-quietly',
     what: 'who resumes a pause that had ended by itself is told that all is well',
-    file: 'packages/engine/src/commit-pause.ts',
+    file: 'packages/engine/src/commit/commit-pause.ts',
     edits: [
       {
         find: '      throw endedError(last)\n',
@@ -36,7 +36,7 @@ export const pauseBugs: readonly PlantedBug[] = [
   {
     name: 'quiesced-lsn-told-too-early',
     what: 'a quiesced home tells its LSN before commits wait',
-    file: 'packages/engine/src/session-opening.ts',
+    file: 'packages/engine/src/session/session-opening.ts',
     edits: [{ find: 'this.#pause.isShut || ', replace: '' }],
     caughtBy: {
       testFile: quiesce,
@@ -47,7 +47,7 @@ export const pauseBugs: readonly PlantedBug[] = [
   {
     name: 'barrier-not-asked-again',
     what: 'marks are written once all were paused, though one of them may have gone on before the last was',
-    file: 'packages/engine/src/barrier.ts',
+    file: 'packages/engine/src/control/barrier.ts',
     edits: [{ find: ' ?? firstRefusal(await this.#confirm())', replace: '' }],
     caughtBy: {
       testFile: barrier,
@@ -58,7 +58,7 @@ export const pauseBugs: readonly PlantedBug[] = [
   {
     name: 'commits-before-the-mark',
     what: 'commits of a database go on before its mark has its place',
-    file: 'packages/engine/src/barrier-member.ts',
+    file: 'packages/engine/src/control/barrier-member.ts',
     edits: [
       {
         find: '  const placed = engine.markNow(name)\n  const { pausedMs } = pause.resume(id)\n',
@@ -70,7 +70,7 @@ export const pauseBugs: readonly PlantedBug[] = [
   {
     name: 'note-before-commits-wait',
     what: 'a database writes the note of a barrier first, and pauses its commits then',
-    file: 'packages/engine/src/commit-pause.ts',
+    file: 'packages/engine/src/commit/commit-pause.ts',
     edits: [
       {
         find: "      pause.shut(() => this.#end(pause, 'expired'))\n      pause.lsn = await pause.unlessEnded(settle())\n",
@@ -83,7 +83,7 @@ export const pauseBugs: readonly PlantedBug[] = [
   {
     name: 'marks-in-those-that-are-ready',
     what: 'the databases that reached the point are marked, though another did not',
-    file: 'packages/engine/src/barrier.ts',
+    file: 'packages/engine/src/control/barrier.ts',
     edits: [
       {
         find: 'if (refusal === undefined) return',

@@ -1,7 +1,7 @@
 import type { PlantedBug } from './planted-bug.ts'
 
-const promoting = 'packages/recovery/src/promote.ts'
-const becoming = 'packages/recovery/src/promoted-home.ts'
+const promoting = 'packages/recovery/src/standby/promote.ts'
+const becoming = 'packages/recovery/src/standby/promoted-home.ts'
 const promotion = 'packages/recovery/test/promote.test.ts'
 const crash = 'packages/recovery/test/promotion-crash.test.ts'
 const removal = '  await fileSystem.remove(join(layout.home, STANDBY_LABEL))\n'

@@ -2,8 +2,8 @@ import type { PlantedBug } from './planted-bug.ts'
 
 const plan = 'packages/recovery/test/plan.test.ts'
 const recover = 'packages/recovery/test/recover.test.ts'
-const planning = 'packages/recovery/src/plan.ts'
-const workplace = 'packages/recovery/src/workplace.ts'
+const planning = 'packages/recovery/src/plan/plan.ts'
+const workplace = 'packages/recovery/src/restore/workplace.ts'
 const newHome = 'the new home goes on after the target on a new timeline that does not archive'
 
 /** Mistakes of a recovery: where exactly it ends, what it believes, when its home may be opened. */
@@ -11,7 +11,7 @@ export const recoveryBugs: readonly PlantedBug[] = [
   {
     name: 'owed-sync-never-paid',
     what: 'files of a new home are closed without the sync that was asked for',
-    file: 'packages/recovery/src/sync-later.ts',
+    file: 'packages/recovery/src/restore/sync-later.ts',
     edits: [
       {
         find: 'return this.#isOwed ? this.#files.add(this.#handle) : this.#handle.close()',
@@ -38,7 +38,7 @@ export const recoveryBugs: readonly PlantedBug[] = [
   {
     name: 'time-edge-through-drops-the-instant',
     what: '“through” a time drops the commit of just that time',
-    file: 'packages/recovery/src/target.ts',
+    file: 'packages/recovery/src/plan/target.ts',
     edits: [{ find: 'committedAtUs > atUs :', replace: 'committedAtUs >= atUs :' }],
     caughtBy: {
       testFile: 'packages/recovery/test/time-edge.test.ts',
@@ -48,7 +48,7 @@ export const recoveryBugs: readonly PlantedBug[] = [
   {
     name: 'time-edge-before-keeps-the-instant',
     what: '“before” a time keeps the commit of just that time',
-    file: 'packages/recovery/src/target.ts',
+    file: 'packages/recovery/src/plan/target.ts',
     edits: [{ find: ': committedAtUs >= atUs', replace: ': committedAtUs > atUs' }],
     caughtBy: {
       testFile: 'packages/recovery/test/time-edge.test.ts',
@@ -82,7 +82,7 @@ export const recoveryBugs: readonly PlantedBug[] = [
   {
     name: 'missing-record-overlooked',
     what: 'a hole of one record between two segments does not end a run',
-    file: 'packages/recovery/src/coverage.ts',
+    file: 'packages/recovery/src/history/coverage.ts',
     edits: [{ find: 'fromLsn <= last.throughLsn + 1', replace: 'fromLsn <= last.throughLsn + 2' }],
     caughtBy: {
       testFile: plan,
@@ -92,7 +92,7 @@ export const recoveryBugs: readonly PlantedBug[] = [
   {
     name: 'recovered-home-keeps-its-timeline',
     what: 'a recovered home goes on in the timeline that it leaves',
-    file: 'packages/recovery/src/build-home.ts',
+    file: 'packages/recovery/src/restore/build-home.ts',
     edits: [
       {
         find: 'const timeline = await source.beginTimeline(parent, { claim: options.scratch !== true })',
@@ -104,7 +104,7 @@ export const recoveryBugs: readonly PlantedBug[] = [
   {
     name: 'recovered-home-archives-at-once',
     what: 'a recovered home archives before anybody has told it to',
-    file: 'packages/recovery/src/build-home.ts',
+    file: 'packages/recovery/src/restore/build-home.ts',
     edits: [{ find: 'archiving: false,', replace: 'archiving: true,' }],
     caughtBy: { testFile: recover, title: newHome },
   },
@@ -145,7 +145,7 @@ export const recoveryBugs: readonly PlantedBug[] = [
   {
     name: 'digest-difference-passed',
     what: 'a state that differs from the recorded digest is taken for the right one',
-    file: 'packages/recovery/src/replay-through.ts',
+    file: 'packages/recovery/src/restore/replay-through.ts',
     edits: [{ find: 'if (recorded.hex === digest.hex) return', replace: 'if (recorded.lsn >= 0) return' }],
     caughtBy: { testFile: recover, title: 'a difference is refused, and the home stays closed' },
   },

@@ -1,6 +1,6 @@
 import type { PlantedBug } from './planted-bug.ts'
 
-const planning = 'packages/recovery/src/retention-plan.ts'
+const planning = 'packages/recovery/src/retention/retention-plan.ts'
 const carrying = 'packages/archive/src/retention.ts'
 const fold = 'packages/archive/src/catalogue/catalogue-fold.ts'
 const plan = 'packages/recovery/test/retention-plan.test.ts'
@@ -128,7 +128,7 @@ export const retentionBugs: readonly PlantedBug[] = [
   {
     name: 'recorded-promise-not-asked',
     what: 'a command that asks for less than the archive promises is not held against the promise',
-    file: 'packages/recovery/src/expire.ts',
+    file: 'packages/recovery/src/retention/expire.ts',
     edits: [{ find: 'const recorded = catalogue.promise ?? promise', replace: 'const recorded = promise' }],
     caughtBy: {
       testFile: expire,
@@ -138,7 +138,7 @@ export const retentionBugs: readonly PlantedBug[] = [
   {
     name: 'missing-objects-not-looked-for',
     what: 'things go although something that is to stay is gone, and what went may have been all that was left',
-    file: 'packages/recovery/src/expire.ts',
+    file: 'packages/recovery/src/retention/expire.ts',
     edits: [{ find: 'if (missing.length > 0) {', replace: 'if (missing.length < 0) {' }],
     caughtBy: {
       testFile: expire,
@@ -148,7 +148,7 @@ export const retentionBugs: readonly PlantedBug[] = [
   {
     name: 'plan-of-before-is-entered',
     what: 'the decision is the one that was planned first, whatever the journal has gained since',
-    file: 'packages/recovery/src/expire.ts',
+    file: 'packages/recovery/src/retention/expire.ts',
     edits: [{ find: 'judged = judge(newest, options, nowUs)', replace: 'void newest' }],
     caughtBy: {
       testFile: expire,
@@ -177,7 +177,7 @@ export const retentionBugs: readonly PlantedBug[] = [
   {
     name: 'deleted-before-it-is-decided',
     what: 'objects are deleted while the catalogue still names them, and a crash leaves a damaged archive',
-    file: 'packages/recovery/src/expire.ts',
+    file: 'packages/recovery/src/retention/expire.ts',
     edits: [
       {
         find: '  await decideRetention(archive, (newest) => {',
@@ -203,7 +203,7 @@ export const retentionBugs: readonly PlantedBug[] = [
   {
     name: 'interrupted-run-not-finished',
     what: 'a run that decides nothing does not delete what a run that died has left',
-    file: 'packages/recovery/src/expire.ts',
+    file: 'packages/recovery/src/retention/expire.ts',
     edits: [
       {
         find: 'return { ...judged, outcome: await finishRetention(archive) }',

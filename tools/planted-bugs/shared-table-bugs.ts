@@ -8,7 +8,7 @@ export const sharedTableBugs: readonly PlantedBug[] = [
   {
     name: 'incremental-that-trusts-the-name',
     what: 'a table is taken for unchanged by its number and length alone',
-    file: 'packages/hotbackup/src/backup-base.ts',
+    file: 'packages/hotbackup/src/sink/backup-base.ts',
     edits: [
       {
         find: 'if (sha256 === file.sha256) unchanged.set(table, file)',
@@ -38,7 +38,7 @@ export const sharedTableBugs: readonly PlantedBug[] = [
   {
     name: 'lost-object-named-again',
     what: 'an incremental backup in an archive names an object without looking whether it is there',
-    file: 'packages/hotbackup/src/archive-sink.ts',
+    file: 'packages/hotbackup/src/sink/archive-sink.ts',
     edits: [{ find: "found?.objects.has(file.object ?? '') === true ? file : undefined", replace: 'file' }],
     caughtBy: {
       testFile: 'packages/hotbackup/test/incremental-archive.test.ts',
@@ -48,7 +48,7 @@ export const sharedTableBugs: readonly PlantedBug[] = [
   {
     name: 'shared-tables-let-go',
     what: 'a backup whose tables an incremental one names is planned to go',
-    file: 'packages/recovery/src/retention-plan.ts',
+    file: 'packages/recovery/src/retention/retention-plan.ts',
     edits: [{ find: "if (forFiles.has(backup.label)) keptFor.push('files')", replace: 'void forFiles' }],
     caughtBy: {
       testFile: 'packages/recovery/test/retention-plan.test.ts',

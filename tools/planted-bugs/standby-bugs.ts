@@ -1,6 +1,6 @@
 import type { PlantedBug } from './planted-bug.ts'
 
-const base = 'packages/recovery/src/standby-base.ts'
+const base = 'packages/recovery/src/standby/standby-base.ts'
 const anew = 'packages/recovery/test/standby-anew.test.ts'
 
 /** Mistakes of a standby: what is given up too early, what is taken for the whole. */
@@ -24,7 +24,7 @@ export const standbyBugs: readonly PlantedBug[] = [
   {
     name: 'anew-for-nothing',
     what: 'a standby that begins anew takes a base that leads no further than what it gives up',
-    file: 'packages/recovery/src/standby-archive.ts',
+    file: 'packages/recovery/src/standby/standby-archive.ts',
     edits: [{ find: 'if (blocked !== undefined) throw', replace: 'if (base.lsn < 0 && blocked) throw' }],
     caughtBy: {
       testFile: anew,
@@ -34,7 +34,7 @@ export const standbyBugs: readonly PlantedBug[] = [
   {
     name: 'home-ended-after-the-new-one',
     what: 'the old home is not ended by the promotion of its standby, so that both can be opened',
-    file: 'packages/recovery/src/promote-home.ts',
+    file: 'packages/recovery/src/standby/promote-home.ts',
     edits: [{ find: '  await writeHomeEnd(of, ended, fileSystem)\n', replace: '' }],
     caughtBy: {
       testFile: 'packages/recovery/test/promote-home.test.ts',
@@ -45,7 +45,7 @@ export const standbyBugs: readonly PlantedBug[] = [
   {
     name: 'confirms-what-is-not-flushed',
     what: 'a standby lets the home remove log that a restart of the standby still needs',
-    file: 'packages/recovery/src/standby-home-feed.ts',
+    file: 'packages/recovery/src/standby/standby-home-feed.ts',
     edits: [
       {
         find: '    await this.#state.flush()\n    await this.#confirm({ segmentNumber: segmentNumber - 1, lsn })',
@@ -60,7 +60,7 @@ export const standbyBugs: readonly PlantedBug[] = [
   {
     name: 'old-record-not-compared',
     what: 'a standby goes on along a home that was put back, over records that differ from its own',
-    file: 'packages/recovery/src/standby-home-feed.ts',
+    file: 'packages/recovery/src/standby/standby-home-feed.ts',
     edits: [
       {
         find: 'own.committedAtUs !== before.committedAtUs',

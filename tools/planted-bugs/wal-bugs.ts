@@ -9,7 +9,7 @@ export const walBugs: readonly PlantedBug[] = [
   {
     name: 'ack-before-fsync',
     what: 'a commit is acknowledged once it is written, before the device has it',
-    file: 'packages/wal/src/flusher.ts',
+    file: 'packages/wal/src/writing/flusher.ts',
     edits: [
       { find: 'if (inline) segment.syncNow()\n        else await this.#syncBeside(segment)', replace: '' },
     ],
@@ -18,14 +18,14 @@ export const walBugs: readonly PlantedBug[] = [
   {
     name: 'no-folder-fsync-for-a-new-segment',
     what: 'a new segment is used before its name is durable',
-    file: 'packages/wal/src/segment-maker.ts',
+    file: 'packages/wal/src/segments/segment-maker.ts',
     edits: [{ find: 'await fileSystem.syncDirectory(directory)', replace: '' }],
     caughtBy: { testFile: crash, title: 'before any operation loses nothing acknowledged (posix)' },
   },
   {
     name: 'log-folder-without-a-durable-name',
     what: 'the folder of a new log is made, and its own name not made durable',
-    file: 'packages/wal/src/log-opening.ts',
+    file: 'packages/wal/src/writing/log-opening.ts',
     edits: [
       {
         find: 'await makeDirectoryDurable(directory, fileSystem)',
@@ -37,14 +37,14 @@ export const walBugs: readonly PlantedBug[] = [
   {
     name: 'segment-named-before-its-header-is-durable',
     what: 'a new segment gets its name before its header is on the device',
-    file: 'packages/wal/src/segment-maker.ts',
+    file: 'packages/wal/src/segments/segment-maker.ts',
     edits: [{ find: 'await handle.sync()', replace: '' }],
     caughtBy: { testFile: crash, title: 'before any operation loses nothing acknowledged (posix)' },
   },
   {
     name: 'segment-named-before-the-seal-of-the-last',
     what: 'a new segment gets its name while the seal of the one before it is still on its way to the device',
-    file: 'packages/wal/src/segment-maker.ts',
+    file: 'packages/wal/src/segments/segment-maker.ts',
     edits: [
       {
         find: 'await Promise.allSettled([makeUnnamed(segment), segment.sealed])',
@@ -59,7 +59,7 @@ export const walBugs: readonly PlantedBug[] = [
   {
     name: 'seal-before-its-records-are-durable',
     what: 'a segment is sealed while records in it, which nobody waits for, are only written',
-    file: 'packages/wal/src/flusher.ts',
+    file: 'packages/wal/src/writing/flusher.ts',
     edits: [{ find: 'if (this.#durableLsn < this.#writtenLsn) await this.#syncAlone()', replace: '' }],
     caughtBy: {
       testFile: crash,
@@ -69,7 +69,7 @@ export const walBugs: readonly PlantedBug[] = [
   {
     name: 'failed-fsync-retried',
     what: 'a failed fsync is tried again, and its second answer believed',
-    file: 'packages/wal/src/flusher.ts',
+    file: 'packages/wal/src/writing/flusher.ts',
     edits: [
       {
         find: 'if (inline) segment.syncNow()\n        else await this.#syncBeside(segment)',
@@ -84,7 +84,7 @@ export const walBugs: readonly PlantedBug[] = [
   {
     name: 'found-frames-not-written-again',
     what: 'opening syncs the frames it found, whose pages a failed fsync had marked clean, without writing them again',
-    file: 'packages/wal/src/log-opening.ts',
+    file: 'packages/wal/src/writing/log-opening.ts',
     edits: [{ find: 'await rewrite(source, unprovenAt, reader.position)', replace: '' }],
     caughtBy: {
       testFile: 'packages/wal/test/log-failure.test.ts',
@@ -94,7 +94,7 @@ export const walBugs: readonly PlantedBug[] = [
   {
     name: 'torn-tail-left-in-place',
     what: 'opening writes on before a torn tail without cutting it off, so that old frames come back behind new ones',
-    file: 'packages/wal/src/log-opening.ts',
+    file: 'packages/wal/src/writing/log-opening.ts',
     edits: [
       {
         find: 'if (tornBytes > 0 || sealed) await source.handle.truncate(reader.position)',
@@ -109,7 +109,7 @@ export const walBugs: readonly PlantedBug[] = [
   {
     name: 'rename-before-the-data-is-durable',
     what: 'a file put in place atomically is renamed before its content is synced',
-    file: 'packages/wal/src/atomic-file.ts',
+    file: 'packages/wal/src/files/atomic-file.ts',
     edits: [{ find: 'await handle.sync()', replace: '' }],
     caughtBy: {
       testFile: folder,
@@ -119,7 +119,7 @@ export const walBugs: readonly PlantedBug[] = [
   {
     name: 'no-folder-fsync-after-a-rename',
     what: 'a file put in place atomically counts as there before its name is durable',
-    file: 'packages/wal/src/atomic-file.ts',
+    file: 'packages/wal/src/files/atomic-file.ts',
     edits: [{ find: 'await fileSystem.syncDirectory(dirname(path))', replace: '' }],
     caughtBy: {
       testFile: folder,
@@ -129,7 +129,7 @@ export const walBugs: readonly PlantedBug[] = [
   {
     name: 'append-off-by-one',
     what: 'the first record of a new segment gets the LSN after the next',
-    file: 'packages/wal/src/flusher.ts',
+    file: 'packages/wal/src/writing/flusher.ts',
     edits: [
       {
         find: 'previous: link, nextLsn: summary.lastLsn + 1, sealed }',
@@ -144,7 +144,7 @@ export const walBugs: readonly PlantedBug[] = [
   {
     name: 'commit-time-not-increasing',
     what: 'a commit takes the time of the clock, also when that has gone back',
-    file: 'packages/wal/src/commit-clock.ts',
+    file: 'packages/wal/src/records/commit-clock.ts',
     edits: [{ find: 'now > this.#lastUs ? now : this.#lastUs + 1', replace: 'now' }],
     caughtBy: {
       testFile: 'packages/wal/test/log.test.ts',
@@ -154,7 +154,7 @@ export const walBugs: readonly PlantedBug[] = [
   {
     name: 'payload-checksum-not-verified',
     what: 'a frame counts as whole when its header is',
-    file: 'packages/wal/src/frame.ts',
+    file: 'packages/wal/src/records/frame.ts',
     edits: [{ find: '=== frame.header.payloadChecksum', replace: '>= 0' }],
     caughtBy: {
       testFile: damage,
@@ -164,7 +164,7 @@ export const walBugs: readonly PlantedBug[] = [
   {
     name: 'checksum-not-seeded-by-the-segment',
     what: 'a frame’s checksums do not depend on its segment, so that a frame of another one passes',
-    file: 'packages/wal/src/frame.ts',
+    file: 'packages/wal/src/records/frame.ts',
     edits: [
       { find: 'crc32(payload, seed)', replace: 'crc32(payload)' },
       {
@@ -188,7 +188,7 @@ export const walBugs: readonly PlantedBug[] = [
   {
     name: 'torn-tail-called-corrupt',
     what: 'any whole frame behind a torn one counts as proof of corruption, also one that proves nothing',
-    file: 'packages/wal/src/tail-verdict.ts',
+    file: 'packages/wal/src/segments/tail-verdict.ts',
     edits: [{ find: 'frame.durableLsn >= expectedLsn', replace: 'frame.durableLsn >= 0' }],
     caughtBy: {
       testFile: crash,
@@ -198,21 +198,21 @@ export const walBugs: readonly PlantedBug[] = [
   {
     name: 'corruption-called-torn',
     what: 'damage of an acknowledged record in the last segment is cut off as if it were torn',
-    file: 'packages/wal/src/tail-verdict.ts',
+    file: 'packages/wal/src/segments/tail-verdict.ts',
     edits: [{ find: 'frame.durableLsn >= expectedLsn', replace: 'frame.durableLsn > frame.firstLsn' }],
     caughtBy: { testFile: damage, title: 'is corrupt, not torn, when it is damaged after a clean close' },
   },
   {
     name: 'removal-ignores-a-hold',
     what: 'segments are removed though somebody holds them',
-    file: 'packages/wal/src/log.ts',
+    file: 'packages/wal/src/writing/log.ts',
     edits: [{ find: 'if (holds.some((hold) => hold.fromSegment <= number)) break', replace: '' }],
     caughtBy: { testFile: folder, title: 'holds keep segments from being removed until they are released' },
   },
   {
     name: 'unreadable-hold-holds-nothing',
     what: 'a hold that cannot be read is passed over',
-    file: 'packages/wal/src/holds.ts',
+    file: 'packages/wal/src/promises/holds.ts',
     edits: [
       {
         find: "if (content === 'gone') continue",
@@ -224,7 +224,7 @@ export const walBugs: readonly PlantedBug[] = [
   {
     name: 'follower-returns-what-is-not-synced',
     what: 'a follower returns records that are written and could still be lost',
-    file: 'packages/wal/src/log-tail.ts',
+    file: 'packages/wal/src/reading/log-tail.ts',
     edits: [{ find: 'if (lastLsn > durableLsn) await walker.sync()', replace: '' }],
     caughtBy: {
       testFile: 'packages/wal/test/log-follower.test.ts',
@@ -234,7 +234,7 @@ export const walBugs: readonly PlantedBug[] = [
   {
     name: 'copied-log-believed-durable',
     what: 'a follower believes what a log folder says of its durability before it has flushed it once itself',
-    file: 'packages/wal/src/segment-follower.ts',
+    file: 'packages/wal/src/reading/segment-follower.ts',
     edits: [{ find: 'this.#isTrusting ? this.#told() : 0', replace: 'this.#told()' }],
     caughtBy: {
       testFile: 'packages/wal/test/log-follower.test.ts',
@@ -244,7 +244,7 @@ export const walBugs: readonly PlantedBug[] = [
   {
     name: 'shipped-beyond-what-is-durable',
     what: 'a follower that was told how far the log is durable reports what stands behind that without a flush',
-    file: 'packages/wal/src/segment-follower.ts',
+    file: 'packages/wal/src/reading/segment-follower.ts',
     edits: [
       {
         find: 'if (lsn <= durableLsn) return\n',
@@ -259,7 +259,7 @@ export const walBugs: readonly PlantedBug[] = [
   {
     name: 'reader-off-by-one',
     what: 'reading from an LSN begins with the one after it',
-    file: 'packages/wal/src/log-reader.ts',
+    file: 'packages/wal/src/reading/log-reader.ts',
     edits: [
       { find: 'if (first >= fromLsn &&', replace: 'if (first > fromLsn &&' },
       { find: 'lsn >= fromLsn && lsn <= throughLsn)', replace: 'lsn > fromLsn && lsn <= throughLsn)' },

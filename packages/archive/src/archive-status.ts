@@ -2,7 +2,7 @@ import { listSegments, nodeFileSystem, readLog, type FileSystem, type SegmentSum
 import type { Archive } from './archive.ts'
 import type { Catalogue, OwnerRef, PieceRef, SegmentRef } from './catalogue/catalogue.ts'
 import { archiveError } from './errors.ts'
-import { parseSegmentObjectName, segmentObjectPrefix, segmentTimelinePrefix } from './catalogue/layout.ts'
+import { parseSegmentObjectName, segmentObjectPrefix, segmentTimelinePrefix } from './layout.ts'
 import { holesBetween, type LsnRun, uncovered, uniteRuns } from './catalogue/lsn-runs.ts'
 
 /**

@@ -52,7 +52,7 @@ export type { CatalogueEvent, JournalEntry } from './catalogue/catalogue-event.t
 export { endTimeline, takeOverTimeline } from './shipping/succession.ts'
 export type { Succession } from './shipping/succession.ts'
 export { addDelta, declineDelta } from './catalogue/archive-entries.ts'
-export { backupFileName, backupManifestName, deltaName } from './catalogue/layout.ts'
+export { backupFileName, backupManifestName, deltaName } from './layout.ts'
 export type { ShipperEvent, ShipperWork } from './shipping/events.ts'
 export { runShipper, Shipper } from './shipping/shipper.ts'
 export { holdLogFor } from './shipping/first-hold.ts'

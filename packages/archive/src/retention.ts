@@ -15,7 +15,7 @@ import {
   piecePrefix,
   SEGMENT_PREFIX,
   segmentTimelinePrefix,
-} from './catalogue/layout.ts'
+} from './layout.ts'
 import type { PromisedBases, RetentionDecision, RetentionPromise } from './catalogue/retention-record.ts'
 
 /** An object that the store would not delete. */

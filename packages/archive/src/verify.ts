@@ -4,13 +4,7 @@ import { verifySegment, type SegmentSummary } from '@timberline/wal'
 import type { Archive } from './archive.ts'
 import type { Catalogue, PieceRef, SegmentRef } from './catalogue/catalogue.ts'
 import { CatalogueFold } from './catalogue/catalogue-fold.ts'
-import {
-  IDENTITY_NAME,
-  JOURNAL_PREFIX,
-  journalName,
-  KEY_PREFIX,
-  parseBundleName,
-} from './catalogue/layout.ts'
+import { IDENTITY_NAME, JOURNAL_PREFIX, journalName, KEY_PREFIX, parseBundleName } from './layout.ts'
 import { PageAudit } from './catalogue/page-audit.ts'
 import { type ArchiveFinding, findingOf, type FindingSubject } from './checking/finding.ts'
 import { type InventoryItem, isStillNamed, takeInventory } from './checking/inventory.ts'

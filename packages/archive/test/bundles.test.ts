@@ -16,7 +16,7 @@ import {
   repairArchive,
   verifyArchive,
 } from '../src/index.ts'
-import { bundleName, parseBundleName, pieceName } from '../src/catalogue/layout.ts'
+import { bundleName, parseBundleName, pieceName } from '../src/layout.ts'
 import { BundleWriter } from '../src/shipping/bundle-writer.ts'
 import { heldPieceOf } from '../src/shipping/held-pieces.ts'
 import { removePieces } from '../src/shipping/ship-segment.ts'

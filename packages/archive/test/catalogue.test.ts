@@ -14,7 +14,7 @@ import {
   type SegmentRef,
 } from '../src/index.ts'
 import { CatalogueFold } from '../src/catalogue/catalogue-fold.ts'
-import { journalName, pieceName } from '../src/catalogue/layout.ts'
+import { journalName, pieceName } from '../src/layout.ts'
 import { archiveOn, IDENTITY } from './support/archive-scene.ts'
 
 function segment(segmentNumber: number, more: Partial<SegmentRef> = {}): SegmentRef {

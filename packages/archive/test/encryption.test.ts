@@ -11,7 +11,7 @@ import {
   parseIdentityFile,
   verifyArchive,
 } from '../src/index.ts'
-import { protectedIdentityName } from '../src/catalogue/layout.ts'
+import { protectedIdentityName } from '../src/layout.ts'
 import { archiveOn, IDENTITY } from './support/archive-scene.ts'
 import { makePassphrasesCheap } from './support/cheap-passphrases.ts'
 

@@ -12,7 +12,7 @@ import {
   parseIdentityFile,
 } from '../src/index.ts'
 import { decodeEnvelope, encodeEnvelope } from '../src/objects/object-envelope.ts'
-import { parsePieceName, pieceName } from '../src/catalogue/layout.ts'
+import { parsePieceName, pieceName } from '../src/layout.ts'
 import { archiveOn, archivedRecords } from './support/archive-scene.ts'
 
 const GOLDEN = new URL('golden/v1/', import.meta.url)

@@ -20,7 +20,7 @@ import {
 import { CatalogueFold } from '../src/catalogue/catalogue-fold.ts'
 import { decodeJournalEntry, encodeJournalEntry } from '../src/catalogue/catalogue-event.ts'
 import { PAGE_ENTRY_COUNT } from '../src/catalogue/journal-pages.ts'
-import { journalName, pageName } from '../src/catalogue/layout.ts'
+import { journalName, pageName } from '../src/layout.ts'
 import { archiveOn, IDENTITY } from './support/archive-scene.ts'
 
 const FIRST = pageName(1, PAGE_ENTRY_COUNT)

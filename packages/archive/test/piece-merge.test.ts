@@ -14,7 +14,7 @@ import {
   type StoreCounts,
   verifyArchive,
 } from '../src/index.ts'
-import { pieceName } from '../src/catalogue/layout.ts'
+import { pieceName } from '../src/layout.ts'
 import { mergeableRuns } from '../src/shipping/piece-levels.ts'
 import { isWithin } from '../src/shipping/segment-content.ts'
 import type { Voyage } from '../src/shipping/ship-begin.ts'

@@ -6,7 +6,7 @@
 import { type FileSystem, readConfirmations, readFileWhole, segmentName } from '@timberline/wal'
 import { describe, expect, it } from 'vitest'
 import { type ArchiveStore, memoryStore, type ShipperStatus } from '../src/index.ts'
-import { parsePieceName } from '../src/catalogue/layout.ts'
+import { parsePieceName } from '../src/layout.ts'
 import {
   appendRecords,
   archivedRecords,

@@ -8,8 +8,8 @@ import {
 } from '@timberline/wal'
 import { CrashFileSystem } from '@timberline/wal/testing'
 import { afterEach, describe, expect, test } from 'vitest'
-import type { ArchivedOptions } from '../src/archived-options.ts'
-import type { EngineEvent } from '../src/open-options.ts'
+import type { ArchivedOptions } from '../src/commit/archived-options.ts'
+import type { EngineEvent } from '../src/session/open-options.ts'
 import { TimberMemoryLevel } from '../src/timber-memory-level.ts'
 import type { TimberMemoryLevelOptions } from '../src/timber-memory-level.ts'
 

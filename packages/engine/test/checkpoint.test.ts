@@ -11,7 +11,7 @@ import {
   failAt,
   immediateFileSystem,
 } from '@timberline/wal/testing'
-import { hashTable } from '../src/checkpoint-hash.ts'
+import { hashTable } from '../src/checkpoint/checkpoint-hash.ts'
 import {
   decodeCheckpoint,
   encodeCheckpoint,
@@ -19,12 +19,12 @@ import {
   newestCheckpoint,
   readCheckpoint,
   writeCheckpoint,
-} from '../src/checkpoint-manifest.ts'
-import type { CheckpointManifest, CheckpointTable } from '../src/checkpoint-manifest.ts'
-import { writeDataFromCheckpoint } from '../src/checkpoint-restore.ts'
-import { homeLayout } from '../src/home-layout.ts'
-import type { HomeLayout } from '../src/home-layout.ts'
-import { openState } from '../src/state.ts'
+} from '../src/checkpoint/checkpoint-manifest.ts'
+import type { CheckpointManifest, CheckpointTable } from '../src/checkpoint/checkpoint-manifest.ts'
+import { writeDataFromCheckpoint } from '../src/checkpoint/checkpoint-restore.ts'
+import { homeLayout } from '../src/home/home-layout.ts'
+import type { HomeLayout } from '../src/home/home-layout.ts'
+import { openState } from '../src/state/state.ts'
 import { HomeFixture, expectedState, visibleState } from './support/home-fixture.ts'
 import { scratchFolder } from './support/scratch.ts'
 
@@ -194,7 +194,7 @@ describe('a checkpoint', () => {
   test('says by name when LevelDB does not confirm a flush', async () => {
     const fixture = await HomeFixture.open(newHome())
     await fixture.commit(3)
-    const { takeCheckpoint } = await import('../src/checkpoint-take.ts')
+    const { takeCheckpoint } = await import('../src/checkpoint/checkpoint-take.ts')
     const taking = takeCheckpoint({
       layout: fixture.layout,
       identity: fixture.identity,

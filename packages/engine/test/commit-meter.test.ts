@@ -1,6 +1,6 @@
 import { setTimeout as sleep } from 'node:timers/promises'
 import { describe, expect, test } from 'vitest'
-import { CommitMeter } from '../src/commit-meter.ts'
+import { CommitMeter } from '../src/commit/commit-meter.ts'
 
 /** A commit, and what ends it. */
 function commit(): { done: Promise<void>; end: (error?: Error) => void } {

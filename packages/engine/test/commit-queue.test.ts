@@ -4,11 +4,11 @@
  */
 import type { RecordPlace } from '@timberline/wal'
 import { describe, expect, it } from 'vitest'
-import { CommitQueue } from '../src/commit-queue.ts'
-import type { Commit } from '../src/commit-queue.ts'
-import type { CommitLog } from '../src/commit-log.ts'
+import { CommitQueue } from '../src/commit/commit-queue.ts'
+import type { Commit } from '../src/commit/commit-queue.ts'
+import type { CommitLog } from '../src/commit/commit-log.ts'
 import { engineError } from '../src/errors.ts'
-import type { NativeBatch, NativeLevel } from '../src/native-level.ts'
+import type { NativeBatch, NativeLevel } from '../src/level/native-level.ts'
 
 class HandLog implements CommitLog {
   nextLsn = 1

@@ -4,7 +4,7 @@ import { lastValueFrom, take, toArray } from 'rxjs'
 import { describe, expect, test } from 'vitest'
 import { TimberLevel } from '../src/timber-level.ts'
 import { TimberMemoryLevel } from '../src/timber-memory-level.ts'
-import type { CommittedTransaction } from '../src/commits.ts'
+import type { CommittedTransaction } from '../src/commit/commits.ts'
 import { scratchFolder } from './support/scratch.ts'
 
 const folder = scratchFolder()

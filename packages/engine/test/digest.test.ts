@@ -1,8 +1,8 @@
 import { createHash } from 'node:crypto'
 import { join } from 'node:path'
 import { describe, expect, test } from 'vitest'
-import { stateDigest } from '../src/digest.ts'
-import { RawLevel } from '../src/leveldb-raw.ts'
+import { stateDigest } from '../src/tables/digest.ts'
+import { RawLevel } from '../src/state/leveldb-raw.ts'
 import { scratchFolder, seededRandom } from './support/scratch.ts'
 
 const folder = scratchFolder()

@@ -5,7 +5,7 @@
 import { join } from 'node:path'
 import fc from 'fast-check'
 import { describe, expect, test } from 'vitest'
-import type { CommittedTransaction } from '../src/commits.ts'
+import type { CommittedTransaction } from '../src/commit/commits.ts'
 import { TimberLevel } from '../src/timber-level.ts'
 import { TimberMemoryLevel } from '../src/timber-memory-level.ts'
 import { scratchFolder } from './support/scratch.ts'

@@ -1,7 +1,7 @@
 import { createHash } from 'node:crypto'
 import { expect, test } from 'vitest'
-import { EntryHash } from '../src/digest-hash.ts'
-import { HashThread, HashThreadLost, isWorthThread } from '../src/hash-thread.ts'
+import { EntryHash } from '../src/tables/digest-hash.ts'
+import { HashThread, HashThreadLost, isWorthThread } from '../src/tables/hash-thread.ts'
 import { seededRandom } from './support/scratch.ts'
 
 test('is begun where it takes less time than the hashing, and a processor is free for it', () => {

@@ -2,14 +2,14 @@ import { mkdirSync, readFileSync, writeFileSync } from 'node:fs'
 import { join } from 'node:path'
 import * as fc from 'fast-check'
 import { describe, expect, test } from 'vitest'
-import { admitHome } from '../src/home-admission.ts'
+import { admitHome } from '../src/home/home-admission.ts'
 import {
   decodeHomeIdentity,
   newHomeIdentity,
   readHomeIdentity,
   writeHomeIdentity,
-} from '../src/home-identity.ts'
-import { homeLayout } from '../src/home-layout.ts'
+} from '../src/home/home-identity.ts'
+import { homeLayout } from '../src/home/home-layout.ts'
 import { scratchFolder } from './support/scratch.ts'
 
 const folder = scratchFolder()

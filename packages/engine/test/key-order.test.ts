@@ -1,7 +1,7 @@
 import { describe, expect, test } from 'vitest'
-import { OperationWindow } from '../src/operation-window.ts'
-import { encodeTransaction, type OperationInput } from '../src/transaction-codec.ts'
-import { TransactionCursor } from '../src/transaction-cursor.ts'
+import { OperationWindow } from '../src/tables/operation-window.ts'
+import { encodeTransaction, type OperationInput } from '../src/records/transaction-codec.ts'
+import { TransactionCursor } from '../src/records/transaction-cursor.ts'
 import { seededRandom } from './support/scratch.ts'
 
 /** What a comparison of bytes says; of one key the last operation first. */

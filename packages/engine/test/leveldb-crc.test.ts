@@ -1,5 +1,5 @@
 import { expect, test } from 'vitest'
-import { crc32c, crc32cOf } from '../src/leveldb-crc.ts'
+import { crc32c, crc32cOf } from '../src/leveldb/leveldb-crc.ts'
 import { seededRandom } from './support/scratch.ts'
 
 /** As its polynomial defines it, a bit at a time. */

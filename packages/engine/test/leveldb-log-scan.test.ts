@@ -4,8 +4,8 @@ import { join } from 'node:path'
 import { nodeFileSystem } from '@timberline/wal'
 import { ClassicLevel } from 'classic-level'
 import { beforeAll, describe, expect, test } from 'vitest'
-import { crc32c, maskCrc } from '../src/leveldb-crc.ts'
-import { type LeveldbLog, LeveldbLogScanner, scanLeveldbLog } from '../src/leveldb-log-scan.ts'
+import { crc32c, maskCrc } from '../src/leveldb/leveldb-crc.ts'
+import { type LeveldbLog, LeveldbLogScanner, scanLeveldbLog } from '../src/leveldb/leveldb-log-scan.ts'
 import { scratchFolder } from './support/scratch.ts'
 
 const folder = scratchFolder()

@@ -6,7 +6,7 @@
 import { cpSync, readdirSync, readFileSync, rmSync, writeFileSync } from 'node:fs'
 import { join } from 'node:path'
 import { expect, test } from 'vitest'
-import { homeLayout } from '../src/home-layout.ts'
+import { homeLayout } from '../src/home/home-layout.ts'
 import { HomeFixture, expectedState } from './support/home-fixture.ts'
 import { scratchFolder } from './support/scratch.ts'
 

@@ -4,8 +4,8 @@ import { ClassicLevel } from 'classic-level'
 import * as fc from 'fast-check'
 import { beforeAll, describe, expect, test } from 'vitest'
 import { TimberlineError, nodeFileSystem } from '@timberline/wal'
-import { ManifestParser, parseManifest } from '../src/leveldb-manifest.ts'
-import { VersionReader } from '../src/leveldb-version.ts'
+import { ManifestParser, parseManifest } from '../src/leveldb/leveldb-manifest.ts'
+import { VersionReader } from '../src/leveldb/leveldb-version.ts'
 import { scratchFolder, seededRandom } from './support/scratch.ts'
 
 const folder = scratchFolder()

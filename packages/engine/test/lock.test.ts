@@ -5,8 +5,8 @@ import { join } from 'node:path'
 import { fileURLToPath } from 'node:url'
 import { afterEach, describe, expect, test } from 'vitest'
 import { testProgram } from '../../../tools/test-programs.ts'
-import { homeLayout } from '../src/home-layout.ts'
-import { homeOwner, lockHome } from '../src/lock.ts'
+import { homeLayout } from '../src/home/home-layout.ts'
+import { homeOwner, lockHome } from '../src/home/lock.ts'
 import { scratchFolder } from './support/scratch.ts'
 
 const folder = scratchFolder()

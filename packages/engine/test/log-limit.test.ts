@@ -1,7 +1,7 @@
 // What the limits of the log ask for, and when they are announced: functions of facts, so that nothing here needs a log or a clock.
 import { describe, expect, test } from 'vitest'
-import { LimitAlarm } from '../src/limit-alarm.ts'
-import { type LogState, reachOf } from '../src/log-limit.ts'
+import { LimitAlarm } from '../src/checkpoint/limit-alarm.ts'
+import { type LogState, reachOf } from '../src/checkpoint/log-limit.ts'
 
 /** Segments 1 to 6 of 100 bytes, one sealed each second; the checkpoint needs 5 and 6. */
 const parts = [1, 2, 3, 4, 5, 6].map((segmentNumber) => ({

@@ -1,7 +1,7 @@
 import { rm } from 'node:fs/promises'
 import { join } from 'node:path'
 import { expect, test } from 'vitest'
-import { homeLayout } from '../src/home-layout.ts'
+import { homeLayout } from '../src/home/home-layout.ts'
 import { TimberLevel } from '../src/timber-level.ts'
 import { scratchFolder } from './support/scratch.ts'
 

@@ -1,7 +1,7 @@
 import { join } from 'node:path'
 import { describe, expect, test } from 'vitest'
-import { ControlConnection } from '../src/control-connection.ts'
-import { meterCommits } from '../src/meter-call.ts'
+import { ControlConnection } from '../src/control/control-connection.ts'
+import { meterCommits } from '../src/control/meter-call.ts'
 import { TimberLevel } from '../src/timber-level.ts'
 import { scratchFolder } from './support/scratch.ts'
 

@@ -3,7 +3,7 @@ import { join } from 'node:path'
 import { nodeFileSystem } from '@timberline/wal'
 import { FaultFileSystem, failOn } from '@timberline/wal/testing'
 import { expect, test } from 'vitest'
-import { openState } from '../src/state.ts'
+import { openState } from '../src/state/state.ts'
 import { scratchFolder } from './support/scratch.ts'
 
 const folder = scratchFolder()

@@ -1,5 +1,5 @@
 import { expect, test } from 'vitest'
-import { OperationWindow } from '../src/operation-window.ts'
+import { OperationWindow } from '../src/tables/operation-window.ts'
 
 test('holds more than it expected, in bytes and in operations', () => {
   const window = new OperationWindow(100)

@@ -2,7 +2,7 @@
 import { join } from 'node:path'
 import { afterAll, beforeAll, describe, expect, test } from 'vitest'
 import { codeOf } from '../src/errors.ts'
-import { PlainPut } from '../src/plain-put.ts'
+import { PlainPut } from '../src/commit/plain-put.ts'
 import { TimberLevel } from '../src/timber-level.ts'
 import { scratchFolder } from './support/scratch.ts'
 

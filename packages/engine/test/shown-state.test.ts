@@ -2,7 +2,7 @@
 import { ClassicLevel } from 'classic-level'
 import { join } from 'node:path'
 import { afterEach, beforeEach, describe, expect, it } from 'vitest'
-import { ShownState } from '../src/shown-state.ts'
+import { ShownState } from '../src/level/shown-state.ts'
 import { scratchFolder } from './support/scratch.ts'
 
 const folder = scratchFolder()

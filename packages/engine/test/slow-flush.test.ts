@@ -6,7 +6,7 @@ import { nodeFileSystem } from '@timberline/wal'
 import type { FileHandle, FileSystem } from '@timberline/wal'
 import { join } from 'node:path'
 import { afterEach, beforeEach, describe, expect, it } from 'vitest'
-import { classicPrototype } from '../src/native-level.ts'
+import { classicPrototype } from '../src/level/native-level.ts'
 import { TimberLevel } from '../src/timber-level.ts'
 import { scratchFolder } from './support/scratch.ts'
 

@@ -1,5 +1,5 @@
 import { describe, expect, test } from 'vitest'
-import { openError } from '../src/state.ts'
+import { openError } from '../src/state/state.ts'
 
 describe('what LevelDB says when it cannot open', () => {
   const said = (message: string): Error => new Error('Database failed to open', { cause: new Error(message) })

@@ -7,10 +7,10 @@ import { ClassicLevel } from 'classic-level'
 import { describe, expect, test } from 'vitest'
 import { testProgram } from '../../../tools/test-programs.ts'
 import { codeOf } from '../src/errors.ts'
-import { homeLayout } from '../src/home-layout.ts'
+import { homeLayout } from '../src/home/home-layout.ts'
 import { RESERVED_FLOOR } from '../src/reserved-keys.ts'
 import { TimberLevel } from '../src/timber-level.ts'
-import type { EngineEvent } from '../src/open-options.ts'
+import type { EngineEvent } from '../src/session/open-options.ts'
 import { scratchFolder } from './support/scratch.ts'
 
 const folder = scratchFolder()

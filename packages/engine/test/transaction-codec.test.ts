@@ -4,8 +4,8 @@ import { unpack } from 'msgpackr'
 import { describe, expect, test } from 'vitest'
 import { codeOf } from '../src/errors.ts'
 import { RESERVED_FLOOR } from '../src/reserved-keys.ts'
-import { TransactionEncoder, decodeTransaction, encodeTransaction } from '../src/transaction-codec.ts'
-import type { OperationInput } from '../src/transaction-codec.ts'
+import { TransactionEncoder, decodeTransaction, encodeTransaction } from '../src/records/transaction-codec.ts'
+import type { OperationInput } from '../src/records/transaction-codec.ts'
 
 const bytes = fc.uint8Array({ maxLength: 400 }).filter((key) => key[0] !== 0xff)
 const text = fc.string({ unit: 'binary', maxLength: 300 })

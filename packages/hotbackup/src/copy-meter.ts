@@ -1,9 +1,9 @@
 import type { BackupFile } from '@timberline/archive'
 import { chunkBuffers } from './chunk-buffers.ts'
 import type { CopyProgress, HotbackupListener } from './events.ts'
-import type { CopyContext } from './file-source.ts'
+import type { CopyContext } from './sink/file-source.ts'
 import type { CompletedOptions } from './options.ts'
-import type { RateLimit } from './rate-limit.ts'
+import type { RateLimit } from './pace/rate-limit.ts'
 
 /** Counts what has been copied of what is expected, and tells it. */
 export interface CopyMeter {

@@ -14,6 +14,6 @@ export type { RunOptions, StepBackupOptions, StepProgress, StepReport } from './
 export type { BackupFinding, VerifyBackupOptions } from './verify-backup.ts'
 export type { SealedLog } from './owner.ts'
 export type { BackupMoment, BackupResult, BackupTarget, HotbackupOptions } from './options.ts'
-export type { VolumesReport, VolumesTarget } from './volumes/volumes-target.ts'
+export type { VolumesReport, VolumesTarget } from './volumes-target.ts'
 export type { RestartReason } from './events.ts'
 export type { BackupStyle, CopyProgress, HotbackupEvent, HotbackupListener } from './events.ts'

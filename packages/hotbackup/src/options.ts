@@ -5,8 +5,8 @@ import type { FileSystem } from '@timberline/wal'
 import { hotbackupError } from './errors.ts'
 import { guardedListener } from './events.ts'
 import type { HotbackupListener, RestartReason } from './events.ts'
-import { checkVolumesTarget } from './volumes/volumes-target.ts'
-import type { VolumesReport, VolumesTarget } from './volumes/volumes-target.ts'
+import { checkVolumesTarget } from './volumes-target.ts'
+import type { VolumesReport, VolumesTarget } from './volumes-target.ts'
 
 /** A folder, an archive, or a series of volumes. */
 export type BackupTarget = string | { readonly archive: Archive } | { readonly volumes: VolumesTarget }

@@ -12,7 +12,7 @@ import type { CopyPlan, PlannedCheckpoint } from './copy-plan.ts'
 import { hotbackupError } from './errors.ts'
 import { logGap, plannedSegment } from './log-copy.ts'
 import type { DurableLog } from './log-copy.ts'
-import type { BackupSink } from './sink.ts'
+import type { BackupSink } from './sink/sink.ts'
 import { inParallel } from './workers.ts'
 
 /** Two at a time keep a disk busy; more only take the owner's share of it. */

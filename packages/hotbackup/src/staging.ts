@@ -13,7 +13,7 @@ import type { FileSystem, Hold } from '@timberline/wal'
 import { askForCheckpoint } from './checkpoint-request.ts'
 import { hotbackupError, systemCodeOf } from './errors.ts'
 import type { HotbackupListener } from './events.ts'
-import { namesIn } from './partial-folder.ts'
+import { namesIn } from './sink/partial-folder.ts'
 import { inParallel } from './workers.ts'
 
 const STAGING_PREFIX = 'staging.'

@@ -6,9 +6,9 @@ import { join } from 'node:path'
 import type { BackupFile } from '@timberline/archive'
 import type { CheckpointManifest } from '@timberline/engine'
 import type { FileSystem } from '@timberline/wal'
-import { holdsTable } from './backup-base.ts'
-import type { BackupBase } from './backup-base.ts'
-import type { BackupSink } from './sink.ts'
+import { holdsTable } from './sink/backup-base.ts'
+import type { BackupBase } from './sink/backup-base.ts'
+import type { BackupSink } from './sink/sink.ts'
 import { inParallel } from './workers.ts'
 
 const LINKS_AT_A_TIME = 8

@@ -17,10 +17,10 @@ import {
 import type { FileSystem } from '@timberline/wal'
 import { planCopy } from './copy-plan.ts'
 import { systemCodeOf } from './errors.ts'
-import { hashFile } from './file-source.ts'
+import { hashFile } from './sink/file-source.ts'
 import { plannedSegment } from './log-copy.ts'
 import { chunkBuffers } from './chunk-buffers.ts'
-import { rateLimit } from './rate-limit.ts'
+import { rateLimit } from './pace/rate-limit.ts'
 import { inParallel } from './workers.ts'
 
 /** What is wrong with a backup. */

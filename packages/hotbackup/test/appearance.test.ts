@@ -11,8 +11,8 @@ import type { FileSystem } from '@timberline/wal'
 import { CrashFileSystem, FaultFileSystem, crashAt } from '@timberline/wal/testing'
 import { describe, expect, it } from 'vitest'
 import { oneIn, operationsOf } from '../../../tools/matrix-sample.ts'
-import { beginFolderSink } from '../src/folder-sink.ts'
-import { settleLeftovers } from '../src/partial-folder.ts'
+import { beginFolderSink } from '../src/sink/folder-sink.ts'
+import { settleLeftovers } from '../src/sink/partial-folder.ts'
 
 const target = '/backups/today'
 const SEEDS = 12

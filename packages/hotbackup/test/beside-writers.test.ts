@@ -8,9 +8,9 @@ import type { FileSystem } from '@timberline/wal'
 import { afterEach, beforeEach, expect, it } from 'vitest'
 import { estimateBackup, hotbackup, verifyBackup } from '../src/index.ts'
 import type { HotbackupEvent } from '../src/index.ts'
-import { WRITE_BYTES } from '../src/file-source.ts'
-import { SHARED_SLICE_BYTES } from '../src/flush-share.ts'
-import { SLICE_BYTES_MIN } from '../src/rate-limit.ts'
+import { WRITE_BYTES } from '../src/sink/file-source.ts'
+import { SHARED_SLICE_BYTES } from '../src/pace/flush-share.ts'
+import { SLICE_BYTES_MIN } from '../src/pace/rate-limit.ts'
 import { makeFolder, openUsedHome } from './fixture.ts'
 
 /** So high that nothing waits for it; what is limited is still moved in slices. */

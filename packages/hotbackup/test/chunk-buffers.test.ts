@@ -4,8 +4,8 @@ import { join } from 'node:path'
 import { nodeFileSystem } from '@timberline/wal'
 import { expect, it, onTestFinished } from 'vitest'
 import { CHUNK_BYTES, chunkBuffers } from '../src/chunk-buffers.ts'
-import { readRange } from '../src/file-source.ts'
-import { rateLimit } from '../src/rate-limit.ts'
+import { readRange } from '../src/sink/file-source.ts'
+import { rateLimit } from '../src/pace/rate-limit.ts'
 
 it('a buffer that was given back is taken again, whatever is read into it next', () => {
   const buffers = chunkBuffers()

@@ -1,6 +1,6 @@
 /** The share of the disk that a copy at full speed takes beside a writer, on a clock that only flushes and rests move on. */
 import { describe, expect, it } from 'vitest'
-import { flushShare, REST_FACTOR, SHARED_SLICE_BYTES } from '../src/flush-share.ts'
+import { flushShare, REST_FACTOR, SHARED_SLICE_BYTES } from '../src/pace/flush-share.ts'
 
 interface Disk {
   /** What happened, in order. */

@@ -4,8 +4,8 @@ import { CrashFileSystem } from '@timberline/wal/testing'
 import { expect, it } from 'vitest'
 import { copyMeter } from '../src/copy-meter.ts'
 import { copyProvedLog } from '../src/proved-log.ts'
-import { rateLimit } from '../src/rate-limit.ts'
-import type { BackupSink } from '../src/sink.ts'
+import { rateLimit } from '../src/pace/rate-limit.ts'
+import type { BackupSink } from '../src/sink/sink.ts'
 
 const IDENTITY = { environmentId: '0123456789abcdef0123456789abcdef', timeline: 1 }
 

@@ -1,6 +1,6 @@
 import { describe, expect, it } from 'vitest'
-import type { RateLimit } from '../src/rate-limit.ts'
-import { nextSliceBytes, rateLimit, SLICE_BYTES_MAX, SLICE_BYTES_MIN } from '../src/rate-limit.ts'
+import type { RateLimit } from '../src/pace/rate-limit.ts'
+import { nextSliceBytes, rateLimit, SLICE_BYTES_MAX, SLICE_BYTES_MIN } from '../src/pace/rate-limit.ts'
 
 /** A clock that only sleeping moves on. */
 function clock(): {

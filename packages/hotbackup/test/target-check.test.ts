@@ -2,7 +2,7 @@ import { mkdir, mkdtemp, rm, symlink } from 'node:fs/promises'
 import { tmpdir } from 'node:os'
 import { join } from 'node:path'
 import { afterEach, beforeEach, describe, expect, it } from 'vitest'
-import { refuseOverlap, settledPath } from '../src/target-check.ts'
+import { refuseOverlap, settledPath } from '../src/sink/target-check.ts'
 
 let folder = ''
 beforeEach(async () => {

@@ -1,7 +1,7 @@
 /** When a copy takes a home for one that is written to; with an owner that answers as told, and a clock that is moved by hand. */
 import { TimberlineError } from '@timberline/wal'
 import { describe, expect, it } from 'vitest'
-import { watchWriters, type WriterWatch } from '../src/writer-watch.ts'
+import { watchWriters, type WriterWatch } from '../src/pace/writer-watch.ts'
 
 const nobody = new TimberlineError('nobody', {
   code: 'ENGINE_NOT_RUNNING',

@@ -18,7 +18,7 @@ import { type FileSystem, nodeFileSystem } from '@timberline/wal'
 import { failOn, FaultFileSystem } from '@timberline/wal/testing'
 import { describe, expect, test } from 'vitest'
 import { planFor, recover, type RecoveryProgress } from '../src/index.ts'
-import { openSource } from '../src/open-source.ts'
+import { openSource } from '../src/source/open-source.ts'
 import { backupInto, backupTo, contentOf, Environment, exists, scratchFolder, ship } from './environment.ts'
 
 /** An archive of which some answers are replaced. */

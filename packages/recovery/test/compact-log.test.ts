@@ -18,8 +18,8 @@ import type { AppliedPosition, OperationBatch, ReplayTarget } from '@timberline/
 import { nodeFileSystem } from '@timberline/wal'
 import { type Random, seededRandom } from '@timberline/wal/testing'
 import { describe, expect, test } from 'vitest'
-import { coverageOf } from '../src/coverage.ts'
-import { pathTo } from '../src/history.ts'
+import { coverageOf } from '../src/history/coverage.ts'
+import { pathTo } from '../src/history/history.ts'
 import {
   compactLog,
   type CompactReport,
@@ -31,9 +31,9 @@ import {
   recover,
   type RecoveryReport,
 } from '../src/index.ts'
-import { LogReader } from '../src/log-reader.ts'
-import { openSource } from '../src/open-source.ts'
-import { RangeReplay } from '../src/range-replay.ts'
+import { LogReader } from '../src/source/log-reader.ts'
+import { openSource } from '../src/source/open-source.ts'
+import { RangeReplay } from '../src/delta/range-replay.ts'
 import {
   backupInto,
   type Content,

@@ -2,7 +2,7 @@ import { readFile } from 'node:fs/promises'
 import type { Operation } from '@timberline/engine'
 import fc from 'fast-check'
 import { describe, expect, it } from 'vitest'
-import { decodeDelta, type DeltaHeader, encodeDelta } from '../src/delta-codec.ts'
+import { decodeDelta, type DeltaHeader, encodeDelta } from '../src/delta/delta-codec.ts'
 
 const HEADER: DeltaHeader = {
   environmentId: '00112233445566778899aabbccddeeff',

@@ -1,9 +1,9 @@
 import type { DeltaRef } from '@timberline/archive'
 import fc from 'fast-check'
 import { describe, expect, it } from 'vitest'
-import type { PathSpan } from '../src/coverage.ts'
-import { costOfSteps, type LogChoice, type Step, stepsThrough, type Way } from '../src/delta-steps.ts'
-import type { Span } from '../src/history.ts'
+import type { PathSpan } from '../src/history/coverage.ts'
+import { costOfSteps, type LogChoice, type Step, stepsThrough, type Way } from '../src/plan/delta-steps.ts'
+import type { Span } from '../src/history/history.ts'
 
 /** Ten records in each. */
 const SPAN_LSNS = 10

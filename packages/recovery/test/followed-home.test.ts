@@ -2,7 +2,7 @@ import { join } from 'node:path'
 import { type FileSystem } from '@timberline/wal'
 import { immediateFileSystem } from '@timberline/wal/testing'
 import { expect, test } from 'vitest'
-import { identityOf } from '../src/followed-home.ts'
+import { identityOf } from '../src/standby/followed-home.ts'
 import { Environment, scratchFolder } from './environment.ts'
 
 const failingWith = (code: string): FileSystem => ({

@@ -1,6 +1,6 @@
 // Small pasts: fixtures by hand, and random trees of timelines with a model that knows every record.
 import fc from 'fast-check'
-import type { Base, Branch, History, Span } from '../src/history.ts'
+import type { Base, Branch, History, Span } from '../src/history/history.ts'
 
 // Fixtures: record `lsn` was committed at `lsn * 10` microseconds unless a case says otherwise.
 export const time = (lsn: number): number => lsn * 10

@@ -7,12 +7,12 @@ import { join } from 'node:path'
 import { openLog, segmentName, readFileWhole } from '@timberline/wal'
 import { CrashFileSystem } from '@timberline/wal/testing'
 import { describe, expect, test } from 'vitest'
-import type { PathSpan } from '../src/coverage.ts'
-import type { Span } from '../src/history.ts'
-import { LogReader } from '../src/log-reader.ts'
-import type { RecoveryPlan } from '../src/plan.ts'
-import type { LocalSegment, RecoverySource } from '../src/source.ts'
-import { resolveEnd } from '../src/target-end.ts'
+import type { PathSpan } from '../src/history/coverage.ts'
+import type { Span } from '../src/history/history.ts'
+import { LogReader } from '../src/source/log-reader.ts'
+import type { RecoveryPlan } from '../src/plan/plan.ts'
+import type { LocalSegment, RecoverySource } from '../src/source/source.ts'
+import { resolveEnd } from '../src/restore/target-end.ts'
 
 const environmentId = 'e'.repeat(32)
 

@@ -2,9 +2,9 @@
 import type { DeltaRef } from '@timberline/archive'
 import { BULK_LOAD_MARK } from '@timberline/engine'
 import { describe, expect, test } from 'vitest'
-import type { History } from '../src/history.ts'
-import { planHistory, type PlanOptions, type RecoveryGap, type RecoveryPlan } from '../src/plan.ts'
-import type { Target } from '../src/target.ts'
+import type { History } from '../src/history/history.ts'
+import { planHistory, type PlanOptions, type RecoveryGap, type RecoveryPlan } from '../src/plan/plan.ts'
+import type { Target } from '../src/plan/target.ts'
 import { base, span, time } from './history-worlds.ts'
 
 /** Records n * 10 - 9 to n * 10, small beside any span. */

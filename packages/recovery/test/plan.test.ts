@@ -1,8 +1,8 @@
 import fc from 'fast-check'
 import { describe, expect, test } from 'vitest'
-import type { History } from '../src/history.ts'
-import { planHistory, type RecoveryGap, type RecoveryPlan } from '../src/plan.ts'
-import type { Target } from '../src/target.ts'
+import type { History } from '../src/history/history.ts'
+import { planHistory, type RecoveryGap, type RecoveryPlan } from '../src/plan/plan.ts'
+import type { Target } from '../src/plan/target.ts'
 import { base, basesOnPath, span, time, walk, type World, worlds } from './history-worlds.ts'
 
 /** `pnpm mutation` asks for fewer, because it tries them against each of hundreds of mutants. */

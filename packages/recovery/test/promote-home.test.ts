@@ -10,7 +10,7 @@ import { nodeFileSystem } from '@timberline/wal'
 import { crashAt, FaultFileSystem, immediateFileSystem } from '@timberline/wal/testing'
 import { describe, expect, test } from 'vitest'
 import { openStandby, promote } from '../src/index.ts'
-import { readStandbyLabel } from '../src/standby-label.ts'
+import { readStandbyLabel } from '../src/standby/standby-label.ts'
 import { followed } from './standby-scene.ts'
 import { type FollowedScene, followedScene, isSame, lastLsnOf, openDb, write } from './followed-home-scene.ts'
 

@@ -2,7 +2,7 @@
 import { setImmediate } from 'node:timers/promises'
 import { CrashFileSystem, failOn, FaultFileSystem } from '@timberline/wal/testing'
 import { expect, test } from 'vitest'
-import { ReadAhead } from '../src/read-ahead.ts'
+import { ReadAhead } from '../src/source/read-ahead.ts'
 
 const BLOCK_BYTES = 1024 * 1024
 const content = Buffer.from(Uint32Array.from({ length: (5.5 * BLOCK_BYTES) / 4 }, (_, at) => at).buffer)

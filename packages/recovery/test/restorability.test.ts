@@ -1,9 +1,9 @@
 import fc from 'fast-check'
 import { describe, expect, test } from 'vitest'
-import { ledgerOf } from '../src/ledger.ts'
-import { restorability, restorabilityOf, withoutObjects } from '../src/restorability.ts'
-import { planHistory } from '../src/plan.ts'
-import { rooted } from '../src/history.ts'
+import { ledgerOf } from '../src/retention/ledger.ts'
+import { restorability, restorabilityOf, withoutObjects } from '../src/plan/restorability.ts'
+import { planHistory } from '../src/plan/plan.ts'
+import { rooted } from '../src/history/history.ts'
 import { backupOf, catalogueWith, pieceOf, segmentsOf, timelineOf } from './catalogue-fixtures.ts'
 import { time, worlds } from './history-worlds.ts'
 

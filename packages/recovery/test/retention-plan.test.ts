@@ -1,8 +1,13 @@
 import type { Catalogue, RetentionPromise } from '@timberline/archive'
 import fc from 'fast-check'
 import { describe, expect, test } from 'vitest'
-import { planRecovery } from '../src/catalogue-history.ts'
-import { planRetention, promisedLoss, promiseGaps, type RetentionPlan } from '../src/retention-plan.ts'
+import { planRecovery } from '../src/plan/catalogue-history.ts'
+import {
+  planRetention,
+  promisedLoss,
+  promiseGaps,
+  type RetentionPlan,
+} from '../src/retention/retention-plan.ts'
 import {
   backupOf,
   catalogueOf,

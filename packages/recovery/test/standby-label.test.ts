@@ -1,7 +1,7 @@
 /** The label of a standby, as it may be found: only what this version writes is believed, for it says what may be removed. */
 import { nodeFileSystem } from '@timberline/wal'
 import { describe, expect, test } from 'vitest'
-import { decodeStandbyLabel, readStandbyLabel, writeStandbyLabel } from '../src/standby-label.ts'
+import { decodeStandbyLabel, readStandbyLabel, writeStandbyLabel } from '../src/standby/standby-label.ts'
 import { scratchFolder } from './environment.ts'
 
 const id = 'a'.repeat(32)

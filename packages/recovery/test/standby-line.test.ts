@@ -6,7 +6,7 @@ import { join } from 'node:path'
 import { type Archive, type ArchiveStore, createArchive, memoryStore, openArchive } from '@timberline/archive'
 import { expect, test } from 'vitest'
 import { openStandby, recover } from '../src/index.ts'
-import { lookAhead } from '../src/standby-outlook.ts'
+import { lookAhead } from '../src/standby/standby-outlook.ts'
 import { backupInto, Environment, scratchFolder } from './environment.ts'
 import { isAt, scene, type Scene, shipAdopted } from './standby-scene.ts'
 

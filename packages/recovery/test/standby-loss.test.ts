@@ -13,7 +13,7 @@ import { readHomeIdentity } from '@timberline/engine'
 import { nodeFileSystem } from '@timberline/wal'
 import { describe, expect, onTestFinished, test } from 'vitest'
 import { openStandby, promote, recover } from '../src/index.ts'
-import { readStandbyLabel, type StandbyLabel } from '../src/standby-label.ts'
+import { readStandbyLabel, type StandbyLabel } from '../src/standby/standby-label.ts'
 import { backupInto, contentOf, Environment, scratchFolder, ship } from './environment.ts'
 import { elsewhere, followed, isAt, scene, shipAdopted, type Scene } from './standby-scene.ts'
 

@@ -2,7 +2,7 @@
 import type { FileSystem } from '@timberline/wal'
 import { CrashFileSystem, failOn, FaultFileSystem, type Operation } from '@timberline/wal/testing'
 import { describe, expect, it } from 'vitest'
-import { type LaterFileSystem, syncLater } from '../src/sync-later.ts'
+import { type LaterFileSystem, syncLater } from '../src/restore/sync-later.ts'
 
 async function scene(): Promise<{ disk: FaultFileSystem; later: LaterFileSystem; syncs: () => string[] }> {
   const disk = new FaultFileSystem(new CrashFileSystem())

@@ -5,7 +5,7 @@ import { homeLayout, RECOVERY_LABEL } from '@timberline/engine'
 import { writeFileAtomic, readFileWhole } from '@timberline/wal'
 import { CrashFileSystem, FaultFileSystem } from '@timberline/wal/testing'
 import { describe, expect, test } from 'vitest'
-import { openWorkplace } from '../src/workplace.ts'
+import { openWorkplace } from '../src/restore/workplace.ts'
 import { scratchFolder } from './environment.ts'
 
 async function homeOn(disk: CrashFileSystem): Promise<string> {

@@ -13,7 +13,7 @@ import {
 } from '@timberline/wal/testing'
 import { expect, test } from 'vitest'
 import { oneIn } from '../../../tools/matrix-sample.ts'
-import { openWorkplace } from '../src/workplace.ts'
+import { openWorkplace } from '../src/restore/workplace.ts'
 import { scratchFolder } from './environment.ts'
 
 const request = 'the same recovery'

@@ -1,7 +1,7 @@
 import type { TimberlineError } from './errors.ts'
-import type { OpenedLog } from './log-opening.ts'
-import type { Lsn } from './record.ts'
-import type { SegmentSummary } from './segment-file.ts'
+import type { OpenedLog } from './writing/log-opening.ts'
+import type { Lsn } from './records/record.ts'
+import type { SegmentSummary } from './segments/segment-file.ts'
 
 /** What happened to a log; told after the fact is durable. */
 export type WalEvent =

@@ -1,7 +1,7 @@
 // Commit times under a clock that stands, jumps and goes back. The wall clock is looked at through a simulated one, whose two
 // hands (date and monotonic time) can be moved apart, as an administrator or a time server does.
 import { afterEach, describe, expect, it, vi } from 'vitest'
-import { CommitClock, wallClock } from '../src/commit-clock.ts'
+import { CommitClock, wallClock } from '../src/records/commit-clock.ts'
 
 afterEach(() => {
   vi.useRealTimers()

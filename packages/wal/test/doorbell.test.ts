@@ -1,5 +1,5 @@
 import { expect, test } from 'vitest'
-import { Doorbell } from '../src/doorbell.ts'
+import { Doorbell } from '../src/reading/doorbell.ts'
 import type { FileSystem } from '../src/index.ts'
 
 const POLL_MS = 3_600_000

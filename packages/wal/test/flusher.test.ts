@@ -1,6 +1,6 @@
 // Who waits for what: promises of the log at the moments between appending, writing, syncing and rolling, on the simulated disk.
 import { afterEach, describe, expect, it, vi } from 'vitest'
-import { Deferred } from '../src/deferred.ts'
+import { Deferred } from '../src/writing/deferred.ts'
 import { invariant, TimberlineError, systemCode } from '../src/index.ts'
 import { CrashFileSystem, failOn, FaultFileSystem } from '../src/testing/index.ts'
 import { DIRECTORY, openMemoryLog } from './log-scenario.ts'

@@ -1,10 +1,10 @@
 // Frame and segment headers by themselves: the largest and smallest that a reader takes, without the megabytes they speak of.
 import { describe, expect, it } from 'vitest'
 import { memorySource, verifySegment } from '../src/index.ts'
-import { FlushPace } from '../src/flush-pace.ts'
-import { decodeFrameHeader, isZeroHeader } from '../src/frame.ts'
-import { decodeHeader, encodeHeader } from '../src/segment-header.ts'
-import { SegmentTally } from '../src/segment-tally.ts'
+import { FlushPace } from '../src/writing/flush-pace.ts'
+import { decodeFrameHeader, isZeroHeader } from '../src/records/frame.ts'
+import { decodeHeader, encodeHeader } from '../src/segments/segment-header.ts'
+import { SegmentTally } from '../src/segments/segment-tally.ts'
 import { forgeFrame, forgeHeader } from './forged-segment.ts'
 
 const HEADER = forgeHeader()

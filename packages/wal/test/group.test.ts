@@ -1,6 +1,6 @@
 // A group against the independent decoder: what stands in the frame is what was added, whatever buffer it began in.
 import { describe, expect, it } from 'vitest'
-import { Group } from '../src/group.ts'
+import { Group } from '../src/records/group.ts'
 import { decodePlainly } from './independent-decoder.ts'
 import { forgeHeader } from './forged-segment.ts'
 

@@ -5,8 +5,8 @@
 import fc from 'fast-check'
 import { describe, expect, it } from 'vitest'
 import { memorySource } from '../src/index.ts'
-import { FrameReader } from '../src/frame-reader.ts'
-import { decodeSegmentHeader } from '../src/segment-decoder.ts'
+import { FrameReader } from '../src/segments/frame-reader.ts'
+import { decodeSegmentHeader } from '../src/segments/segment-decoder.ts'
 import {
   type ForgedFrame,
   forgeFrame,

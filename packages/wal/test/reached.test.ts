@@ -1,6 +1,6 @@
 import { describe, expect, it } from 'vitest'
 import { openReached, type ReachedPlace, ReachedWriter } from '../src/index.ts'
-import { decodeReached, encodeReached } from '../src/reached.ts'
+import { decodeReached, encodeReached } from '../src/promises/reached.ts'
 import { CrashFileSystem, failAt, FaultFileSystem } from '../src/testing/index.ts'
 import { DIRECTORY } from './log-scenario.ts'
 

@@ -13,7 +13,7 @@ import {
   type FileSystem,
   type LogRecord,
 } from '../src/index.ts'
-import { LogWalker } from '../src/log-walker.ts'
+import { LogWalker } from '../src/reading/log-walker.ts'
 import { failOn, FaultFileSystem } from '../src/testing/index.ts'
 import { forgeFrame, forgeHeader, forgeRecord } from './forged-segment.ts'
 import {

@@ -1,7 +1,7 @@
 // Whether a group waits for the writers that the one before released: by a clock that the test sets, alone and in the flusher.
 import { afterEach, describe, expect, it, vi } from 'vitest'
 import type { Log } from '../src/index.ts'
-import { ReturnPace } from '../src/return-pace.ts'
+import { ReturnPace } from '../src/writing/return-pace.ts'
 import { CrashFileSystem } from '../src/testing/index.ts'
 import { openMemoryLog } from './log-scenario.ts'
 

@@ -1,8 +1,8 @@
 // Bounds of a seal on its own, without the segment before it: what a reader meets that begins at the end of a file.
 import { describe, expect, it } from 'vitest'
 import { memorySource, type SegmentMark } from '../src/index.ts'
-import { decodeSeal, encodeSeal, SEAL_BYTES_MAX, sealBytesFromTrailer } from '../src/seal.ts'
-import { readHeader, readSeal, summaryFromEnds } from '../src/segment-file.ts'
+import { decodeSeal, encodeSeal, SEAL_BYTES_MAX, sealBytesFromTrailer } from '../src/segments/seal.ts'
+import { readHeader, readSeal, summaryFromEnds } from '../src/segments/segment-file.ts'
 import { forgeFrame, forgeHeader, forgeSealed, forgeSealPayload, type ForgedSeal } from './forged-segment.ts'
 
 const HEADER = forgeHeader()

@@ -2,7 +2,7 @@
 import { crc32 } from 'node:zlib'
 import fc from 'fast-check'
 import { expect, it } from 'vitest'
-import { crcOfRange, crcOfWords } from '../src/short-crc.ts'
+import { crcOfRange, crcOfWords } from '../src/records/short-crc.ts'
 
 it('the checksum of a range is the one of zlib, for every length about the one where zlib is asked', () => {
   const bytes = Buffer.from(Array.from({ length: 700 }, (_, index) => (index * 167) ^ (index >> 3)))

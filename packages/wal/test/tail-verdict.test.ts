@@ -2,8 +2,8 @@
 // the durable LSN that just reaches or just misses the record expected at the place.
 import { describe, expect, it } from 'vitest'
 import { memorySource } from '../src/index.ts'
-import { readHeader } from '../src/segment-file.ts'
-import { judgeTail, type TailVerdict } from '../src/tail-verdict.ts'
+import { readHeader } from '../src/segments/segment-file.ts'
+import { judgeTail, type TailVerdict } from '../src/segments/tail-verdict.ts'
 import { forgeFrame, forgeHeader } from './forged-segment.ts'
 
 const CHUNK = 256 * 1024

@@ -5,7 +5,7 @@ import type { BackupRef, DeclinedDelta, DeltaRef } from './catalogue.ts'
 import type { CatalogueEvent } from './catalogue-event.ts'
 import type { CatalogueFold } from './catalogue-fold.ts'
 import { archiveError } from '../errors.ts'
-import { backupFileName, backupManifestName, parseBackupLabel } from './layout.ts'
+import { backupFileName, backupManifestName, parseBackupLabel } from '../layout.ts'
 
 /** Where a new timeline leaves its parent; the first timeline of an environment has none. */
 export interface Fork {

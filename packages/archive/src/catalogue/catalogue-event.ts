@@ -2,6 +2,7 @@
 import * as v from 'valibot'
 import type { BackupRef, DeclinedDelta, DeltaRef, MarkRef, SegmentRef } from './catalogue.ts'
 import { decodeCheckedJson, encodeCheckedJson } from '../objects/checked-json.ts'
+import { RECIPIENTS_COUNT_MAX } from '../objects/keyring.ts'
 import { archiveError } from '../errors.ts'
 import {
   decisionSchema,
@@ -25,8 +26,6 @@ import {
 
 const checksum = v.pipe(v.number(), v.safeInteger(), v.minValue(0), v.maxValue(0xffffffff))
 const label = v.pipe(v.string(), v.maxLength(64))
-/** The most that one archive can be encrypted to: each costs about 100 bytes in each object. */
-export const RECIPIENTS_COUNT_MAX = 32
 const recipient = v.pipe(v.string(), v.regex(/^age1[02-9ac-hj-np-z]{58}$/))
 const markName = v.pipe(v.string(), v.maxLength(65_536))
 

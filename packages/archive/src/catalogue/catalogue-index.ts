@@ -1,6 +1,6 @@
 // A cache of the journal in a local folder: may be deleted at any time and is then filled anew.
 import { Level } from 'level'
-import { journalName } from './layout.ts'
+import { journalName } from '../layout.ts'
 import { decodeJournalEntry, encodeJournalEntry, type JournalEntry } from './catalogue-event.ts'
 import type { ArchiveIdentity } from './catalogue.ts'
 

@@ -1,4 +1,5 @@
 import type { BackupKind } from './backup-manifest.ts'
+import type { PartPlace } from '../objects/piece-parts.ts'
 import type { RecoveryProof, RetentionPromise } from './retention-record.ts'
 
 /** Who an archive belongs to. */
@@ -77,14 +78,6 @@ export interface PieceRef {
   readonly storedBytes: number
   /** The bundle that holds it, and where; absent when it is an object of its own. */
   readonly within?: PartPlace | undefined
-}
-
-/** A part of an object, in bytes. */
-export interface PartPlace {
-  /** The object. */
-  readonly name: string
-  readonly position: number
-  readonly bytes: number
 }
 
 /** A backup in the archive. */

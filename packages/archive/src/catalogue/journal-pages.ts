@@ -6,7 +6,7 @@ import type { ArchiveStore } from '../stores/archive-store.ts'
 import type { ObjectShelf } from '../objects/object-shelf.ts'
 import { archiveError } from '../errors.ts'
 import { decodeJournalEntry, type JournalEntry } from './catalogue-event.ts'
-import { journalName, PAGE_PREFIX, pageName, parsePageName } from './layout.ts'
+import { journalName, PAGE_PREFIX, pageName, parsePageName } from '../layout.ts'
 
 /** Entries of a page that this release writes. */
 export const PAGE_ENTRY_COUNT: number = 128

@@ -11,7 +11,7 @@ import {
 import type { CatalogueIndex } from './catalogue-index.ts'
 import { archiveError, hasCode } from '../errors.ts'
 import { JournalPages } from './journal-pages.ts'
-import { JOURNAL_PREFIX, journalName, parseJournalName } from './layout.ts'
+import { JOURNAL_PREFIX, journalName, parseJournalName } from '../layout.ts'
 import type { ObjectShelf } from '../objects/object-shelf.ts'
 
 /** Entries fetched at the same time. */

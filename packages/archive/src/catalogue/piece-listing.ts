@@ -4,7 +4,7 @@ import { hasCode } from '../errors.ts'
 import { decodeParts } from '../objects/piece-parts.ts'
 import type { ArchiveStore } from '../stores/archive-store.ts'
 import type { PieceRef } from './catalogue.ts'
-import { type BundlePlace, parseBundleName, parsePieceName, piecePrefix } from './layout.ts'
+import { type BundlePlace, parseBundleName, parsePieceName, piecePrefix } from '../layout.ts'
 
 /** Of a bundle at a time; a writer begins another one before it is that long. */
 const READ_BYTES_MAX = 16 * 1024 * 1024

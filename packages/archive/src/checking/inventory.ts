@@ -3,7 +3,7 @@
 import type { Archive } from '../archive.ts'
 import type { BackupFile } from '../catalogue/backup-manifest.ts'
 import type { BackupRef, Catalogue } from '../catalogue/catalogue.ts'
-import { BACKUP_PREFIX, DELTA_PREFIX, FILE_PREFIX, SEGMENT_PREFIX } from '../catalogue/layout.ts'
+import { BACKUP_PREFIX, DELTA_PREFIX, FILE_PREFIX, SEGMENT_PREFIX } from '../layout.ts'
 import { GZIP_BLOCK_BYTES } from '../objects/gzip-codec.ts'
 import { ENVELOPE_BYTES } from '../objects/object-envelope.ts'
 import { type ArchiveFinding, findingOf, type FindingSubject } from './finding.ts'

@@ -4,7 +4,7 @@
 // missing, what it was still is named by the journal, and the next repair puts it; the right content is untouched where it was.
 import { type FileSystem, nodeFileSystem } from '@timberline/wal'
 import type { Archive } from '../archive.ts'
-import { JOURNAL_PREFIX, PAGE_PREFIX, parsePieceName } from '../catalogue/layout.ts'
+import { JOURNAL_PREFIX, PAGE_PREFIX, parsePieceName } from '../layout.ts'
 import { archiveError } from '../errors.ts'
 import { refuseAborted } from '../shipping/file-range.ts'
 import { verifyArchive, type VerifyProgress } from '../verify.ts'

@@ -1,8 +1,7 @@
 // Who may read what is stored, and what this process can read: FORMAT.md#encryption. Writing needs recipients alone, so that a
 // host that ships its log holds nothing that opens it.
 import type { ArchiveStore } from '../stores/archive-store.ts'
-import { RECIPIENTS_COUNT_MAX } from '../catalogue/catalogue-event.ts'
-import { KEY_PREFIX, protectedIdentityName } from '../catalogue/layout.ts'
+import { KEY_PREFIX, protectedIdentityName } from '../layout.ts'
 import { archiveError } from '../errors.ts'
 import {
   AGE_MAGIC,
@@ -27,6 +26,8 @@ export interface RecipientBook {
   all(): Promise<readonly (readonly string[])[]>
 }
 
+/** The most that one archive can be encrypted to: each costs about 100 bytes in each object. */
+export const RECIPIENTS_COUNT_MAX = 32
 /** A header ends within this, or is none: it is held in memory before anything is known of it. */
 const AGE_HEADER_BYTES_MAX = 64 * 1024
 const AGE_HEADER_END = /\n--- [^\n]*\n/

@@ -1,5 +1,5 @@
 import { createHash, hash as hashOf } from 'node:crypto'
-import type { PartPlace } from '../catalogue/catalogue.ts'
+import type { PartPlace } from './piece-parts.ts'
 import type { ArchiveStore, PutOutcome } from '../stores/archive-store.ts'
 import { archiveError, hasCode } from '../errors.ts'
 import type { GzipCodec } from './gzip-codec.ts'

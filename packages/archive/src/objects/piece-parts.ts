@@ -18,6 +18,14 @@ export interface PiecePart {
   readonly bytes: number
 }
 
+/** A part of an object, in bytes. */
+export interface PartPlace {
+  /** The object. */
+  readonly name: string
+  readonly position: number
+  readonly bytes: number
+}
+
 /** A part without a piece, which only says that those before it were flushed. */
 export function encodeEnd(position: number): Buffer {
   return encodePart('', position, Buffer.alloc(0))

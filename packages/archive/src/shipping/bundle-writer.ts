@@ -1,7 +1,7 @@
 // FORMAT.md#bundles. Where the objects of a store can grow, a short piece is appended to one: a write and a flush, instead of a new
 // file with its name. A bundle holds the pieces of one slot of commit time, so that merging replaces all of it.
 import type { Archive } from '../archive.ts'
-import { bundleName } from '../catalogue/layout.ts'
+import { bundleName } from '../layout.ts'
 import { encodeEnd, encodePart } from '../objects/piece-parts.ts'
 import type { GrowingObject } from '../stores/archive-store.ts'
 import type { Tail } from './backlog.ts'

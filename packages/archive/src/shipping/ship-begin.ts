@@ -7,7 +7,7 @@ import {
   piecePrefix,
   segmentObjectPrefix,
   segmentTimelinePrefix,
-} from '../catalogue/layout.ts'
+} from '../layout.ts'
 import { archiveError } from '../errors.ts'
 import type { PieceRef } from '../catalogue/catalogue.ts'
 import { holdLogFor } from './first-hold.ts'

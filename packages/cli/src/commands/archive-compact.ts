@@ -1,7 +1,7 @@
 import { compactLog, type CompactOutcome, type PlannedDelta, planDeltas } from '@timberline/recovery'
 import type { Command } from '../command.ts'
 import { columns, formatBytes, formatCount } from '../quantity.ts'
-import { readableArchive } from './archive-access.ts'
+import { readableArchive } from '../archive-access.ts'
 
 /** `timberline archive compact` */
 export const archiveCompactCommand: Command = async (args, surroundings) => {

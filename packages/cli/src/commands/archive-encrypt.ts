@@ -3,8 +3,8 @@ import { environmentText, keysFrom } from '../archive-keys.ts'
 import type { Command, Outcome } from '../command.ts'
 import { cliError } from '../errors.ts'
 import { formatCount } from '../quantity.ts'
-import { existingArchive } from './archive-access.ts'
-import { fileArchive } from './file-archive.ts'
+import { existingArchive } from '../archive-access.ts'
+import { fileArchive } from '../file-archive.ts'
 
 /** `timberline archive encrypt` */
 export const archiveEncryptCommand: Command = async (args) => {

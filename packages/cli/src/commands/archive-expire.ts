@@ -2,7 +2,7 @@ import { describeLoss, expire, type ExpireReport, type RetentionPlan } from '@ti
 import type { Command } from '../command.ts'
 import { formatInstant, formatPoint } from '../instant.ts'
 import { columns, formatBytes, formatCount } from '../quantity.ts'
-import { existingArchive } from './archive-access.ts'
+import { existingArchive } from '../archive-access.ts'
 import { describePromise, promiseOf } from './promise-words.ts'
 
 /** `timberline archive expire` */

@@ -6,9 +6,9 @@ import { nodeFileSystem, removeIfPresent, TimberlineError } from '@timberline/wa
 import type { Command, Outcome } from '../command.ts'
 import { cliError } from '../errors.ts'
 import { formatBytes } from '../quantity.ts'
-import { readableArchive } from './archive-access.ts'
-import { fileObjectName } from './file-archive.ts'
-import { digestOf, fileDigest } from './source-file.ts'
+import { readableArchive } from '../archive-access.ts'
+import { fileObjectName } from '../file-archive.ts'
+import { digestOf, fileDigest } from '../source-file.ts'
 
 /** `timberline archive get` */
 export const archiveGetCommand: Command = async (args, { json, warn }) => {

@@ -2,7 +2,7 @@ import { holdLogFor } from '@timberline/archive'
 import { homeLayout, readHomeIdentity, writeHomeIdentity } from '@timberline/engine'
 import { archiveNameOf } from '../archive-targets.ts'
 import type { Command } from '../command.ts'
-import { archiveFor } from './archive-access.ts'
+import { archiveFor } from '../archive-access.ts'
 
 /** `timberline archive init` */
 export const archiveInitCommand: Command = async (args) => {

@@ -1,6 +1,6 @@
 import { makePromise } from '@timberline/archive'
 import type { Command } from '../command.ts'
-import { existingArchive } from './archive-access.ts'
+import { existingArchive } from '../archive-access.ts'
 import { describePromise, promiseOf } from './promise-words.ts'
 
 /** `timberline archive promise` */

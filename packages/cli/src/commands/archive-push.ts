@@ -6,7 +6,7 @@ import type { Command, Surroundings } from '../command.ts'
 import { formatBytes } from '../quantity.ts'
 import { pushThroughSpool } from '../spool/push-through-spool.ts'
 import { launchWorker } from '../spool/worker-launch.ts'
-import { type ContentDigest, requireFile } from './source-file.ts'
+import { type ContentDigest, requireFile } from '../source-file.ts'
 
 /** Longer than this nobody waits for a worker, in seconds; then the call archives its file itself. */
 const WAIT_SECONDS_DEFAULT = 60
@@ -24,7 +24,7 @@ export const archivePushCommand: Command = async (args, surroundings) => {
     }
   }
   // Only now, because loading the archive takes longer than all above.
-  const { fileArchive, pushFile } = await import('./file-archive.ts')
+  const { fileArchive, pushFile } = await import('../file-archive.ts')
   const archive = await fileArchive(args.required('archive'))
   const { outcome, bytes, sha256, storedBytes } = await pushFile(archive, { name, path })
   return {

@@ -9,7 +9,7 @@ import { readHomeIdentity } from '@timberline/engine'
 import { type ArchiveDamage, damageOf, lossLines } from '../archive-loss.ts'
 import type { Command, Outcome } from '../command.ts'
 import { columns } from '../quantity.ts'
-import { readableArchive } from './archive-access.ts'
+import { readableArchive } from '../archive-access.ts'
 
 const done: readonly RepairOutcome[] = ['repaired', 'unneeded']
 

@@ -21,7 +21,7 @@ import { BackupDueLook } from '../watch/backup-due-look.ts'
 import type { ArchiveFacts } from '../watch/shipper-metrics.ts'
 import { watchShippers, type WatchOptions } from '../watch/shipper-watch.ts'
 import type { Watchable } from '../watch/watched-shipper.ts'
-import { archiveIn } from './archive-access.ts'
+import { archiveIn } from '../archive-access.ts'
 import { switchEvery } from './log-switch.ts'
 
 /** What became of one archive. */

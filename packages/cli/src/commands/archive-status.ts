@@ -4,7 +4,7 @@ import { segmentName } from '@timberline/wal'
 import type { Command } from '../command.ts'
 import { formatInstant, formatPoint } from '../instant.ts'
 import { columns, formatBytes, formatCount } from '../quantity.ts'
-import { existingArchive } from './archive-access.ts'
+import { existingArchive } from '../archive-access.ts'
 
 /** More segments than these are summed up, oldest first; `--json` has all. */
 const shownMax = 40

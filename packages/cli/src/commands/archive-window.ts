@@ -11,7 +11,7 @@ import {
 import type { Command } from '../command.ts'
 import { formatInstant } from '../instant.ts'
 import { columns, formatBytes, formatCount, formatMs } from '../quantity.ts'
-import { existingArchive } from './archive-access.ts'
+import { existingArchive } from '../archive-access.ts'
 import { describePromise } from './promise-words.ts'
 
 /** What would be lost with the machine now: against the live home, or by the age of the newest archived commit. */

@@ -3,7 +3,7 @@ import type { Command } from '../command.ts'
 import { formatInstant, formatPoint } from '../instant.ts'
 import { columns } from '../quantity.ts'
 import { jsonText } from '../readable.ts'
-import { readableArchive } from './archive-access.ts'
+import { readableArchive } from '../archive-access.ts'
 
 /** `timberline bisect`: which transaction broke it. */
 export const bisectCommand: Command = async (args, { signal, tell }) => {

@@ -1,6 +1,6 @@
 import { drill, formatDrill } from '@timberline/recovery'
 import type { Command } from '../command.ts'
-import { readableArchive } from './archive-access.ts'
+import { readableArchive } from '../archive-access.ts'
 import { recoveryMeter } from './recovery-meter.ts'
 
 /** `timberline drill` */

@@ -4,7 +4,7 @@ import type { Archive } from '@timberline/archive'
 import type { Command } from '../command.ts'
 import { formatInstant } from '../instant.ts'
 import { binaryField, formatBinary, jsonText } from '../readable.ts'
-import { readableArchive } from './archive-access.ts'
+import { readableArchive } from '../archive-access.ts'
 
 const SHOWN_BYTES_MAX = 120
 

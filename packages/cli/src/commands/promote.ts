@@ -3,7 +3,7 @@ import { promote } from '@timberline/recovery'
 import type { Command } from '../command.ts'
 import { archiveNameOf } from '../archive-targets.ts'
 import { columns, formatCount, formatMs } from '../quantity.ts'
-import { readableArchiveIfAny } from './archive-access.ts'
+import { readableArchiveIfAny } from '../archive-access.ts'
 
 /** `timberline promote` */
 export const promoteCommand: Command = async (args, { signal }) => {

@@ -15,7 +15,7 @@ import type { Command, Outcome, Surroundings } from '../command.ts'
 import { formatInstant, formatPoint } from '../instant.ts'
 import { columns, formatBytes, formatCount, formatMs } from '../quantity.ts'
 import { jsonText } from '../readable.ts'
-import { readableArchive } from './archive-access.ts'
+import { readableArchive } from '../archive-access.ts'
 import { recoveryMeter } from './recovery-meter.ts'
 
 /** `timberline recover` */

@@ -5,7 +5,7 @@ import type { Command, Outcome, Surroundings } from '../command.ts'
 import { asTimberlineError } from '../errors.ts'
 import { formatInstant, formatPoint } from '../instant.ts'
 import { columns, formatCount, formatMs } from '../quantity.ts'
-import { readableArchiveIfAny } from './archive-access.ts'
+import { readableArchiveIfAny } from '../archive-access.ts'
 
 /** `timberline standby` */
 export const standbyCommand: Command = async (args, surroundings) => {

@@ -1,7 +1,7 @@
 import type { Catalogue, TimelineInfo } from '@timberline/archive'
 import type { Command } from '../command.ts'
 import { formatInstant } from '../instant.ts'
-import { existingArchive } from './archive-access.ts'
+import { existingArchive } from '../archive-access.ts'
 
 /** One line of history, and what the archive holds of it. */
 export interface TimelineFacts {

@@ -10,7 +10,7 @@ import { damageOf, lossLines } from '../archive-loss.ts'
 import { findingsOutcome } from '../finding.ts'
 import { columns, formatBytes, formatCount, formatMs } from '../quantity.ts'
 import { sampleFrom } from '../sample.ts'
-import { readableArchive } from './archive-access.ts'
+import { readableArchive } from '../archive-access.ts'
 import { verifyHome } from './home-verification.ts'
 import { recoveryMeter } from './recovery-meter.ts'
 

@@ -12,7 +12,7 @@ import {
   TimberlineError,
   writeFileAtomic,
 } from '@timberline/wal'
-import type { ContentDigest } from '../commands/source-file.ts'
+import type { ContentDigest } from '../source-file.ts'
 import { isErrorKind } from '../exit-code.ts'
 
 /** How an attempt to archive one file ended; `archive` is what {@link wholeAddress} says. */

@@ -2,7 +2,7 @@
 import { join } from 'node:path'
 import type { Archive } from '@timberline/archive'
 import { removeIfPresent } from '@timberline/wal'
-import { pushFile } from '../commands/file-archive.ts'
+import { pushFile } from '../file-archive.ts'
 import { asTimberlineError } from '../errors.ts'
 import { leaveOutcome, listOutcomes, type PushOutcome, wholeAddress } from './outcome-marker.ts'
 import { readyFiles } from './ready-files.ts'

@@ -8,7 +8,7 @@
 import { join } from 'node:path'
 import { setTimeout as delay } from 'node:timers/promises'
 import { nodeFileSystem } from '@timberline/wal'
-import { type ContentDigest, fileDigest } from '../commands/source-file.ts'
+import { type ContentDigest, fileDigest } from '../source-file.ts'
 import { errorTold, takeOutcome, wholeAddress } from './outcome-marker.ts'
 import type { PushErrand } from './push-ahead.ts'
 import { readyFiles } from './ready-files.ts'

@@ -1,5 +1,5 @@
 // The program of a spool's worker: `push-worker URL SPOOL FOLDER FIRST`. Only `archive push --async` begins it.
-import { fileArchive } from '../commands/file-archive.ts'
+import { fileArchive } from '../file-archive.ts'
 import { leaveFailure, pushAhead, type PushErrand } from './push-ahead.ts'
 import { becomeWorker } from './worker-lock.ts'
 

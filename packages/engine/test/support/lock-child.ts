@@ -1,4 +1,4 @@
-import { lockHome } from '../../src/lock.ts'
+import { lockHome } from '../../src/home/lock.ts'
 
 const [, , home = ''] = process.argv
 await lockHome(home)

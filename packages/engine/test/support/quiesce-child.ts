@@ -1,5 +1,5 @@
 /** Quiesces the home it is given, says so, and stays until it is killed. */
-import { quiesceHome } from '../../src/quiesce-call.ts'
+import { quiesceHome } from '../../src/session/quiesce-call.ts'
 
 await quiesceHome(process.argv[2] ?? '', { maxMs: 3_600_000 })
 process.stdout.write('quiesced\n')

@@ -7,7 +7,7 @@
 import { join } from 'node:path'
 import type { FileHandle, FileSystem } from '@timberline/wal'
 import { systemCodeOf } from '../errors.ts'
-import type { FileRange } from '../file-source.ts'
+import type { FileRange } from '../sink/file-source.ts'
 
 /** What a system answers where it gives no second name. */
 const NO_LINKS: ReadonlySet<string | undefined> = new Set([

@@ -9,9 +9,9 @@ import {
 } from '@timberline/archive'
 import type { BackupRun } from '../backup-run.ts'
 import { hotbackupError } from '../errors.ts'
-import { foldersOf, refuseOverlap, settledPath } from '../target-check.ts'
+import { foldersOf, refuseOverlap, settledPath } from '../sink/target-check.ts'
 import { readSeriesRecord, type SeriesRecord } from './series-record.ts'
-import type { VolumesTarget } from './volumes-target.ts'
+import type { VolumesTarget } from '../volumes-target.ts'
 
 /** The series as this call found it. */
 export interface BegunSeries {

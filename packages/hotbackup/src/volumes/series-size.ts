@@ -16,17 +16,17 @@ import {
 import { checkpointName, encodeCheckpoint } from '@timberline/engine'
 import type { CheckpointManifest } from '@timberline/engine'
 import { segmentName } from '@timberline/wal'
-import { baseOf, unchangedTables } from '../backup-base.ts'
+import { baseOf, unchangedTables } from '../sink/backup-base.ts'
 import { manifestOf } from '../backup-run.ts'
 import type { BackupRun, BackupSize, CopiedSet } from '../backup-run.ts'
-import type { FileRange } from '../file-source.ts'
+import type { FileRange } from '../sink/file-source.ts'
 import { roomIn } from '../free-space.ts'
 import type { DurableLog } from '../log-copy.ts'
-import { backupLabel } from '../sink.ts'
+import { backupLabel } from '../sink/sink.ts'
 import type { Pin } from '../staging.ts'
 import { surveyCall } from './begin-series.ts'
 import type { BegunSeries } from './begin-series.ts'
-import type { VolumesTarget } from './volumes-target.ts'
+import type { VolumesTarget } from '../volumes-target.ts'
 
 /** What a call would be, if nothing of it could be compressed. */
 export interface VolumesEstimate extends CallPlan {

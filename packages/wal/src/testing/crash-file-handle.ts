@@ -1,5 +1,5 @@
 import { setImmediate } from 'node:timers'
-import type { FileHandle, FileStatus } from '../file-system.ts'
+import type { FileHandle, FileStatus } from '../files/file-system.ts'
 import type { MemoryDisk } from './memory-disk.ts'
 import type { MemoryFile, MemoryNode } from './memory-node.ts'
 import { systemError } from './system-error.ts'

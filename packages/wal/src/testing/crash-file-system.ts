@@ -30,7 +30,7 @@
  *
  * Not modelled: bit rot, stale foreign blocks in a file, a disk that lies about its cache, permissions, symbolic links.
  */
-import type { FileStatus, FileSystem, OpenMode } from '../file-system.ts'
+import type { FileStatus, FileSystem, OpenMode } from '../files/file-system.ts'
 import { copyByBytes } from './simulated-copy.ts'
 import { type CrashFileHandle, nextTurn, openHandle, statusOf } from './crash-file-handle.ts'
 import type { CrashPolicy } from './crash-policy.ts'

@@ -1,4 +1,4 @@
-import type { FileHandle, FileStatus, FileSystem, OpenMode } from '../file-system.ts'
+import type { FileHandle, FileStatus, FileSystem, OpenMode } from '../files/file-system.ts'
 import { CrashFileSystem } from './crash-file-system.ts'
 import { type InjectedFault, FaultLedger } from './fault-ledger.ts'
 import type { Injector } from './injector.ts'

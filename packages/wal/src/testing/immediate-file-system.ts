@@ -1,6 +1,6 @@
 import * as fs from 'node:fs'
-import type { FileHandle, FileStatus, FileSystem } from '../file-system.ts'
-import { nodeFileSystem, OPEN_FLAGS, statusOf } from '../node-file-system.ts'
+import type { FileHandle, FileStatus, FileSystem } from '../files/file-system.ts'
+import { nodeFileSystem, OPEN_FLAGS, statusOf } from '../files/node-file-system.ts'
 import { nextTurn } from './crash-file-handle.ts'
 import { statOf } from './foreign-folders.ts'
 

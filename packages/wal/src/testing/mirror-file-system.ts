@@ -28,8 +28,8 @@
  * which syncs it.
  */
 import { dirname, relative } from 'node:path'
-import type { FileHandle, FileStatus, FileSystem, OpenMode } from '../file-system.ts'
-import { nodeFileSystem } from '../node-file-system.ts'
+import type { FileHandle, FileStatus, FileSystem, OpenMode } from '../files/file-system.ts'
+import { nodeFileSystem } from '../files/node-file-system.ts'
 import { copyByBytes } from './simulated-copy.ts'
 import type { CrashFileHandle } from './crash-file-handle.ts'
 import { CrashFileSystem } from './crash-file-system.ts'

@@ -1,4 +1,4 @@
-import type { OpenMode } from '../file-system.ts'
+import type { OpenMode } from '../files/file-system.ts'
 
 const READING = ['read', 'status', 'list', 'watch'] as const
 const SYNCING = ['sync', 'syncNow', 'syncDirectory'] as const

@@ -1,5 +1,5 @@
-import { readFully } from '../byte-source.ts'
-import type { FileSystem } from '../file-system.ts'
+import { readFully } from '../files/byte-source.ts'
+import type { FileSystem } from '../files/file-system.ts'
 
 /**
  * `copyFile` of a simulated disk, by its own reads and writes, so that the copy has the fates of any unsynced write. As the system does,

@@ -2,11 +2,11 @@ import { mkdtemp, rm } from 'node:fs/promises'
 import { tmpdir } from 'node:os'
 import { join } from 'node:path'
 import { describe, expect, it } from 'vitest'
-import { readFileWhole } from '../../src/atomic-file.ts'
-import { readFully } from '../../src/byte-source.ts'
+import { readFileWhole } from '../../src/files/atomic-file.ts'
+import { readFully } from '../../src/files/byte-source.ts'
 import { TimberlineError } from '../../src/errors.ts'
-import type { FileSystem } from '../../src/file-system.ts'
-import { nodeFileSystem } from '../../src/node-file-system.ts'
+import type { FileSystem } from '../../src/files/file-system.ts'
+import { nodeFileSystem } from '../../src/files/node-file-system.ts'
 import {
   type Fault,
   type Injector,

@@ -2,9 +2,9 @@ import { mkdtemp, rm } from 'node:fs/promises'
 import { tmpdir } from 'node:os'
 import { join } from 'node:path'
 import { afterAll, beforeAll, describe, expect, it } from 'vitest'
-import type { FileSystem } from '../../src/file-system.ts'
-import { nodeFileSystem } from '../../src/node-file-system.ts'
-import { promptFileSystem } from '../../src/prompt-file-system.ts'
+import type { FileSystem } from '../../src/files/file-system.ts'
+import { nodeFileSystem } from '../../src/files/node-file-system.ts'
+import { promptFileSystem } from '../../src/files/prompt-file-system.ts'
 import { type Random, CrashFileSystem, immediateFileSystem, seededRandom } from '../../src/testing/index.ts'
 
 // What stands in for the real file system proves nothing unless it answers as that does: the same random history on all, step by step.
