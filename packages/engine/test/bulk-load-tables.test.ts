@@ -88,19 +88,24 @@ test('tables and their names are durable before the MANIFEST names any of them',
 /** A device that flushes nothing until it is told to, and what came to it. */
 class HeldDevice {
   readonly written = new Set<string>()
+  readonly syncedFolders: string[] = []
   goOn: () => void = () => undefined
   readonly #told = new Promise<void>((resolve) => {
     this.goOn = resolve
   })
   readonly fileSystem: FileSystem = {
     ...nodeFileSystem,
+    syncDirectory: (path) => {
+      this.syncedFolders.push(path)
+      return nodeFileSystem.syncDirectory(path)
+    },
     open: async (path, mode) => {
       const handle = await nodeFileSystem.open(path, mode)
       const write = handle.write.bind(handle)
       const sync = handle.sync.bind(handle)
-      handle.write = (source, position) => {
+      handle.write = async (source, position) => {
+        await write(source, position)
         this.written.add(path)
-        return write(source, position)
       }
       handle.sync = async () => {
         await this.#told
@@ -144,9 +149,11 @@ test('the MANIFEST waits until the device has the last table', async () => {
   await put(tables, 'only', LOADING)
   const adding = tables.add()
   await someTurns()
-  expect(device.written.size).toBe(1)
+  // The step before the MANIFEST.
+  expect(device.syncedFolders).toEqual([])
   device.goOn()
   await adding
+  expect(device.syncedFolders).toEqual([dataDirectory])
   expect([...(await readBack()).keys()]).toEqual(['only'])
 })
 
