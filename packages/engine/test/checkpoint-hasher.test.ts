@@ -86,3 +86,18 @@ test('new tables are hashed by themselves once the checkpoint has stood for a wh
   expect(count).toBe(1)
   expect((await newestCheckpoint(layout.home, disk))?.tables).toEqual([hashed('000001')])
 })
+
+test('once stopped it writes no manifest: the next checkpoint takes over what was learned', async () => {
+  const disk = await diskWith('000001', '000002')
+  const hasher = new CheckpointHasher(layout, disk, 0)
+  const open = disk.open.bind(disk)
+  let stopped: Promise<CheckpointManifest | undefined> = Promise.resolve(undefined)
+  disk.open = (path, mode) => {
+    if (path.endsWith('000002.ldb')) stopped = hasher.stop()
+    return open(path, mode)
+  }
+  hasher.begin(manifestOf(table('000001'), table('000002')), () => undefined)
+  while (!isOpened(disk, '000002')) await nextTurn()
+  expect((await stopped)?.tables).toEqual([hashed('000001'), table('000002')])
+  expect(await newestCheckpoint(layout.home, disk)).toBeUndefined()
+})
