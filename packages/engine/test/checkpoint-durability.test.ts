@@ -61,6 +61,29 @@ describe('a checkpoint', () => {
     await fixture.close()
   })
 
+  test('has older ones forgotten for good before tables go that only they have', async () => {
+    const fixture = await HomeFixture.open(join(folder, 'forgotten'))
+    const { checkpointDirectory, tablesDirectory } = fixture.layout
+    await fixture.commit(300)
+    await fixture.checkpoint()
+    await fixture.commit(40)
+    // Merged, so that the next checkpoint has other tables.
+    await fixture.level.compactRange(Buffer.from('key'), Buffer.from('l'))
+    const disk = new FaultFileSystem(nodeFileSystem)
+    const { droppedCount } = await fixture.checkpoint({ fileSystem: disk })
+    expect(droppedCount).toBeGreaterThan(0)
+    const after = disk.operations.slice(appearance(disk.operations, checkpointDirectory))
+    const steps = after.flatMap(({ kind, path }) => {
+      if (kind === 'syncDirectory' && path === checkpointDirectory) return ['synced']
+      if (kind !== 'remove') return []
+      return [path.startsWith(tablesDirectory) ? 'table' : 'checkpoint']
+    })
+    const tables = Array.from({ length: droppedCount }, () => 'table')
+    // With a first sync for the name of the new one.
+    expect(steps).toEqual(['synced', 'checkpoint', 'synced', ...tables])
+    await fixture.close()
+  })
+
   test('appears only when the log is durable through it', async () => {
     const fixture = await HomeFixture.open(join(folder, 'log'))
     const { layout, identity, level, log } = fixture
