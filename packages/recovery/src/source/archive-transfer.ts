@@ -70,7 +70,7 @@ export async function fetchDelta(
 
 /** The beginning of a segment, put together from its pieces. @throws RECOVERY_LOG_DAMAGED */
 export async function fetchPieces(
-  archive: Archive,
+  archive: Pick<Archive, 'fetchPiece'>,
   pieces: readonly PieceRef[],
   { directory, options }: Transfer,
 ): Promise<LocalSegment> {
