@@ -64,6 +64,16 @@ export const bulkLoadBugs: readonly PlantedBug[] = [
     caughtBy: { testFile: load, title: 'is not hidden by what was deleted before' },
   },
   {
+    name: 'load-drops-what-came-just-before',
+    what: 'a home counts as new although a write came in before the load had its turn, and what LevelDB has in memory is left behind',
+    file: 'packages/engine/src/bulk-load/bulk-load-target.ts',
+    edits: [{ find: 'stage.isFirst && log.nextLsn === 1', replace: 'stage.isFirst' }],
+    caughtBy: {
+      testFile: load,
+      title: 'is not new any more for what is written before the load has its turn',
+    },
+  },
+  {
     name: 'load-tables-unmarked',
     what: 'tables with a load in them do not say that the state is not to be used yet',
     file: 'packages/engine/src/bulk-load/bulk-load-tables.ts',

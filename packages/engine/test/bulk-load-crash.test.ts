@@ -33,19 +33,25 @@ function* load(): Generator<readonly [string, string]> {
   for (let number = 0; number < LOADED; number += 1) yield [`k${String(number)}`, 'new'.repeat(30)]
 }
 
-/** In the first LevelDB takes the load itself; in the second it is closed meanwhile, and tables are made beside it. */
-const HOMES = {
-  'with entries': new Map([...Array(20).keys()].map((number) => [`k${String(number * 100)}`, 'old'])),
-  'without an entry': new Map<string, string>(),
-}
 type Entries = ReadonlyMap<string, string>
+/**
+ * In the first LevelDB takes the load itself; in the others it is closed meanwhile, and tables are made beside it. The last has no checkpoint that it
+ * could be rebuilt from.
+ */
+const HOMES: Readonly<Record<string, Entries | undefined>> = {
+  'with entries': new Map([...Array(20).keys()].map((number) => [`k${String(number * 100)}`, 'old'])),
+  'without an entry': new Map(),
+  'that is new': undefined,
+}
 
 async function stateOf(db: TimberLevel): Promise<Map<string, string>> {
   return new Map(await db.iterator().all())
 }
 
-/** The state before: some of it in a checkpoint, some only in the log. */
-async function prepare(db: TimberLevel, before: Entries): Promise<void> {
+/** The state before: some of it in a checkpoint, some only in the log; of a new home nothing. */
+async function prepare(db: TimberLevel, before: Entries | undefined): Promise<void> {
+  await db.open()
+  if (before === undefined) return
   const puts = [...before].map(([key, value]) => ({ type: 'put' as const, key, value }))
   await db.batch(puts.slice(0, 10))
   await db.mark('prepared')
@@ -53,10 +59,16 @@ async function prepare(db: TimberLevel, before: Entries): Promise<void> {
   await db.batch(puts.slice(10))
 }
 
-/** Loads, and tells what was promised. */
+/** Loads, and has the checkpoint taken that is to hold the load. */
+async function loaded(db: TimberLevel): Promise<void> {
+  await db.bulkLoad(load())
+  await db.checkpoint().catch(() => undefined)
+}
+
+/** The same, and tells what was promised. */
 async function attempt(db: TimberLevel): Promise<'all' | 'nothing known'> {
   try {
-    await db.bulkLoad(load())
+    await loaded(db)
     return 'all'
   } catch {
     return 'nothing known'
@@ -88,22 +100,27 @@ async function inspect(
   return found
 }
 
-describe.each(Object.entries(HOMES))('a bulk load into a home %s', (name, before) => {
+describe.each(Object.entries(HOMES))('a bulk load into a home %s', (name, given) => {
+  const before = given ?? new Map<string, string>()
   const place = join(folder, name)
   const template = join(place, 'template')
   let operations = 0
 
   beforeAll(async () => {
-    const db = new TimberLevel(template, options)
-    await prepare(db, before)
-    await db.close()
+    mkdirSync(template, { recursive: true })
+    // One that was opened and closed has a checkpoint.
+    if (given !== undefined) {
+      const db = new TimberLevel(template, options)
+      await prepare(db, given)
+      await db.close()
+    }
     const counted = join(place, 'counted')
     cpSync(template, counted, { recursive: true })
     const clean = new FaultFileSystem(immediateFileSystem)
     const probe = new TimberLevel(counted, { ...options, fileSystem: clean })
     await probe.open()
     const begun = clean.operations.length
-    await probe.bulkLoad(load())
+    await loaded(probe)
     operations = clean.operations.length - begun
     await probe.close()
   })
@@ -152,7 +169,7 @@ describe.each(Object.entries(HOMES))('a bulk load into a home %s', (name, before
     const images = new Map<string, CrashImage>()
     const watched = new FaultFileSystem(mirror)
     const db = new TimberLevel(home, { ...options, fileSystem: watched as FileSystem })
-    await prepare(db, before)
+    await prepare(db, given)
     watched.inject(({ index }) => {
       const kept = { seed: index, ownLog: 'gone' } as const
       for (const loss of [
@@ -166,6 +183,7 @@ describe.each(Object.entries(HOMES))('a bulk load into a home %s', (name, before
     })
     await db.bulkLoad(load())
     const last = mirror.capture({ writes: 'lost', names: 'lost', leveldb: 'synced', ownLog: 'gone' })
+    await db.checkpoint()
     watched.inject(undefined)
     await db.close()
     const found = { all: 0, none: 0 }

@@ -6,6 +6,7 @@ import { describe, expect, test } from 'vitest'
 import { BULK_LOAD_MARK, isBulkLoad } from '../src/records/bulk-load-mark.ts'
 import { readBackupDue } from '../src/home/home-backup-due.ts'
 import { homeLayout } from '../src/home/home-layout.ts'
+import type { EngineEvent } from '../src/session/open-options.ts'
 import { TimberLevel } from '../src/timber-level.ts'
 import { scratchFolder } from './support/scratch.ts'
 
@@ -399,6 +400,53 @@ describe('a bulk load into a home without an entry', () => {
     await db.close()
     await db.open()
     expect(await all(db)).toEqual(expected)
+    await db.close()
+  })
+
+  test('is not new any more for what is written before the load has its turn', async () => {
+    for (let turns = 0; turns < 12; turns += 1) {
+      const db = await opened()
+      const load = db.bulkLoad(pairs(10))
+      for (let turn = 0; turn < turns; turn += 1) await Promise.resolve()
+      await db.put('early', '1')
+      await load
+      expect(await all(db), String(turns)).toEqual(new Map([['early', '1'], ...pairs(10)]))
+      await db.close()
+    }
+  })
+
+  test('needs no checkpoint before the load while it is new; nobody waits for the one behind', async () => {
+    const taken: number[] = []
+    let isTaken = (): void => undefined
+    const next = new Promise<void>((resolve) => (isTaken = resolve))
+    const db = await opened({
+      onEvent: (event: EngineEvent) => {
+        if (event.type !== 'checkpoint.taken') return
+        taken.push(event.lsn)
+        if (event.lsn > 0) isTaken()
+      },
+    })
+    const seen: number[] = []
+    const failing = db.bulkLoad(
+      (function* () {
+        seen.push(taken.length)
+        yield* pairs(10)
+        throw new Error('source')
+      })(),
+    )
+    await expect(failing).rejects.toThrow('source')
+    // LevelDB was written to: what is in it is no longer what the log says.
+    const { lsn } = await db.bulkLoad(
+      (function* () {
+        seen.push(taken.length)
+        yield* pairs(MANY)
+      })(),
+    )
+    seen.push(taken.length)
+    expect(seen).toEqual([0, 1, 1])
+    await next
+    expect(taken).toEqual([0, lsn])
+    expect((await all(db)).size).toBe(MANY)
     await db.close()
   })
 

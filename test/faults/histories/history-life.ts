@@ -287,6 +287,8 @@ export class Life {
     const report = await this.#db.bulkLoad(changes)
     assert.equal(report.entries, changes.length)
     this.line.loaded(changes, report)
+    // The next step is to find the home at rest.
+    await this.#db.checkpoint()
     await this.#settle()
   }
 

@@ -22,7 +22,7 @@ export async function measureBulk({ batch, records }: BulkWork): Promise<BulkRes
     const db = new TimberLevel<Buffer, Buffer>(join(folder, 'home'), BUFFERS)
     await db.open()
     const begin = performance.now()
-    // Both are durable at the end: the load by its checkpoint, which is part of what is measured.
+    // Both are durable at the end, and both leave checkpoints for later.
     if (batch === undefined) await db.bulkLoad(entries)
     else {
       for (let at = 0; at < records; at += batch) {

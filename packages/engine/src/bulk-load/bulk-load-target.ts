@@ -62,10 +62,13 @@ export async function loadTarget(place: LoadPlace): Promise<LoadTarget> {
 }
 
 /** The position of a state without any entry, all of which is in tables; `undefined` when there are entries. */
-async function emptyState({ native, layout, fileSystem }: LoadPlace): Promise<AppliedPosition | undefined> {
+async function emptyState(place: LoadPlace): Promise<AppliedPosition | undefined> {
+  const { native, stage, log, layout, fileSystem } = place
   const { dataDirectory } = layout
   const reader = new VersionReader(dataDirectory, fileSystem)
   if (hasEntries(await readVersion(reader, dataDirectory))) return undefined
+  // LevelDB was never given anything that it could still have in memory.
+  if (stage.isFirst && log.nextLsn === 1) return native.applied()
   const flushed = await flushConfirmed(native, reader, { dataDirectory, fileSystem })
   return hasEntries(flushed) ? undefined : native.applied()
 }

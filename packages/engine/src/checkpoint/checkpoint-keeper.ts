@@ -1,4 +1,3 @@
-import { join } from 'node:path'
 import { setTimeout as wait } from 'node:timers/promises'
 import { nodeFileSystem } from '@timberline/wal'
 import type { FileSystem, Log } from '@timberline/wal'
@@ -18,6 +17,7 @@ import type { CheckpointRest } from './checkpoint-rest.ts'
 import { segmentHolding } from './checkpoint-segment.ts'
 import { sweepCheckpoints } from './checkpoint-sweep.ts'
 import type { CheckpointsFound } from './checkpoint-sweep.ts'
+import { heldAlone } from './checkpoint-tables.ts'
 import { takeCheckpoint } from './checkpoint-take.ts'
 import { atHomeBoundary, engineError } from '../errors.ts'
 import type { HomeIdentity } from '../home/home-identity.ts'
@@ -84,6 +84,8 @@ export class CheckpointKeeper {
   #timer: NodeJS.Timeout | undefined
   #closed = false
   #isResting = false
+  /** What was taken back may have left its traces in LevelDB. */
+  #hasLoaded = false
 
   /** Keepers come from {@link openCheckpointKeeper}. */
   constructor(options: KeeperOptions, { newest, staged, noteLsn }: CheckpointsFound) {
@@ -146,12 +148,13 @@ export class CheckpointKeeper {
 
   /**
    * Puts data in beside the log, in its turn among the checkpoints: none is taken meanwhile, which could hold half of it. What
-   * `load` staged and committed is in a checkpoint when this resolves, or is by the next one.
+   * `load` staged and committed is durable when this resolves; a checkpoint of it comes next by itself.
    */
   async load<Result>(load: (stage: StageLoad) => Promise<Result>, closing: AbortSignal): Promise<Result> {
     return this.#enqueue(async () => {
+      const isFirst = this.#isUntouched()
       // What a crash in the middle is rebuilt from.
-      await this.#take({ reason: 'load' })
+      if (!isFirst) await this.#take({ reason: 'load' })
       // Writes before it may wait for the log to be let go, which is done in this queue.
       while (this.#pruner.stalled && !closing.aborted) {
         await wait(TICK_MS, undefined, { signal: closing }).catch(() => undefined)
@@ -159,12 +162,14 @@ export class CheckpointKeeper {
       }
       // Whatever comes of it, LevelDB is another afterwards: the next checkpoint is no repetition of this one.
       this.#noteLsn = 0
+      this.#hasLoaded = true
       const result = await load({
+        isFirst,
         write: (lsn, how) => this.#stage.write(lsn, { ...how, newest: this.#newest }),
         clear: () => this.#stage.undo(this.#newest),
       })
-      if (this.#stage.isPending)
-        await this.#take({ reason: 'load' }).catch((error: unknown) => this.#failed('load', error))
+      // Behind it: nobody has to wait for that.
+      if (this.#stage.isPending) this.#takeBySelf('load')
       return result
     })
   }
@@ -210,14 +215,8 @@ export class CheckpointKeeper {
   }
 
   /** Bytes of tables that only the checkpoint still keeps: LevelDB has compacted them away. */
-  async heldBytes(): Promise<number> {
-    const { tablesDirectory } = this.#options.layout
-    let bytes = 0
-    for (const table of this.#newest?.tables ?? []) {
-      const status = await this.#fileSystem.status(join(tablesDirectory, table.name))
-      if (status?.linkCount === 1) bytes += status.bytes
-    }
-    return bytes
+  heldBytes(): Promise<number> {
+    return heldAlone(this.#newest?.tables ?? [], this.#options.layout.tablesDirectory, this.#fileSystem)
   }
 
   /** Ends a checkpoint in progress and lets nothing begin any more; takes none itself. Idempotent. */
@@ -284,6 +283,13 @@ export class CheckpointKeeper {
     return lastLsn === newest.lsn || (lastLsn === newest.lsn + 1 && lastLsn === this.#noteLsn)
       ? newest
       : undefined
+  }
+
+  /** Whether nothing was ever written here: what can be lost then, the log makes anew. */
+  #isUntouched(): boolean {
+    const { log, identity } = this.#options
+    const isNew = this.#newest === undefined && log.nextLsn === 1 && identity.adoptedAtUs === undefined
+    return isNew && !this.#hasLoaded
   }
 
   async #note(manifest: CheckpointManifest): Promise<void> {
@@ -355,14 +361,10 @@ export class CheckpointKeeper {
       .catch((error: unknown) => {
         this.#retryAtMs = performance.now() + this.#retryMs
         this.#retryMs = Math.min(this.#retryMs * 2, RETRY_MS_MAX)
-        if (!this.#closed) this.#failed(reason, error)
+        if (!this.#closed) this.#options.onEvent?.({ type: 'checkpoint.failed', reason, error })
       })
       .finally(() => {
         this.#automatic = false
       })
-  }
-
-  #failed(reason: CheckpointReason, error: unknown): void {
-    this.#options.onEvent?.({ type: 'checkpoint.failed', reason, error })
   }
 }

@@ -33,6 +33,8 @@ export interface LoadStageOptions {
 
 /** How a load makes durable what it has put in, and takes that back. */
 export interface StageLoad {
+  /** Nothing was written before the load was asked for, ever, and no checkpoint precedes it: a crash leaves a new home. */
+  readonly isFirst: boolean
   /**
    * All that LevelDB holds, as the state at an LSN that the log does not have yet.
    *

@@ -86,6 +86,20 @@ export async function sweepTables(
   return removed
 }
 
+/** Bytes of those tables that have no other name any more. */
+export async function heldAlone(
+  tables: readonly CheckpointTable[],
+  tablesDirectory: string,
+  fileSystem: FileSystem,
+): Promise<number> {
+  let bytes = 0
+  for (const { name } of tables) {
+    const status = await fileSystem.status(join(tablesDirectory, name))
+    if (status?.linkCount === 1) bytes += status.bytes
+  }
+  return bytes
+}
+
 /** Numbers alone, which takes a tenth of what sorting the tables would. */
 async function sortedNumbers({ version: { tables } }: LeveldbVersion): Promise<Float64Array> {
   const numbers = new Float64Array(tables.size)
