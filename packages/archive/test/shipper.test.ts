@@ -164,6 +164,32 @@ describe('the shipper', () => {
     await log.close()
   })
 
+  it.each([
+    ['the first', 0],
+    ['one in the middle', 1],
+    ['the last', 2],
+  ])('puts %s of its pieces again when it is gone, whatever comes behind it', async (_, index) => {
+    const disk = new CrashFileSystem()
+    const log = await openTestLog(disk)
+    const store = memoryStore()
+    const archive = await archiveOn(store)
+    const before = ship(disk, archive)
+    for (let count = 1; count <= 3; count++) {
+      await appendRecords(log, 5)
+      await before.shipper.flush()
+    }
+    await before.stop()
+    const pieces = await archive.listPieces()
+    expect(pieces).toHaveLength(3)
+    await store.delete(pieces[index]?.name ?? '')
+    await appendRecords(log, 5)
+    const after = ship(disk, await archiveOn(store))
+    expect(await after.shipper.flush()).toBe(20)
+    await after.stop()
+    expect((await archivedRecords(await archiveOn(store))).map(({ lsn }) => lsn)).toEqual(lsns(20))
+    await log.close()
+  })
+
   it('shows named restore points of pieces and of segments', async () => {
     const disk = new CrashFileSystem()
     const log = await openTestLog(disk)
