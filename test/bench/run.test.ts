@@ -44,8 +44,8 @@ test('a peer that fails is left out and named, and its samples stay in the file'
   const run = newRun()
   const { measured, of } = await run.interleave('one', [
     column('ours', (round) => round),
-    column('weak', failsIn(1)),
-    column('strong', (round) => 10 + round),
+    { ...column('weak', failsIn(1)), isPeer: true },
+    { ...column('strong', (round) => 10 + round), isPeer: true },
   ])
   expect(measured.map(({ title }) => title)).toEqual(['ours', 'strong'])
   expect(of('weak')).toEqual([])
@@ -53,6 +53,18 @@ test('a peer that fails is left out and named, and its samples stay in the file'
   expect(await run.end()).toBe(true)
   expect(keptOf('weak')).toEqual([0])
   expect(kept().failed).toEqual([{ what: 'weak (one)', error: 'Error: in round 1' }])
+})
+
+test('another column of ours that fails is left out and named too, but the run has failed', async () => {
+  const run = newRun()
+  const { of } = await run.interleave('one', [
+    column('ours', (round) => round),
+    column('ours, larger', failsIn(1)),
+    { ...column('theirs', (round) => 10 + round), isPeer: true },
+  ])
+  expect([of('ours'), of('ours, larger'), of('theirs')]).toEqual([[0, 1, 2], [], [10, 11, 12]])
+  expect(kept().failed).toEqual([{ what: 'ours, larger (one)', error: 'Error: in round 1' }])
+  expect(await run.end()).toBe(false)
 })
 
 test('an absent peer has no samples, and no line among the goals', async () => {

@@ -3,7 +3,8 @@
  * both of their sides.
  *
  * `pnpm bench [--quick] [--rounds=5] [--writers=1,16] [SECTION...]`; a section is one of the names below. All samples are in
- * `.bench-runs/` after each round. A section that fails is named at the end, after the others, and the run ends with 1 then.
+ * `.bench-runs/` after each round. A section that fails, or one of our own measurements in it, is named at the end, after the others,
+ * and the run ends with 1 then.
  */
 import { join } from 'node:path'
 import { BenchRun } from './run.ts'

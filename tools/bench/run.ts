@@ -17,6 +17,8 @@ import type { MachineResult } from './workloads/machine-workload.ts'
 
 export interface Column<T> {
   readonly title: string
+  /** Somebody else's: when it fails, the run goes on without it, and ends well. One of ours that fails does not. */
+  readonly isPeer?: boolean
   /** Undefined when the peer is absent. */
   readonly measure: (() => Promise<T>) | undefined
 }
@@ -70,11 +72,11 @@ export class BenchRun {
   readonly #kept: { section: string; title: string; samples: readonly unknown[] }[] = []
   readonly #goals: Goal[] = []
   readonly #absent = new Set<string>()
-  /** Peers that were left out, and sections that ended early. */
+  /** Columns that were left out, and sections that ended early. */
   readonly #failed: Failure[] = []
   readonly #folder: string
   readonly #machine: (environment: NodeJS.ProcessEnv) => Promise<MachineResult>
-  #hasLostSection = false
+  #hasLostOurs = false
 
   constructor(options: BenchOptions) {
     this.quick = options.quick
@@ -93,23 +95,23 @@ export class BenchRun {
       await bench(this)
     } catch (error) {
       this.#fail(`the section ${name}`, error)
-      this.#hasLostSection = true
+      this.#hasLostOurs = true
     }
     await this.keep()
   }
 
   /**
    * Every round measures all columns one after another: a machine that slows down slows all of them. It begins with what the machine does
-   * alone, under the same environment, and ends with all samples in the file. A peer that fails is left out and named at the end; the first
-   * column is ours, without which there is nothing to tell.
+   * alone, under the same environment, and ends with all samples in the file. A column that fails is left out and named at the end, and if it
+   * was ours the run has failed; without the first one there is nothing to tell.
    */
   async interleave<T>(
     section: string,
     columns: readonly Column<T>[],
     environment: NodeJS.ProcessEnv = {},
   ): Promise<Interleaved<T>> {
-    const there = columns.flatMap(({ title, measure }) =>
-      measure === undefined ? [] : [{ title, measure, samples: [] as T[] }],
+    const there = columns.flatMap(({ title, isPeer = false, measure }) =>
+      measure === undefined ? [] : [{ title, isPeer, measure, samples: [] as T[] }],
     )
     const machine: MachineResult[] = []
     this.#kept.push(...there.map(({ title, samples }) => ({ section, title, samples })))
@@ -123,6 +125,7 @@ export class BenchRun {
         } catch (error) {
           if (column === there[0]) throw error
           measured.delete(column)
+          this.#hasLostOurs ||= !column.isPeer
           this.#fail(`${column.title} (${section})`, error)
         }
       }
@@ -200,14 +203,14 @@ export class BenchRun {
     return `${path}.json`
   }
 
-  /** Prints the table of goals, and tells which peers were absent and what failed. Resolves with whether every section ended. */
+  /** Prints the table of goals, and tells which peers were absent and what failed. Resolves with whether all of ours was measured. */
   async end(): Promise<boolean> {
     console.log(`\nGoals\n${goalTable(this.#goals)}`)
     if (this.#absent.size > 0)
       console.log(`\nabsent, see tools/bench/peers/install.sh: ${[...this.#absent].join(', ')}`)
     for (const { what, error } of this.#failed) console.log(`\nfailed, and left out: ${what}: ${error}`)
     console.log(`\nall samples: ${await this.keep()}`)
-    return !this.#hasLostSection
+    return !this.#hasLostOurs
   }
 
   #fail(what: string, error: unknown): void {

@@ -15,6 +15,7 @@ export async function benchBackup(run: BenchRun): Promise<void> {
   const seconds = run.quick ? 2 : 4
   const inC: readonly Column<BackupResult>[] = (['bdb', 'rocksdb', 'sqlite'] as const).map((name) => ({
     title: `${name} (C)`,
+    isPeer: true,
     measure: run.cPeer<BackupResult>(name, (folder) => [
       'backup',
       `${folder}/db`,
@@ -27,6 +28,7 @@ export async function benchBackup(run: BenchRun): Promise<void> {
     { title: 'timberline', measure: () => run.child('backup', { records, seconds }) },
     {
       title: LMDB,
+      isPeer: true,
       measure: run.has('lmdb', lmdbPath) ? () => run.child('lmdb-backup', { records, seconds }) : undefined,
     },
     ...inC,

@@ -96,27 +96,29 @@ function judge(run: BenchRun, writers: number, { of, machine }: Interleaved<Comm
 }
 
 function columns(run: BenchRun, writers: number): readonly Column<CommitResult>[] {
-  const ours = (title: string, peer: Peer, more: Partial<CommitWork> = {}): Column<CommitResult> => ({
+  const level = (title: string, peer: Peer, more: Partial<CommitWork> = {}): Column<CommitResult> => ({
     title,
+    isPeer: !peer.startsWith('timberline'),
     measure: () => run.child('commits', { peer, writers, seconds: run.seconds, ...more }),
   })
   const pool64 = { UV_THREADPOOL_SIZE: '64' }
   return [
-    ours('timberline', 'timberline'),
-    ours('timberline, shipping', 'timberline', { shipping: true }),
-    ...(run.quick ? [] : [ours('timberline, archived', 'timberline-archived', { shipping: true })]),
-    ours('classic sync', 'classic-sync'),
+    level('timberline', 'timberline'),
+    level('timberline, shipping', 'timberline', { shipping: true }),
+    ...(run.quick ? [] : [level('timberline, archived', 'timberline-archived', { shipping: true })]),
+    level('classic sync', 'classic-sync'),
     {
       title: 'classic sync, pool 64',
+      isPeer: true,
       measure: () => run.child('commits', { peer: 'classic-sync', writers, seconds: run.seconds }, pool64),
     },
-    ...(run.quick ? [] : [ours('classic no sync', 'classic-nosync')]),
-    run.has('lmdb', lmdbPath) ? ours('lmdb, flushed', 'lmdb') : { title: 'lmdb', measure: undefined },
+    ...(run.quick ? [] : [level('classic no sync', 'classic-nosync')]),
+    run.has('lmdb', lmdbPath) ? level('lmdb, flushed', 'lmdb') : { title: 'lmdb', measure: undefined },
     ...(['bdb', 'rocksdb', 'sqlite'] as const).map((name) => inC(run, name, writers)),
     ...(WAITS_AT.has(writers)
       ? [
-          ours(paced('timberline'), 'timberline', { rate: COMMON_RATE }),
-          ours(paced('classic sync'), 'classic-sync', { rate: COMMON_RATE }),
+          level(paced('timberline'), 'timberline', { rate: COMMON_RATE }),
+          level(paced('classic sync'), 'classic-sync', { rate: COMMON_RATE }),
         ]
       : []),
   ]
@@ -136,6 +138,7 @@ function inC(run: BenchRun, name: CPeer, writers: number): Column<CommitResult> 
   ])
   return {
     title: `${name} (C)`,
+    isPeer: true,
     measure: measure === undefined ? undefined : async () => (await measure()).commits,
   }
 }

@@ -46,6 +46,7 @@ export function columns(run: BenchRun, work: RecoveryWork): readonly Column<Reco
   const words = [String(work.records), String(work.transactions)]
   const script = (title: string, name: string, program: string): Column<RecoveryResult> => ({
     title,
+    isPeer: true,
     measure: run.scriptPeer<RecoveryResult>(name, program, (folder) => [folder, ...words]),
   })
   return [
@@ -68,6 +69,7 @@ export function inC(
   const words = [String(work.records), String(work.transactions)]
   return {
     title,
+    isPeer: true,
     measure: run.cPeer(name, (folder) => ['recovery', `${folder}/db`, `${folder}/copy`, ...words]),
   }
 }

@@ -12,6 +12,7 @@ export async function benchReplay(run: BenchRun): Promise<void> {
     'replay',
     (['replay', 'open', 'ingestion', 'batches'] as const).map((way) => ({
       title: TITLES[way],
+      isPeer: way === 'ingestion' || way === 'batches',
       measure: () => run.child('replay', { way, records }),
     })),
   )

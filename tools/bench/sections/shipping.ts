@@ -122,7 +122,11 @@ function judge(run: BenchRun, measured: readonly Measured<Sample>[], flushMs: re
 function litestream(run: BenchRun, title: string, intervalMs: number): Column<Sample> {
   const there = run.has('sqlite', cPeerPath('sqlite')) && run.has('litestream', litestreamPath)
   const work = { intervalMs, commitsPerSecond: EAGER_RATE, seconds: Math.max(2, run.seconds) }
-  return { title, measure: there ? () => run.child<RecoveryPoint>('litestream', work) : undefined }
+  return {
+    title,
+    isPeer: true,
+    measure: there ? () => run.child<RecoveryPoint>('litestream', work) : undefined,
+  }
 }
 
 function printCost(run: BenchRun, samples: readonly ShippingResult[]): void {
