@@ -1,6 +1,7 @@
 /** One measurement in a process of its own: `child.ts <workload> <json>` prints the result as one JSON line. */
 import { measureBackup } from './workloads/backup-workload.ts'
 import { measureBulk } from './workloads/bulk-workload.ts'
+import { measureChanges } from './workloads/changes-workload.ts'
 import { measureCheckpoint } from './workloads/checkpoint-workload.ts'
 import { measureCommits } from './workloads/commit-workload.ts'
 import { measureDelta } from './workloads/delta-workload.ts'
@@ -20,6 +21,7 @@ import { measureStandby } from './workloads/standby-workload.ts'
 const workloads: Readonly<Record<string, (work: never) => Promise<unknown>>> = {
   backup: measureBackup,
   bulk: measureBulk,
+  changes: measureChanges,
   checkpoint: measureCheckpoint,
   commits: measureCommits,
   deltas: measureDelta,

@@ -1,4 +1,7 @@
-/** What grows when the work grows ten times: times, bytes and resident sets of each part, on two sizes of one database. */
+/**
+ * What grows when the work grows ten times: times, bytes and resident sets of each part, on two sizes of one database; and what follows of
+ * two amounts of changes of the same one.
+ */
 import { withFolder } from '../folder.ts'
 import { limit } from '../goals.ts'
 import type { BenchRun, Measured } from '../run.ts'
@@ -6,6 +9,7 @@ import { median, medianRatio, ratios } from '../statistics.ts'
 import { NO_GROWTH } from './bounds.ts'
 import type { BackupResult, Limited } from '../workloads/backup-workload.ts'
 import type { DeltaResult } from '../workloads/delta-workload.ts'
+import type { ChangesResult } from '../workloads/changes-workload.ts'
 import { CHANGED_KEYS, type Part, type PartResult, PARTS } from '../workloads/growth-workload.ts'
 
 interface Growth {
@@ -16,7 +20,14 @@ interface Growth {
   readonly updates: DeltaResult
 }
 
+const TEN_TIMES_AT_MOST = 12
+
 export async function benchGrowth(run: BenchRun): Promise<void> {
+  await benchChanges(run)
+  await benchSizes(run)
+}
+
+async function benchSizes(run: BenchRun): Promise<void> {
   const sizes = [100_000, 1_000_000]
   const {
     measured: [small, large],
@@ -117,6 +128,43 @@ function judge(run: BenchRun, small: Measured<Growth>, large: Measured<Growth>):
   grown('resident set of a full backup', ({ parts }) => parts.full.rssMb, 1.5)
   grown('resident set of the shipper', ({ parts }) => parts.ship.rssMb, 1.5)
   grown('resident set of a recovery', ({ parts }) => parts.recover.rssMb, 1.5)
+}
+
+/** Time may grow with what has changed, and no faster. */
+async function benchChanges(run: BenchRun): Promise<void> {
+  const records = run.quick ? 200_000 : 500_000
+  const amounts = [records / 20, records / 2]
+  const {
+    measured: [few, many],
+  } = await run.interleave<ChangesResult>(
+    'growth of changes',
+    amounts.map((changed) => ({
+      title: `${String(changed)} keys`,
+      measure: () => run.child('changes', { records, changed }),
+    })),
+  )
+  if (few === undefined || many === undefined) return
+  const grown = (what: string, pick: (changes: ChangesResult) => number): readonly string[] => {
+    const [less, more] = [few.samples.map(pick), many.samples.map(pick)]
+    run.judge({
+      what: `${what}, ten times the changed keys`,
+      against: 'the tenth',
+      ratios: ratios(more, less),
+      atMost: TEN_TIMES_AT_MOST,
+      limit: limit('ten times as much to do', [10]),
+    })
+    return [what, median(less).toFixed(1), median(more).toFixed(1), medianRatio(more, less).toFixed(2)]
+  }
+  run.print(
+    `Ten times the changed keys of ${String(records)}; times in ms`,
+    ['', few.title, many.title, 'ratio'],
+    [
+      grown('time of the replay in a recovery', ({ replayMs }) => replayMs),
+      grown('time of a recovery', ({ recoverMs }) => recoverMs),
+      grown('time of a backup by log', ({ byLogMs }) => byLogMs),
+      grown('MB of a backup by log', ({ byLogMegabytes }) => byLogMegabytes),
+    ],
+  )
 }
 
 /** Ours alone are measured here, and they have it. */
