@@ -232,6 +232,63 @@ describe('a device that fails', () => {
   })
 })
 
+describe('whoever waits for what was appended', () => {
+  const waiting = (parts: ReturnType<typeof scene>, throughLsn?: number): void => {
+    const name = throughLsn === undefined ? 'all' : `through ${String(throughLsn)}`
+    parts.queue.settled(throughLsn).then(
+      () => parts.told.push(`${name} settled`),
+      ({ code }: { code: string }) => parts.told.push(`${name} ${code}`),
+    )
+  }
+
+  it('waits for that alone, and not at all where the state has it', async () => {
+    const parts = scene()
+    const { state, told, queue, commit } = parts
+    waiting(parts)
+    await settle()
+    expect(told).toEqual(['all settled'])
+    commit('a')
+    waiting(parts)
+    waiting(parts, 1)
+    queue.flushed({ writtenLsn: 1, durableLsn: 1 })
+    commit('b')
+    waiting(parts)
+    await state.end()
+    expect(told.slice(1)).toEqual(['applied 1', 'resolved 1', 'all settled', 'through 1 settled'])
+    waiting(parts, 1)
+    await settle()
+    expect(told.slice(5)).toEqual(['through 1 settled'])
+    queue.flushed({ writtenLsn: 2, durableLsn: 2 })
+    await state.end()
+    expect(told.slice(6)).toEqual(['applied 2', 'resolved 2', 'all settled'])
+  })
+
+  it('gets what is in the log and on its way, though the log fails, and is refused what is not', async () => {
+    const parts = scene()
+    const { state, told, queue, commit } = parts
+    commit('a')
+    queue.flushed({ writtenLsn: 1, durableLsn: 1 })
+    commit('b')
+    waiting(parts, 1)
+    waiting(parts, 2)
+    queue.fail(logFailure)
+    await settle()
+    expect(told).toEqual(['failed', 'b ENGINE_LOG_FAILED unknown', 'through 2 ENGINE_LOG_FAILED'])
+    await state.end()
+    expect(told.slice(3)).toEqual(['applied 1', 'resolved 1', 'through 1 settled'])
+  })
+
+  it('is refused when the state fails', async () => {
+    const parts = scene()
+    const { state, told, queue, commit } = parts
+    commit('a')
+    queue.flushed({ writtenLsn: 1, durableLsn: 1 })
+    waiting(parts)
+    await state.end(new Error('IO error'))
+    expect(told).toEqual(['failed', 'a ENGINE_APPLY_FAILED logged', 'all ENGINE_APPLY_FAILED'])
+  })
+})
+
 describe('a state that fails', () => {
   it('refuses commits by name and says which of them the log has', async () => {
     const { state, told, queue, commit } = scene()
