@@ -22,8 +22,12 @@ import { IDENTITY_NAME } from './layout.ts'
 import { PieceListing } from './catalogue/piece-listing.ts'
 import { nativeGzip } from './objects/native-gzip.ts'
 import type { ObjectSource } from './objects/object-codec.ts'
-import type { Envelope } from './objects/object-envelope.ts'
-import { ObjectShelf, type PutObjectOptions, type PutObjectResult } from './objects/object-shelf.ts'
+import {
+  ObjectShelf,
+  type PutObjectOptions,
+  type PutObjectResult,
+  type ReadObjectOptions,
+} from './objects/object-shelf.ts'
 import {
   addBackup,
   type BackupEntry,
@@ -175,12 +179,9 @@ export class Archive {
     return this.#shelf.get(name, options?.bytesMax)
   }
 
-  /**
-   * The content of an object as a stream: trust nothing of it before it has ended without an error. `onHeader` is told first
-   * what the object says of itself: length and checksum of what was put there.
-   */
-  readObject(name: string, onHeader?: (header: Envelope) => void): AsyncIterable<Buffer> {
-    return this.#shelf.read(name, {}, onHeader)
+  /** The content of an object as a stream: trust nothing of it before it has ended without an error. */
+  readObject(name: string, options?: ReadObjectOptions): AsyncIterable<Buffer> {
+    return this.#shelf.read(name, {}, options)
   }
 
   /** The file of an archived segment, as a stream that ends in an error unless it is exactly what was archived. */

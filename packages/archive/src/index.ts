@@ -9,7 +9,7 @@ export type { CountingStore, StoreCounts } from './stores/counting-store.ts'
 export { memoryStore } from './stores/memory-store.ts'
 export { openStore } from './stores/open-store.ts'
 export type { ObjectSource } from './objects/object-codec.ts'
-export type { PutObjectOptions, PutObjectResult } from './objects/object-shelf.ts'
+export type { PutObjectOptions, PutObjectResult, ReadObjectOptions } from './objects/object-shelf.ts'
 export type { CodecName, Envelope } from './objects/object-envelope.ts'
 export { parseIdentityFile } from './objects/identity-file.ts'
 export { streamSource } from './shipping/segment-content.ts'
@@ -19,6 +19,7 @@ export { portableGzip } from './objects/portable-gzip.ts'
 export { checkedName } from './stores/archive-store.ts'
 export type {
   ArchiveStore,
+  ChunkMemory,
   ListOptions,
   PutOutcome,
   PutStream,

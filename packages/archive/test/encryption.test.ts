@@ -1,11 +1,13 @@
 import { createHash, randomBytes } from 'node:crypto'
 import { setTimeout as pause } from 'node:timers/promises'
+import { CrashFileSystem } from '@timberline/wal/testing'
 import { Encrypter, generateX25519Identity, identityToRecipient } from 'age-encryption'
 import { afterEach, describe, expect, it, vi } from 'vitest'
 import {
   type Archive,
   type ArchiveStore,
   type BackupManifest,
+  directoryStore,
   memoryStore,
   openArchive,
   parseIdentityFile,
@@ -13,6 +15,7 @@ import {
 } from '../src/index.ts'
 import { protectedIdentityName } from '../src/layout.ts'
 import { archiveOn, IDENTITY } from './support/archive-scene.ts'
+import { collectSpoiling } from './support/spoilt-memory.ts'
 import { makePassphrasesCheap } from './support/cheap-passphrases.ts'
 
 const CONTENT = Buffer.alloc(200_000, 'whatever a customer wrote ')
@@ -175,6 +178,19 @@ describe('an encrypted archive', () => {
       await turns()
     }
     expect(aheadMax).toBeLessThan(6 * chunk.length)
+  })
+
+  it('is read right into memory that is lent and spoilt once the next chunk is asked for', async () => {
+    const key = await newKey()
+    const store = directoryStore('/archive', new CrashFileSystem())
+    const archive = await archiveOn(store)
+    await archive.setRecipients([key.recipient])
+    await archive.putObject(NAME, CONTENT, { codec: 'none' })
+    const opened = await withKeys(store, key)
+    for (const bytes of [13, 1000, 300_000]) {
+      const { content } = await collectSpoiling((memory) => opened.readObject(NAME, { memory }), bytes)
+      expect(content.equals(CONTENT)).toBe(true)
+    }
   })
 
   it('cannot be made a clear one, nor be encrypted to what is no recipient', async () => {

@@ -1,14 +1,16 @@
 import { createHash, randomBytes } from 'node:crypto'
 import { gunzipSync as inflatePortably, gzipSync as deflatePortably } from 'fflate'
 import { TimberlineError } from '@timberline/wal'
+import { CrashFileSystem } from '@timberline/wal/testing'
 import fc from 'fast-check'
 import { gzipSync } from 'node:zlib'
 import { describe, expect, it } from 'vitest'
-import { type GzipCodec, memoryStore, nativeGzip, portableGzip } from '../src/index.ts'
+import { directoryStore, type GzipCodec, memoryStore, nativeGzip, portableGzip } from '../src/index.ts'
 import { decodeCheckedJson, encodeCheckedJson } from '../src/objects/checked-json.ts'
 import { decodeObject } from '../src/objects/object-codec.ts'
 import { decodeEnvelope, encodeEnvelope } from '../src/objects/object-envelope.ts'
 import { ObjectShelf } from '../src/objects/object-shelf.ts'
+import { collectSpoiling } from './support/spoilt-memory.ts'
 
 const NATIVE = nativeGzip()
 const PORTABLE = portableGzip()
@@ -102,6 +104,25 @@ describe.each([
         expect((await objects.put('n', content, { codec })).outcome).toBe('exists-same')
       }
     }
+  })
+
+  it('come back also in memory that is lent in small pieces and spoilt once the next is asked for', async () => {
+    const objects = new ObjectShelf(directoryStore('/archive', new CrashFileSystem()), gzip)
+    for (const codec of ['gzip', 'none'] as const) {
+      for (const [at, content] of CONTENTS.entries()) {
+        const name = `${codec}/${String(at)}`
+        await objects.put(name, content, { codec })
+        // Shorter than what an object begins with, longer than it, and longer than most objects.
+        for (const bytes of [13, 70, 50_000, 3_000_000]) {
+          if (content.length > bytes * 10_000) continue
+          const read = await collectSpoiling((memory) => objects.read(name, {}, { memory }), bytes)
+          expect(read.content.equals(content), `${name}, ${String(bytes)} bytes`).toBe(true)
+        }
+      }
+    }
+    // What is stored as it is comes in the memory that it was read into.
+    const { spoilt } = await collectSpoiling((memory) => objects.read('none/5', {}, { memory }), 50_000)
+    expect(spoilt).toBe(51)
   })
 
   it('end in a typed error for any bytes', async () => {

@@ -2,6 +2,7 @@
 import { createHash } from 'node:crypto'
 import type { FileHandle, FileSystem } from '@timberline/wal'
 import { type RecoveryErrorCode, recoveryError } from './errors.ts'
+import { LentBuffers } from './lent-buffers.ts'
 
 /** What the bytes must turn out to be. */
 export interface ExpectedContent {
@@ -29,16 +30,15 @@ export interface TransferOptions {
 /** How many files are transferred at once: enough to overlap reading, hashing and writing, few enough to bound memory. */
 export const transfersMax = 6
 
-const readBytes = 1024 * 1024
-
-/**
- * Buffers that reads hand on to each other, a few for the whole process. The system gives a new one page by page at its first touch, each
- * page zeroed, and the collector of garbage looks after it: together that costs more than the reading.
- */
-const freeBuffers: Buffer[] = []
+/** A few for the whole process: what is verified or written is read into them. */
+export const transferBuffers: LentBuffers = new LentBuffers({
+  bytes: 256 * 1024,
+  freeMax: transfersMax,
+})
 
 /** Bytes to be written, and what they must be. */
 export interface VerifiedContent {
+  /** Each needs to hold only until the next is asked for. */
   readonly chunks: AsyncIterable<Uint8Array>
   readonly expected: ExpectedContent
   /** The chunks end in an error unless they hash to what is expected, so that hashing them again proves nothing. Default: false. */
@@ -122,10 +122,10 @@ export async function* readChunks(
   fileSystem: FileSystem,
 ): AsyncGenerator<Uint8Array> {
   const handle = await fileSystem.open(path, 'read')
-  const buffer = bytes < readBytes ? Buffer.allocUnsafe(bytes) : takeBuffer()
+  const buffer = transferBuffers.take(bytes)
   try {
     for (let position = 0; position < bytes;) {
-      const chunk = buffer.subarray(0, Math.min(readBytes, bytes - position))
+      const chunk = buffer.subarray(0, bytes - position)
       const read = await handle.read(chunk, position)
       if (read === 0) return
       yield chunk.subarray(0, read)
@@ -133,13 +133,9 @@ export async function* readChunks(
     }
     yield* anythingBehind(handle, bytes)
   } finally {
-    if (buffer.length === readBytes && freeBuffers.length < transfersMax) freeBuffers.push(buffer)
+    transferBuffers.giveBack(buffer)
     await handle.close()
   }
-}
-
-function takeBuffer(): Buffer {
-  return freeBuffers.pop() ?? Buffer.allocUnsafeSlow(readBytes)
 }
 
 /** Reads a file that stays where it is, and refuses content other than expected. */

@@ -375,9 +375,9 @@ test('a recovery asks for the log before the base is there, and for the pieces o
     await twoAreAsked
     yield* archive.fetchPiece(piece)
   }
-  const readTable: Archive['readObject'] = async function* (name, onHeader) {
+  const readTable: Archive['readObject'] = async function* (name, options) {
     await twoAreAsked
-    yield* archive.readObject(name, onHeader)
+    yield* archive.readObject(name, options)
   }
   const slow = altered(archive, { fetchPiece: readPiece as Archive['fetchPiece'], readObject: readTable })
   const home = join(folder, 'side-by-side')

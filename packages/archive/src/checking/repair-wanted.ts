@@ -111,7 +111,7 @@ export async function provePiece(
 async function headerOf(archive: Archive, name: string): Promise<Envelope | undefined> {
   let header: Envelope | undefined
   try {
-    for await (const chunk of archive.readObject(name, (found) => (header = found))) void chunk
+    for await (const chunk of archive.readObject(name, { onHeader: (found) => (header = found) })) void chunk
     // Whole, and yet found wrong: then its header says nothing of what should be there.
     return undefined
   } catch (error) {

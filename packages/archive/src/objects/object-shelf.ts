@@ -1,6 +1,6 @@
 import { createHash, hash as hashOf } from 'node:crypto'
 import type { PartPlace } from './piece-parts.ts'
-import type { ArchiveStore, PutOutcome } from '../stores/archive-store.ts'
+import type { ArchiveStore, ChunkMemory, PutOutcome } from '../stores/archive-store.ts'
 import { archiveError, hasCode } from '../errors.ts'
 import type { GzipCodec } from './gzip-codec.ts'
 import { clearKeyring, type Keyring } from './keyring.ts'
@@ -13,6 +13,14 @@ export interface PutObjectOptions {
   readonly codec?: CodecName | undefined
   /** Read the object back after the upload and compare it with what was sent. Default true. */
   readonly verify?: boolean | undefined
+}
+
+/** How to read an object. */
+export interface ReadObjectOptions {
+  /** Told first what the object says of itself: length and checksum of what was put there. */
+  readonly onHeader?: ((header: Envelope) => void) | undefined
+  /** For what is read of the store; content that was compressed or encrypted comes in memory of its own. */
+  readonly memory?: ChunkMemory | undefined
 }
 
 /** What was stored. */
@@ -129,7 +137,7 @@ export class ObjectShelf {
       readonly sha256?: string
       readonly within?: PartPlace | undefined
     } = {},
-    onHeader?: (header: Envelope) => void,
+    { onHeader, memory }: ReadObjectOptions = {},
   ): AsyncIterable<Buffer> {
     const onEnvelope = (header: Envelope): void => {
       onHeader?.(header)
@@ -138,12 +146,13 @@ export class ObjectShelf {
         throw objectDamaged(name, 'it is not the object that the catalogue names')
       }
     }
-    return decodeObject(name, this.#open(name, expected.within), { gzip: this.#gzip, onEnvelope })
+    const { within } = expected
+    const stored = within === undefined ? this.#store.getStream(name, memory) : partOf(this.#store, within)
+    return decodeObject(name, this.#keyring.open(name, stored), { gzip: this.#gzip, onEnvelope })
   }
 
-  #open(name: string, within?: PartPlace): AsyncIterable<Uint8Array> {
-    const stored = within === undefined ? this.#store.getStream(name) : partOf(this.#store, within)
-    return this.#keyring.open(name, stored)
+  #open(name: string): AsyncIterable<Uint8Array> {
+    return this.#keyring.open(name, this.#store.getStream(name))
   }
 
   /** Bytes as they go to the store; what goes there encrypted is remembered with its name and content. */

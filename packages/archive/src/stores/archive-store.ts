@@ -24,6 +24,15 @@ export interface ListOptions {
   readonly limit?: number | undefined
 }
 
+/**
+ * Where chunks get their memory, for a caller that knows when it has seen the last of one and can lend it again: to touch new memory costs the
+ * system more than to read into it. Whoever stands between store and caller hands a chunk on in one piece, or bytes in other memory.
+ */
+export interface ChunkMemory {
+  /** Memory of at least one and at most so many bytes, whatever it holds: a chunk is no longer than that. */
+  take(bytesMax: number): Buffer
+}
+
 /** An object under way that grows: whoever began it appends, one call at a time, and nobody else ever does. */
 export interface GrowingObject {
   /** Where the next part begins, in bytes. */
@@ -66,8 +75,8 @@ export interface ArchiveStore {
   get(name: string, options?: { readonly bytesMax?: number }): Promise<Buffer>
   /** A part of an object; shorter only at its end. */
   getRange(name: string, range: { readonly position: number; readonly bytes: number }): Promise<Buffer>
-  /** The object in chunks of at most 1 MiB. */
-  getStream(name: string): AsyncIterable<Buffer>
+  /** The object in chunks of at most 1 MiB, each in memory of its own, or in what `memory` gave; a store may do without. */
+  getStream(name: string, memory?: ChunkMemory): AsyncIterable<Buffer>
   /** `undefined` when there is no such object. */
   status(name: string): Promise<{ readonly bytes: number } | undefined>
   /** Objects whose names begin with `prefix`, ascending by code unit. */

@@ -68,9 +68,9 @@ export function countingStore(store: ArchiveStore): CountingStore {
       counts.getBytes += content.length
       return content
     },
-    getStream(name) {
+    getStream(name, memory) {
       counts.getStream++
-      return counted(store.getStream(name), 'getBytes')
+      return counted(store.getStream(name, memory), 'getBytes')
     },
     status(name) {
       counts.status++

@@ -53,16 +53,18 @@ export function directoryStore(path: string, fileSystem: FileSystem = nodeFileSy
           await handle.close()
         }
       }, site(name)),
-    async *getStream(name) {
+    async *getStream(name, memory) {
       const handle = await wrapped(() => fileSystem.open(folder.pathOf(name), 'read'), site(name))
       try {
         // An object never grows. Most are small: no memory is taken for more than there is, and no read asks for more.
         const { bytes: length } = await wrapped(() => handle.status(), site(name))
-        for (let position = 0; position < length; position += CHUNK_BYTES) {
-          const part = { position, bytes: Math.min(CHUNK_BYTES, length - position) }
-          const chunk = await wrapped(() => readPart(handle, part), site(name))
-          if (chunk.length > 0) yield chunk
-          if (chunk.length < part.bytes) return
+        for (let position = 0; position < length;) {
+          const bytesMax = Math.min(CHUNK_BYTES, length - position)
+          const target = memory?.take(bytesMax) ?? Buffer.allocUnsafe(bytesMax)
+          const read = await wrapped(() => readFully(handle, target, position), site(name))
+          if (read > 0) yield target.subarray(0, read)
+          if (read < target.length) return
+          position += read
         }
       } finally {
         await handle.close()

@@ -7,6 +7,7 @@ import type {
   BackupManifest,
   BackupRef,
   DeltaRef,
+  Envelope,
   PieceRef,
   SegmentRef,
 } from '@timberline/archive'
@@ -17,6 +18,7 @@ import {
   refuse,
   throwIfAborted,
   transferAll,
+  transferBuffers,
   type TransferOptions,
   type VerifiedContent,
   writeVerified,
@@ -133,9 +135,11 @@ export async function fetchBackupLog(
 function contentOf(archive: Archive, file: BackupFile): VerifiedContent {
   const { name, bytes, sha256 } = file
   const expected = { name, bytes, sha256, code: 'RECOVERY_SOURCE_DAMAGED' as const }
-  const chunks = archive.readObject(objectOf(file), (header) => {
+  const onHeader = (header: Envelope): void => {
     if (header.sha256 !== sha256) refuse(expected, header.bytes)
-  })
+  }
+  const object = objectOf(file)
+  const chunks = transferBuffers.lentTo((memory) => archive.readObject(object, { onHeader, memory }))
   return { chunks, expected, isHashed: true }
 }
 
