@@ -272,6 +272,23 @@ describe('pieces in the catalogue', () => {
     expect(await ends()).toEqual([2, 5, 9])
   })
 
+  it('of an older segment than the adopted one all count, of a later one none, however short', async () => {
+    const store = memoryStore()
+    const archive = await archiveOn(store)
+    await archive.beginTimeline({})
+    await archive.appendEvent(claim(1))
+    await putPiece(store, { from: 0, to: 9, epoch: 1, segment: 1 })
+    await putPiece(store, { from: 0, to: 4, epoch: 1, segment: 2 })
+    await putPiece(store, { from: 0, to: 2, epoch: 1, segment: 3 })
+    await archive.appendEvent(claim(2))
+    await archive.appendEvent({ type: 'owner.adopted', epoch: 2, segmentNumber: 2, endPosition: 400 })
+    const { pieces } = await archive.catalogue()
+    expect(pieces.map(({ segmentNumber, endPosition }) => [segmentNumber, endPosition])).toEqual([
+      [1, 900],
+      [2, 400],
+    ])
+  })
+
   it('that were put twice with other ends count once', async () => {
     const store = memoryStore()
     const archive = await archiveOn(store)
