@@ -1,8 +1,15 @@
 // Fault model: power fails before or after any operation of a put; what was not synced is lost, kept or torn.
-import { countOperations, CrashFileSystem, crashAt, FaultFileSystem, failAt } from '@timberline/wal/testing'
+import {
+  countOperations,
+  CrashFileSystem,
+  crashAt,
+  FaultFileSystem,
+  failAt,
+  failOn,
+} from '@timberline/wal/testing'
 import { TimberlineError } from '@timberline/wal'
 import { describe, expect, it } from 'vitest'
-import { directoryStore } from '../src/index.ts'
+import { type ArchiveStore, directoryStore } from '../src/index.ts'
 
 const CONTENT = Buffer.alloc(20_000, 'content of an object ')
 const NAME = 'piece/00000001/x'
@@ -105,6 +112,33 @@ describe('the directory store on a refusing disk', () => {
     await expect(store.put('a/y', CONTENT)).rejects.toMatchObject({ code: 'ARCHIVE_STORE_FAILED' })
     await expect(store.put('b/y', CONTENT)).rejects.toMatchObject({ code: 'ARCHIVE_STORE_FAILED' })
     expect(await disk.status('/mount/archive')).toBeUndefined()
+  })
+
+  it('lets go of every file that it reads, whether whole, in part, left early or failing', async () => {
+    const disk = new CrashFileSystem()
+    await directoryStore('/archive', disk).put(NAME, Buffer.alloc(3 * 1024 * 1024))
+    const reads: readonly ((store: ArchiveStore) => Promise<unknown>)[] = [
+      (store) => store.get(NAME),
+      (store) => store.get(NAME, { bytesMax: 10 }),
+      (store) => store.getRange(NAME, { position: 5, bytes: 10 }),
+      async (store) => {
+        const chunks: Buffer[] = []
+        for await (const chunk of store.getStream(NAME)) chunks.push(chunk)
+        return chunks
+      },
+      async (store) => {
+        for await (const chunk of store.getStream(NAME)) if (chunk.length > 0) return
+      },
+    ]
+    for (const read of reads) {
+      for (const isFailing of [false, true]) {
+        const faulty = new FaultFileSystem(disk, isFailing ? failOn({ kind: 'read' }, 'EIO') : undefined)
+        await read(directoryStore('/archive', faulty)).catch(() => undefined)
+        const count = (wanted: string): number =>
+          faulty.operations.filter(({ kind }) => kind === wanted).length
+        expect([count('open'), count('close')]).toEqual([1, 1])
+      }
+    }
   })
 
   it('removes temporary files only when they are a day old', async () => {

@@ -171,6 +171,14 @@ describe('damage to', () => {
       backups: [[2, 7]],
     })
     expect(brief(shorter, [fileOf(shorter, 0, 'log/log.0000000001')])).toBe('(segment/1, segment/2)')
+    const single = catalogueOf({
+      segments: [
+        [1, 2],
+        [3, 3],
+      ],
+      backups: [[2, 3]],
+    })
+    expect(brief(single, [segment(single, 1)])).toBe('(backup b2)')
   })
 
   test('both of two that hold the same costs what they hold, and is told of each', () => {
