@@ -43,8 +43,8 @@ export const plainCopyBugs: readonly PlantedBug[] = [
         replace: 'nodeFileSystem, readFileWhole, TimberlineError }',
       },
       {
-        find: 'version.manifest, copying)',
-        replace: 'await readFileWhole(join(run.folder, version.manifestName), run.fileSystem), copying)',
+        find: 'version.manifest, more)',
+        replace: 'await readFileWhole(join(run.folder, version.manifestName), run.fileSystem), more)',
       },
     ],
     caughtBy: upheaval,

@@ -9,8 +9,9 @@ import { type CopyMeter, copyMeter } from '../copy-meter.ts'
 import { asHotbackupError, hotbackupError, systemCodeOf } from '../errors.ts'
 import { guardedListener, type HotbackupListener } from '../events.ts'
 import { copyRange } from '../sink/file-source.ts'
+import { removePartial, SYNCS_PENDING_MAX, writeFile } from '../sink/folder-sink.ts'
 import { rateOf } from '../options.ts'
-import { beginPartial, namesIn, type PartialFolder, settleLeftovers } from '../sink/partial-folder.ts'
+import { beginPartial, namesIn, settleLeftovers } from '../sink/partial-folder.ts'
 import { rateLimit } from '../pace/rate-limit.ts'
 import { type SyncQueue, syncQueue } from '@timberline/wal'
 import { refuseOverlap, settledPath } from '../sink/target-check.ts'
@@ -21,7 +22,6 @@ import type { PlainBackupOptions, PlainBackupResult } from './plain-options.ts'
 
 /** Two at a time keep a disk busy; more only take the owner's share of it. */
 const FILES_AT_A_TIME = 2
-const SYNCS_PENDING_MAX = 4
 /** Names that RocksDB and its kin put beside files called as LevelDB's. */
 const OTHER_KIND = /^(OPTIONS-\d+|IDENTITY)$/
 const NOT_EMPTY: ReadonlySet<string | undefined> = new Set(['ENOTEMPTY', 'EEXIST', 'ENOTDIR'])
@@ -93,6 +93,8 @@ async function copyInto(run: Run): Promise<PlainBackupResult> {
   const copy = join(partial.path, 'scratch', 'copy')
   const pins = new Pins(folder, links, fileSystem)
   const syncs = syncQueue(SYNCS_PENDING_MAX)
+  const clear = (): Promise<readonly string[]> =>
+    removePartial({ partial, syncs, letGo: () => pins.release() }, fileSystem)
   try {
     await fileSystem.makeDirectory(links)
     await fileSystem.makeDirectory(copy)
@@ -102,13 +104,13 @@ async function copyInto(run: Run): Promise<PlainBackupResult> {
     onEvent({ type: 'plain.pinned', tableCount, logCount: logs.length, tries, pinnedBy: pins.by })
     const uncheckedCount = await copyVersion(version, { run, pins, copy, syncs })
     await appear(run, copy)
-    const leftBehind = await clear({ partial, pins, syncs }, fileSystem)
+    const leftBehind = await clear()
     const result = { ...countsOf(version), target, uncheckedCount, pinnedBy: pins.by, leftBehind }
     const ms = performance.now() - begunAtMs
     onEvent({ type: 'plain.ended', bytes: result.bytes, logRecordCount: result.logRecordCount, ms })
     return { ...result, ms }
   } catch (error) {
-    await clear({ partial, pins, syncs }, fileSystem)
+    await clear()
     throw error
   }
 }
@@ -137,8 +139,9 @@ async function copyVersion(version: PinnedVersion, copying: Copying): Promise<nu
       return isTable.has(name) ? checkCopy(path, { name, run }) : true
     },
   )
-  await writeFile(join(copy, version.manifestName), version.manifest, copying)
-  await writeFile(join(copy, 'CURRENT'), Buffer.from(version.current, 'latin1'), copying)
+  const more = { syncs, fileSystem }
+  await writeFile(join(copy, version.manifestName), version.manifest, more)
+  await writeFile(join(copy, 'CURRENT'), Buffer.from(version.current, 'latin1'), more)
   // The rename that follows gives all of it its name: nothing may be less durable than that.
   await syncs.settled()
   await fileSystem.syncDirectory(copy)
@@ -158,17 +161,6 @@ async function checkCopy(path: string, { name, run }: { name: string; run: Run }
   }
 }
 
-async function writeFile(path: string, content: Buffer, { run, syncs }: Copying): Promise<void> {
-  const handle = await run.fileSystem.open(path, 'create')
-  try {
-    await handle.write(content, 0)
-  } catch (error) {
-    await handle.close()
-    throw error
-  }
-  await syncs.add(handle)
-}
-
 /** One rename; an empty folder there is replaced by it, and nothing else is. */
 async function appear({ target, fileSystem }: Run, copy: string): Promise<void> {
   try {
@@ -184,25 +176,6 @@ async function appear({ target, fileSystem }: Run, copy: string): Promise<void> 
     // A copy whose name may not last is none. What cannot be taken back is told by the error all the same.
     await fileSystem.rename(target, copy).catch(() => undefined)
     throw error
-  }
-}
-
-async function clear(
-  work: { partial: PartialFolder; pins: Pins; syncs: SyncQueue },
-  fileSystem: FileSystem,
-): Promise<readonly string[]> {
-  const { partial, pins, syncs } = work
-  // No handle may be open in a folder that is being removed; why a sync failed has been told by whoever waited for it.
-  await syncs.settled().catch(() => undefined)
-  try {
-    await pins.release()
-    await fileSystem.removeTree(partial.path)
-    return []
-  } catch {
-    // It looks like no copy by its name, and the next one to this target removes it.
-    return [partial.path]
-  } finally {
-    partial.forget()
   }
 }
 

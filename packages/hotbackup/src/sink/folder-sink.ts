@@ -127,6 +127,8 @@ export async function beginFolderSink(options: FolderSinkOptions): Promise<Folde
 interface Writing {
   readonly partial: PartialFolder
   readonly syncs: SyncQueue
+  /** Closes what else is open in the folder. */
+  readonly letGo?: () => Promise<void>
 }
 
 async function completeFolder(
@@ -175,12 +177,13 @@ async function linkFile(
 
 /** Removes a partial folder; resolves with what could not be removed. */
 export async function removePartial(
-  { partial, syncs }: Writing,
+  { partial, syncs, letGo }: Writing,
   fileSystem: FileSystem,
 ): Promise<readonly string[]> {
   // No handle may be open in a folder that is being removed; why a sync failed has been told by whoever waited for it.
   await syncs.settled().catch(() => undefined)
   try {
+    await letGo?.()
     await fileSystem.removeTree(partial.path)
     return []
   } catch {
