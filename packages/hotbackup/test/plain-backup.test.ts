@@ -1,7 +1,7 @@
 import { appendFile, mkdir, readFile, readdir, rename, rm, truncate, writeFile } from 'node:fs/promises'
 import { basename, join } from 'node:path'
 import { TimberLevel } from '@timberline/engine'
-import { nodeFileSystem } from '@timberline/wal'
+import { nodeFileSystem, type FileHandle, type OpenMode } from '@timberline/wal'
 import { FaultFileSystem, failAt, immediateFileSystem } from '@timberline/wal/testing'
 import { ClassicLevel } from 'classic-level'
 import { afterEach, beforeEach, describe, expect, it } from 'vitest'
@@ -53,6 +53,19 @@ async function fill(db: ClassicLevel, count = 40): Promise<ClassicLevel> {
 
 async function states(db: ClassicLevel): Promise<Map<string, string>> {
   return new Map(await db.iterator().all())
+}
+
+/** A handle that is in the set until it is closed. */
+async function held(path: string, mode: OpenMode, open: Set<FileHandle>): Promise<FileHandle> {
+  const handle = await nodeFileSystem.open(path, mode)
+  open.add(handle)
+  const close = handle.close.bind(handle)
+  return Object.assign(handle, {
+    close: () => {
+      open.delete(handle)
+      return close()
+    },
+  })
 }
 
 const leftovers = async (): Promise<string[]> =>
@@ -108,6 +121,24 @@ describe('a hot copy of a LevelDB folder that is not ours', () => {
     const result = await plainBackup({ folder: source, target, fileSystem: withoutLinks(nodeFileSystem) })
     expect(result.pinnedBy).toBe('handles')
     expect(await stateOf(target)).toEqual(await states(db))
+  })
+
+  it('closes what it held open, whether it stands or fails', async () => {
+    await fill(await openPlain())
+    const open = new Set<FileHandle>()
+    const counting = withoutLinks({ ...nodeFileSystem, open: (path, mode) => held(path, mode, open) })
+    await plainBackup({ folder: source, target, fileSystem: counting })
+    expect(open.size).toBe(0)
+    const end = new AbortController()
+    const stopped = plainBackup({
+      folder: source,
+      target: at('second'),
+      fileSystem: counting,
+      signal: end.signal,
+      onEvent: ({ type }) => type === 'plain.pinned' && end.abort(),
+    })
+    await expect(stopped).rejects.toMatchObject({ code: 'HOTBACKUP_ABORTED' })
+    expect(open.size).toBe(0)
   })
 
   it.each<[string, Options]>([
