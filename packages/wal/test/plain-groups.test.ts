@@ -4,8 +4,8 @@
  */
 import fc from 'fast-check'
 import { describe, expect, it } from 'vitest'
-import { memorySource } from '../src/index.ts'
-import { FrameReader } from '../src/segments/frame-reader.ts'
+import { type ByteSource, memorySource } from '../src/index.ts'
+import { FrameReader, WINDOW_BYTES } from '../src/segments/frame-reader.ts'
 import { decodeSegmentHeader } from '../src/segments/segment-decoder.ts'
 import {
   type ForgedFrame,
@@ -58,7 +58,76 @@ const third = forgeFrame(HEADER, {
   payload: forgeRecord({ time: 3_000n }),
 })
 
+/** Which group of a long segment is a mark, that is looked at as a frame. */
+const MARKED = 5
+
+/** A segment of some windows, most of which end within a frame, and a reader of it that tells what it reads into. */
+async function longSegment(): Promise<{
+  reader: FrameReader
+  lastLsn: number
+  memory: Set<ArrayBufferLike>
+}> {
+  const lastLsn = 2_001
+  const frames = Array.from({ length: lastLsn - 1 }, (_, index) =>
+    framed({ firstLsn: BigInt(index + 2), durableLsn: BigInt(index + 1), time: BigInt(2_000 + index) }, [
+      index === MARKED
+        ? { time: BigInt(2_000 + index), kind: 2 }
+        : { time: BigInt(2_000 + index), payload: Buffer.alloc(1_000, index % 251) },
+    ]),
+  )
+  const source = memorySource(Buffer.concat([HEADER, FIRST, ...frames]))
+  const memory = new Set<ArrayBufferLike>()
+  const told: ByteSource = {
+    bytes: source.bytes,
+    read: (target, position) => {
+      memory.add(target.buffer)
+      return source.read(target, position)
+    },
+  }
+  return { reader: new FrameReader(told, await decodeSegmentHeader(source)), lastLsn, memory }
+}
+
 describe('passing plain groups', () => {
+  it('reads through one window, also where frames lie across its end', async () => {
+    const { reader, lastLsn, memory } = await longSegment()
+    expect(await reader.pass()).toEqual({ type: 'end' })
+    expect(reader.position).toBeGreaterThan(7 * WINDOW_BYTES)
+    expect(reader.nextLsn).toBe(lastLsn + 1)
+    expect(memory.size).toBe(1)
+  })
+
+  it('leaves alone the window of records that were read before', async () => {
+    const { reader, memory } = await longSegment()
+    await reader.next()
+    const step = await reader.next()
+    const records = step.type === 'group' ? step.records : []
+    await reader.pass()
+    expect(records.map(({ payload }) => Buffer.from(payload))).toEqual([Buffer.alloc(1_000, 0)])
+    expect(memory.size).toBe(2)
+  })
+
+  it('is over when it ends: records that are read behind it last', async () => {
+    const second = framed({}, [{ time: 2_000n, payload: Buffer.alloc(100, 7) }])
+    const content = Buffer.concat([HEADER, FIRST, second, third])
+    const whole = memorySource(content)
+    const source = {
+      bytes: HEADER.length + FIRST.length,
+      read: (target: Uint8Array, position: number) => whole.read(target, position),
+    }
+    const reader = new FrameReader(source, await decodeSegmentHeader(source))
+    await reader.pass()
+    source.bytes = content.length - third.length
+    reader.forget()
+    const step = await reader.next()
+    const payloads = step.type === 'group' ? step.records.map(({ payload }) => payload) : []
+    const before = payloads.map((payload) => Buffer.from(payload))
+    source.bytes = content.length
+    reader.forget()
+    expect(await reader.next()).toMatchObject({ type: 'group' })
+    expect(payloads).toEqual(before)
+    expect(payloads).toHaveLength(1)
+  })
+
   it.each<[string, Buffer, number]>([
     ['a record', framed({}), 3],
     ['an empty record', framed({}, [{ time: 2_000n, payload: Buffer.alloc(0) }]), 3],

@@ -50,6 +50,8 @@ export class FrameReader {
   #isFreshLook = false
   /** The window belongs to those who have its records. */
   #isGivenAway = false
+  /** What is read now is checked, and nobody gets its records. */
+  #isPassing = false
 
   constructor(source: ByteSource, header: SegmentHeader) {
     this.source = source
@@ -100,11 +102,16 @@ export class FrameReader {
    * segment is whole would spend most of its time on them.
    */
   async pass(): Promise<SegmentEnd> {
-    for (;;) {
-      this.passRead({ throughLsn: Infinity, endPosition: Infinity })
-      // Whatever is not a plain group that was read already: judged in one place.
-      const step = await this.next()
-      if (step.type !== 'group' && step.type !== 'fence') return step
+    this.#isPassing = true
+    try {
+      for (;;) {
+        this.passRead({ throughLsn: Infinity, endPosition: Infinity })
+        // Whatever is not a plain group that was read already: judged in one place.
+        const step = await this.next()
+        if (step.type !== 'group' && step.type !== 'fence') return step
+      }
+    } finally {
+      this.#isPassing = false
     }
   }
 
@@ -150,6 +157,8 @@ export class FrameReader {
    * they are copied, since a record that is kept would keep all of the window.
    */
   #lasting(payload: Buffer): Buffer {
+    // With a new window for each that ends within a frame, as nearly all do, a log of 7 MB would make the collector look through the heap.
+    if (this.#isPassing) return payload
     if (this.#window.length < WINDOW_BYTES) return Buffer.from(payload)
     this.#isGivenAway = true
     return payload
