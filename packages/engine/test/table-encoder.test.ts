@@ -103,6 +103,33 @@ describe('a table made beside LevelDB', () => {
     }
   })
 
+  test('has entries of any length: empty ones, those that go on where the one before ends, and those longer than a piece', async () => {
+    const keys = ['', 'a', 'ab', 'abc', 'b'.repeat(200), 'c', 'd'].map((key) => Buffer.from(key))
+    const lengths = [0, 1, 15, 16, 127, 128, 4096, 3 * 2 ** 20]
+    for (const [round, length] of lengths.entries()) {
+      const window = new OperationWindow(100)
+      const value = (index: number): Buffer => Buffer.alloc(length + index, round + index + 1)
+      for (const [index, key] of [...keys.entries()].toReversed()) window.put(key, value(index))
+      const source = sourceOf(encoded(window, round + 1))
+      expect(await checkTable(source)).toBe(true)
+      for (const [index, key] of keys.entries())
+        expect(
+          (await findInTable(source, key))?.value?.equals(value(index)),
+          `${String(length)} ${key.toString()}`,
+        ).toBe(true)
+      expect(await findInTable(source, Buffer.from('aa'))).toBeUndefined()
+    }
+  })
+
+  test('ends with a key that was written again and again', async () => {
+    const window = new OperationWindow(100)
+    for (let round = 0; round < 2000; round += 1) window.put(Buffer.from('z'), Buffer.from(String(round)))
+    window.put(Buffer.from('a'), Buffer.alloc(5000))
+    const source = sourceOf(encoded(window, 1))
+    expect(await checkTable(source)).toBe(true)
+    expect((await findInTable(source, Buffer.from('z')))?.value?.toString()).toBe('1999')
+  })
+
   test('stays as it is, piece by piece, while the next one is made', () => {
     const window = new OperationWindow()
     for (let index = 0; index < 4000; index += 1)
@@ -150,7 +177,7 @@ describe('a table made beside LevelDB', () => {
     expect(bytes).toBe(lengths.reduce((sum, piece) => sum + piece, 0))
     expect([smallest[0], largest[0]]).toEqual([1, 40])
     // Short ones at first: 64 KiB, twice as long each time, and a MiB from the fifth on.
-    expect(lengths).toHaveLength(7)
+    expect(lengths).toHaveLength(8)
     for (const [place, length] of lengths.slice(0, 6).entries()) {
       const least = Math.min(2 ** (16 + place), 2 ** 20)
       expect([length >= least, length < least + 101_000]).toEqual([true, true])

@@ -2,31 +2,27 @@
  * Operations gathered to become one table. Half a million records would be as many objects, and the collector would work longer
  * than the sorting: so keys and values lie one behind the other in one memory, and numbers tell where.
  */
-import { type Bytes, bytesOf } from '../byte-copy.ts'
 import { orderByKey } from './key-order.ts'
 import type { TransactionCursor } from '../records/transaction-cursor.ts'
+import { PLACE_NUMBERS, WindowMemory } from './window-memory.ts'
 
 /** Memory for those who expect no more. */
 const MEMORY_BYTES_MIN = 1024 * 1024
 /** Operations of fewer bytes in the middle make the memory for places grow. */
 const PLACE_BYTES = 64
-/** Where key and value begin, and their lengths: side by side, since who needs one of them mostly needs all. */
-const PLACE_NUMBERS = 4
 const GROWTH = 1.5
-const CACHE_LINE_BYTES = 64
 /** As the length of a value: there is none. */
 const DELETED = 0xffff_ffff
 
 /** Gathers operations in their order, and tells the order of their keys. */
 export class OperationWindow {
   readonly #expectedBytes: number
-  /** Where all keys and values lie. */
-  content: Bytes = bytesOf(Buffer.alloc(0))
-  #places: Uint32Array<ArrayBufferLike> = new Uint32Array(0)
+  /** None before the first operation. */
+  #all: WindowMemory | undefined
+  #memory: Buffer = Buffer.alloc(0)
+  #places: Uint32Array = new Uint32Array(0)
   #count = 0
   #used = 0
-  /** Means nothing: kept, because the compiler leaves out looks at what is not. */
-  touched = 0
 
   /**
    * @param expectedBytes - of keys and values. It costs nothing to expect too much: memory that is never touched is none, while to grow means to copy, and to
@@ -46,8 +42,14 @@ export class OperationWindow {
     return this.#used
   }
 
+  /** Where all keys and values lie. */
   get memory(): Buffer {
-    return this.content.bytes
+    return this.#memory
+  }
+
+  /** The same, and what is beside them. */
+  get all(): WindowMemory {
+    return this.#all ?? this.#widen(this.#expectedBytes, 0)
   }
 
   put(key: Uint8Array, value: Uint8Array): void {
@@ -65,6 +67,8 @@ export class OperationWindow {
    */
   addAll(transaction: TransactionCursor): void {
     const begin = this.#used
+    const { payload } = transaction
+    this.#reserve(payload.length)
     this.#reservePlaces(transaction.count)
     const places = this.#places
     let at = this.#count * PLACE_NUMBERS
@@ -75,9 +79,8 @@ export class OperationWindow {
       places[at + 3] = transaction.isDeletion ? DELETED : transaction.valueBytes
       at += PLACE_NUMBERS
     }
-    const { payload, position } = transaction
-    this.#reserve(position)
-    this.memory.set(position === payload.length ? payload : payload.subarray(0, position), begin)
+    const { position } = transaction
+    this.#memory.set(position === payload.length ? payload : payload.subarray(0, position), begin)
     this.#used = begin + position
     this.#count = at / PLACE_NUMBERS
   }
@@ -122,22 +125,6 @@ export class OperationWindow {
     return orderByKey(this)
   }
 
-  /**
-   * Looks at what will be read next, one right behind the other: in the order of the keys nothing lies beside the one before, and the processor waits
-   * for all of it at once instead of for each. A quarter of the time of a table goes without.
-   */
-  touch(indices: Uint32Array): void {
-    const { memory } = this
-    let touched = 0
-    for (let place = 0; place < indices.length; place += 1) {
-      const index = indices[place] as number
-      const keyAt = this.keyAt(index)
-      const endAt = this.valueAt(index) + this.valueBytes(index) - 1
-      touched ^= byteAt(memory, keyAt) ^ byteAt(memory, keyAt + CACHE_LINE_BYTES) ^ byteAt(memory, endAt)
-    }
-    this.touched = touched
-  }
-
   /** Forgets all, and keeps the memory for what comes next. */
   clear(): void {
     this.#count = 0
@@ -149,8 +136,8 @@ export class OperationWindow {
     this.#reservePlaces(1)
     const keyAt = this.#used
     const valueAt = keyAt + key.length
-    this.memory.set(key, keyAt)
-    this.memory.set(value, valueAt)
+    this.#memory.set(key, keyAt)
+    this.#memory.set(value, valueAt)
     const places = this.#places
     const at = this.#count * PLACE_NUMBERS
     places[at] = keyAt
@@ -162,27 +149,24 @@ export class OperationWindow {
   }
 
   #reserve(bytes: number): void {
-    const { memory } = this
-    if (this.#used + bytes <= memory.length) return
-    const wanted = Math.max(Math.ceil(memory.length * GROWTH), this.#used + bytes, this.#expectedBytes)
-    // Shared with nobody: but of what is not shared V8's collector counts all of it as used, and looks through everything for more.
-    const wider = Buffer.from(new SharedArrayBuffer(wanted))
-    memory.copy(wider, 0, 0, this.#used)
-    this.content = bytesOf(wider)
+    const { length } = this.#memory
+    if (this.#used + bytes <= length) return
+    this.#widen(Math.max(Math.ceil(length * GROWTH), this.#used + bytes, this.#expectedBytes), this.#count)
   }
 
   #reservePlaces(count: number): void {
-    const wanted = (this.#count + count) * PLACE_NUMBERS
-    if (wanted <= this.#places.length) return
-    const expected = Math.ceil(this.#expectedBytes / PLACE_BYTES) * PLACE_NUMBERS
-    const numbers = Math.max(wanted * 2, expected)
-    const wider = new Uint32Array(new SharedArrayBuffer(numbers * Uint32Array.BYTES_PER_ELEMENT))
-    wider.set(this.#places)
-    this.#places = wider
+    const wanted = this.#count + count
+    if (wanted * PLACE_NUMBERS > this.#places.length) this.#widen(this.#memory.length, wanted * 2)
   }
-}
 
-/** Anything beyond the end, where there is nothing to be looked at. */
-function byteAt(memory: Buffer, index: number): number {
-  return memory[Math.max(0, Math.min(index, memory.length - 1))] as number
+  #widen(contentBytes: number, operations: number): WindowMemory {
+    const expected = Math.ceil(Math.max(this.#expectedBytes, contentBytes) / PLACE_BYTES)
+    const wider = new WindowMemory(contentBytes, Math.max(operations, expected))
+    this.#memory.copy(wider.content.bytes, 0, 0, this.#used)
+    wider.places.set(this.#places.subarray(0, this.#count * PLACE_NUMBERS))
+    this.#all = wider
+    this.#memory = wider.content.bytes
+    this.#places = wider.places
+    return wider
+  }
 }

@@ -4,13 +4,13 @@
  *
  * @see https://github.com/google/leveldb/blob/main/doc/table_format.md
  */
-import { type Bytes, bytesOf, copyBytes } from '../byte-copy.ts'
-import { crc32cOf, maskCrc } from '../leveldb/leveldb-crc.ts'
-import { FOOTER_BYTES, KEY_SUFFIX_BYTES, MAGIC, TRAILER_BYTES } from '../leveldb/leveldb-table-layout.ts'
-import type { BlockHandle } from '../leveldb/leveldb-table-layout.ts'
-import { encodeVarint, varintBytes } from '../leveldb/leveldb-varint.ts'
+import { KEY_SUFFIX_BYTES, TRAILER_BYTES } from '../leveldb/leveldb-table-layout.ts'
 import type { OperationWindow } from './operation-window.ts'
-import { FILTER_NAME, TableFilter } from './table-filter.ts'
+import type { TableBlocks } from './table-blocks.ts'
+import { TableFilter } from './table-filter.ts'
+import { encodeTail } from './table-tail.ts'
+import type { IndexedBlock } from './table-tail.ts'
+import { PIECE_BYTES } from './window-memory.ts'
 
 /** What a MANIFEST has to say of a table. */
 export interface EncodedTable {
@@ -20,283 +20,108 @@ export interface EncodedTable {
   readonly largest: Buffer
 }
 
-const BLOCK_BYTES = 4096
-const RESTART_ENTRIES = 16
-/** More would leave the nearest memory again before its turn comes. */
-const TOUCHED_AT_A_TIME = 16
-const PIECE_BYTES = 1024 * 1024
-/**
- * The first piece of a table; each is twice as long as the one before, up to the full length. In a young process the code of all this is compiled
- * during the first pieces, a long time for few entries: whoever takes turns with them has work to do that needs none of it.
- */
+/** The first piece of a table; each is twice as long as the one before, up to the full length: what is on its way early is written early. */
 const FIRST_PIECE_BYTES = 64 * 1024
-const VARINT_BYTES_MAX = 5
 const PUT = 1
 const DELETION = 0
 
 /**
  * The bytes of a table with the newest operation of each key in a window, piece by piece; a piece is valid until the second one behind it is asked
- * for, so that it can be written beside the making of the next.
+ * for, so that it can be written beside the making of the next. Nothing may be put into the window meanwhile.
  * All entries have one sequence number, which must be greater than all before it: LevelDB compares them only between entries of one key.
  */
 export function* encodeTable(window: OperationWindow, sequence: number): Generator<Buffer, EncodedTable> {
   const encoder = new TableEncoder(window, sequence)
-  const order = window.inOrder()
-  let pieceBytes = FIRST_PIECE_BYTES
-  for (let place = 0; place < order.length;) {
-    place = encoder.addPiece(order, place, pieceBytes)
-    if (encoder.readyBytes >= pieceBytes) yield encoder.take()
+  for (
+    let pieceBytes = FIRST_PIECE_BYTES;
+    encoder.hasMore;
     pieceBytes = Math.min(pieceBytes * 2, PIECE_BYTES)
-  }
-  const table = encoder.end()
-  yield encoder.take()
+  )
+    yield encoder.piece(pieceBytes)
+  const { tail, table } = encoder.end()
+  yield tail
   return table
 }
 
 class TableEncoder {
   readonly #window: OperationWindow
+  readonly #order: Uint32Array
+  readonly #blocks: TableBlocks
   /** What LevelDB has behind each key as two numbers, without the type. */
   readonly #suffixLow: number
   readonly #suffixHigh: number
   readonly #filter = new TableFilter()
-  readonly #index: { readonly lastKey: Buffer; readonly handle: BlockHandle }[] = []
-  #out: Bytes = bytesOf(Buffer.allocUnsafeSlow(PIECE_BYTES + 4 * BLOCK_BYTES))
-  /** Where the piece that was taken last lies. */
-  #other: Bytes = bytesOf(Buffer.allocUnsafeSlow(PIECE_BYTES + 4 * BLOCK_BYTES))
-  /** Bytes of the table that were taken. */
-  #taken = 0
-  #used = 0
-  #blockAt = 0
-  #restarts: number[] = []
-  #sinceRestart = 0
-  #first: Buffer = Buffer.alloc(0)
-  #last = -1
+  readonly #index: IndexedBlock[] = []
+  /** Of the next operation in the order. */
+  #place = 0
+  /** Bytes of the table in pieces so far. */
+  #bytes = 0
+  #pieces = 0
+  #last: Buffer = Buffer.alloc(0)
 
   constructor(window: OperationWindow, sequence: number) {
     this.#window = window
     // The type is the lowest byte.
     this.#suffixLow = (sequence % 2 ** 24) << 8
     this.#suffixHigh = Math.floor(sequence / 2 ** 24) | 0
+    const { all } = window
+    this.#order = window.inOrder()
+    all.numbers(all.orderAt, this.#order.length).set(this.#order)
+    this.#blocks = all.blocks
+    this.#blocks.begin(all.contentAt, all.placesAt, all.orderAt, this.#order.length)
+    this.#blocks.number(this.#suffixLow, this.#suffixHigh, all.filtersAt)
   }
 
-  /** Bytes of whole blocks that were not taken. */
-  get readyBytes(): number {
-    return this.#blockAt
+  get hasMore(): boolean {
+    return this.#place < this.#order.length
   }
 
-  /**
-   * Adds operations until a piece is ready, and tells the place of the next one. Apart from whoever takes the pieces: the compiler begins with this loop
-   * long before it has seen a piece taken, and would have to begin once more.
-   */
-  addPiece(order: Uint32Array, begin: number, pieceBytes: number): number {
-    let place = begin
-    while (place < order.length && this.#blockAt < pieceBytes) {
-      if (place % TOUCHED_AT_A_TIME === 0)
-        this.#window.touch(order.subarray(place, place + TOUCHED_AT_A_TIME))
-      this.#add(order[place] as number)
-      place += 1
+  /** Whole blocks, until they have so many bytes or there is nothing left. */
+  piece(bytes: number): Buffer {
+    const { all } = this.#window
+    const blocks = this.#blocks
+    const at = all.piecesAt[this.#pieces % 2] as number
+    blocks.beginPiece(at)
+    let end = at
+    while (end - at < bytes && this.hasMore) {
+      const blockAt = end
+      this.#place = blocks.addBlock(this.#place)
+      end = unsigned(blocks.pieceEnd())
+      // Nothing but older operations on the key before.
+      if (end === blockAt) continue
+      const position = this.#bytes + blockAt - at
+      this.#last = this.#keyOf(unsigned(blocks.lastAdded()))
+      this.#index.push({ lastKey: this.#last, handle: { position, bytes: end - blockAt - TRAILER_BYTES } })
+      this.#filter.endBlock(unsigned(blocks.filtersEnd()) - all.filtersAt, this.#bytes + end - at)
     }
-    return place
+    this.#pieces += 1
+    this.#bytes += end - at
+    return all.bytes(at, end - at)
   }
 
-  /** Adds an operation, unless a later one on its key is in. */
-  #add(index: number): void {
-    const window = this.#window
-    const keyBytes = window.keyBytes(index)
-    const valueBytes = window.valueBytes(index)
-    const common = this.#commonWithLast(index, keyBytes)
-    if (common === keyBytes && this.#last !== -1 && window.keyBytes(this.#last) === keyBytes) return
-    this.#reserve(keyBytes + valueBytes + KEY_SUFFIX_BYTES + 3 * VARINT_BYTES_MAX)
-    const shared = this.#beginsAnew() ? 0 : common
-    const keyAt = window.keyAt(index)
-    this.#head(shared, keyBytes - shared + KEY_SUFFIX_BYTES, valueBytes)
-    this.#copy(window.content, keyAt + shared, keyBytes - shared)
-    this.#stamp(index)
-    this.#copy(window.content, window.valueAt(index), valueBytes)
-    this.#filter.add(window.content, keyAt, keyBytes)
-    if (this.#last === -1) this.#first = this.#keyOf(index)
-    this.#last = index
-    this.#sinceRestart += 1
-    if (this.#used - this.#blockAt + this.#restarts.length * 4 + 4 >= BLOCK_BYTES) this.#endDataBlock()
-  }
-
-  /** What is ready; the rest stays. Valid until the call after the next. */
-  take(): Buffer {
-    const taken = this.#out
-    const piece = taken.bytes.subarray(0, this.#blockAt)
-    this.#out = this.#other
-    this.#other = taken
-    this.#taken += piece.length
-    // Pieces are taken between blocks.
-    this.#used = 0
-    this.#blockAt = 0
-    return piece
-  }
-
-  end(): EncodedTable {
-    if (this.#used > this.#blockAt) this.#endDataBlock()
-    const filter = this.#plainBlock(this.#filter.end())
-    const meta = this.#handleBlock([{ lastKey: Buffer.from(`filter.${FILTER_NAME}`), handle: filter }])
-    const index = this.#handleBlock(this.#index)
-    this.#footer(meta, index)
-    return {
-      bytes: this.#taken + this.#used,
-      smallest: this.#first,
-      largest: this.#keyOf(this.#last),
-    }
-  }
-
-  /** Where readers may begin a key is written whole. */
-  #beginsAnew(): boolean {
-    if (this.#used > this.#blockAt && this.#sinceRestart < RESTART_ENTRIES) return false
-    this.#restarts.push(this.#used - this.#blockAt)
-    this.#sinceRestart = 0
-    return true
-  }
-
-  #commonWithLast(index: number, keyBytes: number): number {
-    if (this.#last === -1) return 0
-    const window = this.#window
-    const { memory } = window
-    const at = window.keyAt(index)
-    const lastAt = window.keyAt(this.#last)
-    const most = Math.min(keyBytes, window.keyBytes(this.#last))
-    let common = 0
-    while (common < most && memory[at + common] === memory[lastAt + common]) common += 1
-    return common
-  }
-
-  /** Type and sequence number stand behind a key. */
-  #stamp(index: number): void {
-    const { words } = this.#out
-    const at = this.#used
-    words.setInt32(at, this.#suffixOf(index), true)
-    words.setInt32(at + 4, this.#suffixHigh, true)
-    this.#used = at + KEY_SUFFIX_BYTES
-  }
-
-  /** Its first four bytes. */
-  #suffixOf(index: number): number {
-    return this.#suffixLow | (this.#window.isDeletion(index) ? DELETION : PUT)
+  end(): { readonly tail: Buffer; readonly table: EncodedTable } {
+    const { all } = this.#window
+    const filter = this.#filter.end(
+      all.bytes(all.filtersAt, unsigned(this.#blocks.filtersEnd()) - all.filtersAt),
+    )
+    const tail = encodeTail(this.#bytes, this.#index, filter)
+    const smallest = this.#keyOf(this.#order[0] as number)
+    return { tail, table: { bytes: this.#bytes + tail.length, smallest, largest: this.#last } }
   }
 
   /** A copy of a key with what stands behind it. */
   #keyOf(index: number): Buffer {
-    const keyBytes = this.#window.keyBytes(index)
-    const key = Buffer.allocUnsafe(keyBytes + KEY_SUFFIX_BYTES)
-    copyBytes(bytesOf(key), 0, this.#window.content, this.#window.keyAt(index), keyBytes)
-    key.writeInt32LE(this.#suffixOf(index), keyBytes)
-    key.writeInt32LE(this.#suffixHigh, keyBytes + 4)
+    const window = this.#window
+    const [at, bytes] = [window.keyAt(index), window.keyBytes(index)]
+    const key = Buffer.allocUnsafe(bytes + KEY_SUFFIX_BYTES)
+    window.memory.copy(key, 0, at, at + bytes)
+    key.writeInt32LE(this.#suffixLow | (window.isDeletion(index) ? DELETION : PUT), bytes)
+    key.writeInt32LE(this.#suffixHigh, bytes + 4)
     return key
-  }
-
-  #endDataBlock(): void {
-    const handle = this.#endBlock()
-    this.#index.push({ lastKey: this.#keyOf(this.#last), handle })
-    this.#filter.beginBlock(this.#taken + this.#used)
-  }
-
-  /** A block that is a list of places of blocks. */
-  #handleBlock(entries: readonly { readonly lastKey: Buffer; readonly handle: BlockHandle }[]): BlockHandle {
-    for (const { lastKey, handle } of entries) {
-      this.#reserve(lastKey.length + 7 * VARINT_BYTES_MAX)
-      this.#restarts.push(this.#used - this.#blockAt)
-      this.#head(0, lastKey.length, varintBytes(handle.position) + varintBytes(handle.bytes))
-      this.#append(lastKey)
-      this.#varint(handle.position)
-      this.#varint(handle.bytes)
-    }
-    return this.#endBlock()
-  }
-
-  #plainBlock(content: Buffer): BlockHandle {
-    this.#reserve(content.length)
-    this.#append(content)
-    return this.#sealBlock()
-  }
-
-  #endBlock(): BlockHandle {
-    this.#reserve(this.#restarts.length * 4 + 4)
-    for (const restart of this.#restarts) this.#fixed(restart)
-    this.#fixed(this.#restarts.length)
-    this.#restarts = []
-    this.#sinceRestart = 0
-    return this.#sealBlock()
-  }
-
-  /** Plain, and the checksum, which covers the byte that says so. */
-  #sealBlock(): BlockHandle {
-    this.#reserve(TRAILER_BYTES)
-    const handle = { position: this.#taken + this.#blockAt, bytes: this.#used - this.#blockAt }
-    const { bytes, words } = this.#out
-    bytes[this.#used] = 0
-    this.#used += 1
-    this.#fixed(maskCrc(crc32cOf(words, { begin: this.#blockAt, end: this.#used })))
-    this.#blockAt = this.#used
-    return handle
-  }
-
-  #footer(meta: BlockHandle, index: BlockHandle): void {
-    this.#reserve(FOOTER_BYTES)
-    const footer = Buffer.alloc(FOOTER_BYTES)
-    Buffer.concat([encodeHandle(meta), encodeHandle(index)]).copy(footer)
-    footer.writeBigUInt64LE(MAGIC, FOOTER_BYTES - 8)
-    this.#append(footer)
-    this.#blockAt = this.#used
-  }
-
-  #reserve(bytes: number): void {
-    const out = this.#out.bytes
-    if (out.length - this.#used >= bytes) return
-    const wider = Buffer.allocUnsafeSlow((this.#used + bytes) * 2)
-    out.copy(wider, 0, 0, this.#used)
-    this.#out = bytesOf(wider)
-  }
-
-  /** What an entry begins with: three lengths, of a byte each for nearly all. */
-  #head(shared: number, ownBytes: number, valueBytes: number): void {
-    if ((shared | ownBytes | valueBytes) < 0x80) {
-      const { bytes } = this.#out
-      const at = this.#used
-      bytes[at] = shared
-      bytes[at + 1] = ownBytes
-      bytes[at + 2] = valueBytes
-      this.#used = at + 3
-      return
-    }
-    this.#varint(shared)
-    this.#varint(ownBytes)
-    this.#varint(valueBytes)
-  }
-
-  #varint(value: number): void {
-    const { bytes } = this.#out
-    let rest = value
-    while (rest >= 0x80) {
-      bytes[this.#used] = (rest & 0x7f) | 0x80
-      this.#used += 1
-      rest = Math.floor(rest / 0x80)
-    }
-    bytes[this.#used] = rest
-    this.#used += 1
-  }
-
-  #fixed(value: number): void {
-    this.#out.words.setUint32(this.#used, value, true)
-    this.#used += 4
-  }
-
-  #copy(from: Bytes, at: number, count: number): void {
-    copyBytes(this.#out, this.#used, from, at, count)
-    this.#used += count
-  }
-
-  #append(content: Buffer): void {
-    this.#out.bytes.set(content, this.#used)
-    this.#used += content.length
   }
 }
 
-function encodeHandle({ position, bytes }: BlockHandle): Buffer {
-  return Buffer.concat([encodeVarint(position), encodeVarint(bytes)])
+/** The module's numbers have no sign. */
+function unsigned(value: number): number {
+  return value >>> 0
 }
