@@ -10,7 +10,7 @@
  * Faults strike what goes through the file-system port: not LevelDB's own files, nor the lock.
  *
  * Each fault must end as an error with a code, as the stop that it was, or unnoticed with the promise kept; an error without a
- * code is a failure. A default run tries a sample, spread evenly by SEED; the soak tries all, as far as its time goes.
+ * code is a failure, and so is a file that a living process is left with open. A default run tries a sample, spread evenly by SEED; the soak tries all, as far as its time goes.
  */
 import { afterAll, expect, test } from 'vitest'
 import { backupScenarios } from './backup-scenarios.ts'

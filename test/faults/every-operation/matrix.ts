@@ -2,6 +2,7 @@
  * The runner: counts the file operations of a clean run, strikes each with each fault, and holds what is left against the model;
  * then strikes the recovery, and the recovery of that.
  */
+import { setImmediate } from 'node:timers/promises'
 import {
   FaultFileSystem,
   failAt,
@@ -64,6 +65,7 @@ const REFUSALS: readonly Kind[] = (['EIO', 'ENOSPC', 'EMFILE', 'short', 'EIO-aft
 /** So long may any step take before it counts as hung: nothing here waits for anything but itself. */
 const HANG_MS = 60_000
 const DEPTH_MAX = 3
+const TURNS_TO_CLOSE = 100
 const CLEAN_RUNS = 2
 
 /** What went wrong, in words that say how to have it again. */
@@ -155,8 +157,10 @@ class Trials {
       for (const start of starts) {
         const place = await start.place.copy()
         const promises = start.promises.copy()
-        const { error, operations } = await this.#strike({ place, promises, way: 'clean run' }, undefined)
+        const run = await this.#strike({ place, promises, way: 'clean run' }, undefined)
+        const { error, operations, leftOpen } = run
         if (error !== undefined) throw error
+        if (leftOpen.length > 0) throw leftOpenError(leftOpen)
         if (operations.length > most.length) most = operations
         await this.#scenario.check(healthy(place, promises))
         await place.remove()
@@ -238,7 +242,8 @@ class Trials {
   }
 
   /** Counts a fault by its outcome. */
-  #count({ error, struck }: Struck, depth: number, way: string): void {
+  #count({ error, struck, leftOpen }: Struck, depth: number, way: string): void {
+    if (leftOpen.length > 0) this.#problem(way, leftOpenError(leftOpen))
     if (struck === undefined) {
       this.#row.missed += 1
       return
@@ -275,6 +280,12 @@ interface Struck {
   readonly operations: readonly OperationKind[]
   /** The first fault that struck, if one did. */
   readonly struck: InjectedFault | undefined
+  /** Files that a process which lives on would have open for ever. */
+  readonly leftOpen: readonly string[]
+}
+
+function leftOpenError(paths: readonly string[]): Error {
+  return new Error(`left open: ${paths.join(', ')}`)
 }
 
 async function struckRun(
@@ -295,8 +306,22 @@ async function struckRun(
   await hangless(act.abandon(), `${way}, giving up`).catch((reason: unknown) => {
     if (reason instanceof Hung) throw reason
   })
+  const leftOpen = await leftOpenBy(faulty)
   await faulty.releaseHandles()
-  return { error, operations, struck: faulty.injected[0] }
+  return { error, operations, struck: faulty.injected[0], leftOpen }
+}
+
+/**
+ * The end of the machine closes all. What the system refuses to close is left open, and so is what it opens and says that it has not.
+ * What nobody waits for has a few turns to be closed in.
+ */
+async function leftOpenBy(faulty: FaultFileSystem): Promise<readonly string[]> {
+  const isSystems = faulty.injected.some(
+    ({ operation: { kind }, fault }) => kind === 'close' || (kind === 'open' && fault === 'EIO-after'),
+  )
+  if (faulty.isCrashed || isSystems) return []
+  for (let turn = 0; turn < TURNS_TO_CLOSE && faulty.openPaths.length > 0; turn += 1) await setImmediate()
+  return faulty.openPaths
 }
 
 class Hung extends Error {}

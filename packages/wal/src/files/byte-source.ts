@@ -1,4 +1,4 @@
-import type { FileHandle } from './file-system.ts'
+import type { FileHandle, FileSystem, OpenMode } from './file-system.ts'
 
 /**
  * Fills `target` from `position` on, however short the single reads are; resolves with the bytes read, fewer only at the end of
@@ -38,6 +38,18 @@ export class FileSource implements ByteSource {
   constructor(handle: FileHandle, path: string) {
     this.handle = handle
     this.path = path
+  }
+
+  /** A file with its present length; the caller closes its handle. */
+  static async open(path: string, mode: OpenMode, fileSystem: FileSystem): Promise<FileSource> {
+    const source = new FileSource(await fileSystem.open(path, mode), path)
+    try {
+      await source.refresh()
+      return source
+    } catch (error) {
+      await source.handle.close()
+      throw error
+    }
   }
 
   get bytes(): number {

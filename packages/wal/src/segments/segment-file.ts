@@ -49,9 +49,7 @@ export async function openSegmentFile(
 ): Promise<FileSource | undefined> {
   const path = join(directory, segmentName(number))
   try {
-    const source = new FileSource(await fileSystem.open(path, 'read'), path)
-    await source.refresh()
-    return source
+    return await FileSource.open(path, 'read', fileSystem)
   } catch (error) {
     if (systemCode(error) === 'ENOENT') return undefined
     throw error

@@ -131,13 +131,10 @@ export async function readSegmentBytes(
 }
 
 /** A segment's file opened as a byte source for `decodeSegment` and `verifySegment`; the caller closes it. */
-export async function openSegmentSource(
+export function openSegmentSource(
   directory: string,
   segmentNumber: number,
   fileSystem: FileSystem = nodeFileSystem,
 ): Promise<FileSource> {
-  const path = join(directory, segmentName(segmentNumber))
-  const source = new FileSource(await fileSystem.open(path, 'read'), path)
-  await source.refresh()
-  return source
+  return FileSource.open(join(directory, segmentName(segmentNumber)), 'read', fileSystem)
 }

@@ -20,7 +20,8 @@ export class FaultFileSystem implements FileSystem {
   /** Where the file system below has it; half of it leaves half of the file. */
   readonly copyFile?: NonNullable<FileSystem['copyFile']>
   readonly #ledger: FaultLedger
-  readonly #openHandles = new Set<FileHandle>()
+  /** With the path of each. */
+  readonly #openHandles = new Map<FileHandle, string>()
 
   /** @param injector - default: no faults, only the list of operations. */
   constructor(inner: FileSystem, injector?: Injector) {
@@ -49,9 +50,14 @@ export class FaultFileSystem implements FileSystem {
     this.#ledger.injector = injector
   }
 
+  /** Paths of the files that were opened and not closed, or whose close failed before it did anything. */
+  get openPaths(): readonly string[] {
+    return [...this.#openHandles.values()]
+  }
+
   /** Closes the handles that are still open in the file system below. */
   async releaseHandles(): Promise<void> {
-    const handles = [...this.#openHandles]
+    const handles = [...this.#openHandles.keys()]
     this.#openHandles.clear()
     await Promise.all(handles.map((handle) => handle.close()))
   }
@@ -59,7 +65,7 @@ export class FaultFileSystem implements FileSystem {
   open(path: string, mode: OpenMode): Promise<FileHandle> {
     const work = async (): Promise<FileHandle> => {
       const handle = await this.inner.open(path, mode)
-      this.#openHandles.add(handle)
+      this.#openHandles.set(handle, path)
       return new FaultFileHandle({
         path,
         ledger: this.#ledger,
@@ -150,14 +156,14 @@ interface FaultyOpening {
   readonly path: string
   readonly ledger: FaultLedger
   readonly inner: FileHandle
-  readonly openHandles: Set<FileHandle>
+  readonly openHandles: Map<FileHandle, string>
 }
 
 class FaultFileHandle implements FileHandle {
   readonly #path: string
   readonly #ledger: FaultLedger
   readonly #inner: FileHandle
-  readonly #openHandles: Set<FileHandle>
+  readonly #openHandles: Map<FileHandle, string>
 
   constructor({ path, ledger, inner, openHandles }: FaultyOpening) {
     this.#path = path

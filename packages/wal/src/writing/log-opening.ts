@@ -182,9 +182,8 @@ async function openLast(
 ): Promise<{ place: SegmentPlace; tornBytes: number; firstLsn: Lsn }> {
   const { directory, fileSystem } = settings
   const path = join(directory, segmentName(number))
-  const source = new FileSource(await fileSystem.open(path, 'write'), path)
+  const source = await FileSource.open(path, 'write', fileSystem)
   try {
-    await source.refresh()
     const header = await readHeader(source, number)
     checkIdentity(settings.identity, header, source)
     if (before !== undefined) checkLink(before, header, source)

@@ -237,6 +237,18 @@ describe('a crash', () => {
   })
 })
 
+it('tells which files are open: what was opened and not closed, or whose close was refused', async () => {
+  const faults = new FaultFileSystem(new CrashFileSystem())
+  const [first, second] = [await faults.open('/a', 'create'), await faults.open('/b', 'create')]
+  expect(faults.openPaths).toEqual(['/a', '/b'])
+  await first.close()
+  faults.inject(failOn({ kind: 'close' }, 'EIO'))
+  await expect(second.close()).rejects.toMatchObject({ code: 'EIO' })
+  expect(faults.openPaths).toEqual(['/b'])
+  await second.close()
+  expect(faults.openPaths).toEqual([])
+})
+
 describe('over the real file system', () => {
   it('injects the same faults, and releases the handles of a crashed machine', async () => {
     const directory = await mkdtemp(join(tmpdir(), 'timberline-fault-'))
