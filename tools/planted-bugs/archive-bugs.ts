@@ -268,4 +268,14 @@ export const archiveBugs: readonly PlantedBug[] = [
       title: 'goes on behind log that its home removes right before it keeps the rest',
     },
   },
+  {
+    name: 'hole-in-pieces-taken-for-held',
+    what: 'a shipper that begins takes pieces behind a missing one for held, and never puts that again',
+    file: 'packages/archive/src/shipping/ship-survey.ts',
+    edits: [{ find: 'if (piece.position !== endPosition) break', replace: '' }],
+    caughtBy: {
+      testFile: shipper,
+      title: 'puts one in the middle of its pieces again when it is gone, whatever comes behind it',
+    },
+  },
 ]

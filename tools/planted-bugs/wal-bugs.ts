@@ -269,4 +269,20 @@ export const walBugs: readonly PlantedBug[] = [
       title: 'reading a log begins and ends at any LSN, across segments',
     },
   },
+  {
+    name: 'found-name-not-synced',
+    what: 'an opener takes the newest segment of a process that died for one whose name is durable',
+    file: 'packages/wal/src/writing/log-opening.ts',
+    edits: [
+      {
+        find: '    await fileSystem.syncDirectory(directory)\n    const filled',
+        replace: '    const filled',
+      },
+    ],
+    caughtBy: {
+      testFile: 'packages/wal/test/log-crash.test.ts',
+      title:
+        'before any operation leaves a log whose next records survive a power cut, and so do those before',
+    },
+  },
 ]

@@ -147,6 +147,25 @@ describe.each(['classic', 'memory'] as const)('a transaction over %s', (variant)
     }
   })
 
+  test.each([
+    ['forward', { limit: 2 }, 'aa'],
+    ['backward', { limit: 2, reverse: true }, 'bb'],
+  ])(
+    'runs again where a key appears in what it passed on its way %s, though it stopped there',
+    async (_, range, key) => {
+      await db.clear()
+      await db.batch(['a', 'b', 'c'].map((each) => ({ type: 'put', key: each, value: '1' })))
+      let runs = 0
+      await db.transaction(async (tx) => {
+        runs += 1
+        await tx.keys(range).all()
+        if (runs === 1) await db.put(key, 'appeared')
+        await tx.put('result', String(runs))
+      })
+      expect(runs).toBe(2)
+    },
+  )
+
   test('is not disturbed by writes to what it has not read, or only passed over beyond its limit', async () => {
     let runs = 0
     await db.transaction(async (tx) => {
@@ -159,6 +178,13 @@ describe.each(['classic', 'memory'] as const)('a transaction over %s', (variant)
     expect(runs).toBe(1)
     // Blind writes have no order of their own: the log's counts.
     expect(await db.get('d')).toBe('blind')
+    await db.transaction(async (tx) => {
+      runs += 1
+      expect(await tx.keys({ limit: 2, reverse: true }).all()).toEqual(['d', 'c'])
+      await db.put('b', 'beyond')
+      await tx.put('d', 'last')
+    })
+    expect(runs).toBe(2)
   })
 
   test('sees commits that were appended before it began and are not yet readable as commits of others', async () => {

@@ -195,6 +195,24 @@ async function workQuietly(fileSystem: FileSystem, history: History): Promise<vo
   }
 }
 
+describe('a process that dies', () => {
+  it('before any operation leaves a log whose next records survive a power cut, and so do those before', async () => {
+    const operations = await operationsOf('posix')
+    for (let index = 1; index <= operations; index += 1) {
+      // The machine lives on: the next process finds what no sync has made durable.
+      const disk = new CrashFileSystem({ model: 'posix' })
+      const history = await run(new FaultFileSystem(disk, crashAt(index)))
+      const log = await openMemoryLog(disk, OPTIONS)
+      const found = await payloads(disk)
+      expect(found.length).toBeGreaterThanOrEqual(history.acknowledged)
+      await log.commit(Buffer.from('after'))
+      const left = disk.crash({ writes: 'lost', names: 'lost' })
+      await openMemoryLog(left, OPTIONS)
+      expect(await payloads(left)).toEqual([...found, 'after'])
+    }
+  })
+})
+
 describe('a failing operation', () => {
   const faults: readonly Fault[] = ['EIO', 'ENOSPC', 'short', 'EIO-after']
 

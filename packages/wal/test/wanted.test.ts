@@ -44,7 +44,18 @@ describe('what is wanted', () => {
       const faulty = new FaultFileSystem(disk, failAt(index, systemCode))
       await expect(openWanted(SCOPE, faulty)).rejects.toMatchObject({ code: systemCode })
       expect(faulty.injected).toHaveLength(1)
+      expect(faulty.openPaths).toEqual([])
     }
+  })
+
+  it('leaves no file open once it is closed or was read', async () => {
+    const disk = new FaultFileSystem(await folder())
+    const wanted = await openWanted(SCOPE, disk)
+    await wanted.write(3)
+    expect(await readWanted(SCOPE, disk)).toBe(3)
+    expect(disk.openPaths).toHaveLength(1)
+    await wanted.close()
+    expect(disk.openPaths).toEqual([])
   })
 
   it('is read in a real folder without being told which file system', async () => {
