@@ -17,6 +17,7 @@ import type { NativeClassic } from '../level/native-level.ts'
 import type { AppliedPosition } from '../reserved-keys.ts'
 import type { ReadFreeze, ShownState } from '../level/shown-state.ts'
 import type { StateHandle } from '../state/state-handle.ts'
+import { canMakeTables } from '../tables/table-blocks.ts'
 import { openData, recoverState } from '../state/state-recovery.ts'
 
 /** A sink that counts. */
@@ -54,7 +55,7 @@ export interface LoadPlace {
 
 /** Chooses the way; readers see the state before from now on. Nothing else writes. */
 export async function loadTarget(place: LoadPlace): Promise<LoadTarget> {
-  const before = await emptyState(place)
+  const before = canMakeTables() ? await emptyState(place) : undefined
   const reads = before === undefined ? undefined : place.shown.freezeEmpty(before)
   return reads === undefined || before === undefined
     ? new LiveTarget(place)

@@ -13,6 +13,7 @@ import type { TakeCheckpointOptions, TakenCheckpoint } from '../checkpoint/check
 import type { StateDigest } from '../tables/digest.ts'
 import type { OperationBatch, ReplayTarget } from './leveldb-raw.ts'
 import { OperationWindow } from '../tables/operation-window.ts'
+import { canMakeTables } from '../tables/table-blocks.ts'
 import type { AppliedPosition } from '../reserved-keys.ts'
 import { dataCondition, openState, prepareData } from './state.ts'
 import type { State } from './state.ts'
@@ -148,10 +149,10 @@ class RestingState implements StateAtRest {
     await this.#opened?.close()
   }
 
-  /** Lets LevelDB go on where it would have to sort first. */
+  /** Lets LevelDB go on where it would have to sort first, and where no tables can be made. */
   async openWhenFull(): Promise<void> {
     const { tables, folder } = this.#parts
-    if (tables.overlappingCount < OVERLAPPING_MAX) return
+    if (tables.overlappingCount < OVERLAPPING_MAX && canMakeTables()) return
     const { dataDirectory, fileSystem } = folder
     // LevelDB merges what was remembered with what follows.
     await this.#digestRemembered()

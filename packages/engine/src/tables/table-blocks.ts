@@ -24,10 +24,34 @@ interface WebAssemblyOfNode {
   readonly Instance: new (module: object, imports: { env: { memory: ModuleMemory } }) => { exports: unknown }
 }
 
+/** What the machine counts such memory in. */
+export const PAGE_BYTES = 65_536
+
 let compiled: object | undefined
 
-/** Shared with nobody: but of what is not shared V8's collector counts all of it as used, and looks through everything for more. */
+/**
+ * Whether this process can make tables: it may run without WebAssembly, or be denied the addresses that V8 reserves for each of the two windows that
+ * are filled in turns.
+ */
+export function canMakeTables(): boolean {
+  try {
+    return [newMemory(1), newMemory(1)].length === 2
+  } catch {
+    return false
+  }
+}
+
+/** Where no tables can be made it serves all the same to gather operations in. */
 export function moduleMemory(pages: number): ModuleMemory {
+  try {
+    return newMemory(pages)
+  } catch {
+    return { buffer: new SharedArrayBuffer(pages * PAGE_BYTES) }
+  }
+}
+
+/** Shared with nobody: but of what is not shared V8's collector counts all of it as used, and looks through everything for more. */
+function newMemory(pages: number): ModuleMemory {
   const { Memory } = webAssembly()
   return new Memory({ initial: pages, maximum: pages, shared: true })
 }
@@ -40,7 +64,7 @@ export function tableBlocks(memory: ModuleMemory): TableBlocks {
   return new Instance(compiled, { env: { memory } }).exports as TableBlocks
 }
 
-/** Asked for when it is needed: a process may run without it, and then makes no tables. */
+/** Asked for when it is needed. */
 function webAssembly(): WebAssemblyOfNode {
   // oxlint-disable-next-line typescript/no-unsafe-type-assertion -- as the specification has it
   return (globalThis as unknown as { WebAssembly: WebAssemblyOfNode }).WebAssembly

@@ -3,10 +3,9 @@
  * of them lies, and room for the order, the filters and two pieces of a table. What is never touched is no memory.
  */
 import { type Bytes, bytesOf } from '../byte-copy.ts'
-import { moduleMemory, tableBlocks } from './table-blocks.ts'
+import { moduleMemory, PAGE_BYTES, tableBlocks } from './table-blocks.ts'
 import type { ModuleMemory, TableBlocks } from './table-blocks.ts'
 
-const PAGE_BYTES = 65_536
 /** The module keeps its own below. */
 const CONTENT_AT = 16_384
 /** Where key and value begin, and their lengths: side by side, since who needs one of them mostly needs all. */
