@@ -30,11 +30,11 @@ export interface TransferOptions {
 /** How many files are transferred at once: enough to overlap reading, hashing and writing, few enough to bound memory. */
 export const transfersMax = 6
 
-/** A few for the whole process: what is verified or written is read into them. */
-export const transferBuffers: LentBuffers = new LentBuffers({
-  bytes: 256 * 1024,
-  freeMax: transfersMax,
-})
+/** A few for the whole process, for what is only looked at: each read is a hop to another thread, so few are made. */
+const readBuffers = new LentBuffers({ bytes: 1024 * 1024, freeMax: transfersMax })
+
+/** As many for what is written as it was read: the kernel takes so much at once into whatever memory it finds. */
+export const writtenBuffers: LentBuffers = new LentBuffers({ bytes: 256 * 1024, freeMax: transfersMax })
 
 /** Bytes to be written, and what they must be. */
 export interface VerifiedContent {
@@ -122,7 +122,7 @@ export async function* readChunks(
   fileSystem: FileSystem,
 ): AsyncGenerator<Uint8Array> {
   const handle = await fileSystem.open(path, 'read')
-  const buffer = transferBuffers.take(bytes)
+  const buffer = readBuffers.take(bytes)
   try {
     for (let position = 0; position < bytes;) {
       const chunk = buffer.subarray(0, bytes - position)
@@ -133,7 +133,7 @@ export async function* readChunks(
     }
     yield* anythingBehind(handle, bytes)
   } finally {
-    transferBuffers.giveBack(buffer)
+    readBuffers.giveBack(buffer)
     await handle.close()
   }
 }

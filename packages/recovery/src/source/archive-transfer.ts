@@ -18,10 +18,10 @@ import {
   refuse,
   throwIfAborted,
   transferAll,
-  transferBuffers,
   type TransferOptions,
   type VerifiedContent,
   writeVerified,
+  writtenBuffers,
 } from '../transfer.ts'
 
 /** Where to and how. */
@@ -139,7 +139,7 @@ function contentOf(archive: Archive, file: BackupFile): VerifiedContent {
     if (header.sha256 !== sha256) refuse(expected, header.bytes)
   }
   const object = objectOf(file)
-  const chunks = transferBuffers.lentTo((memory) => archive.readObject(object, { onHeader, memory }))
+  const chunks = writtenBuffers.lentTo((memory) => archive.readObject(object, { onHeader, memory }))
   return { chunks, expected, isHashed: true }
 }
 
