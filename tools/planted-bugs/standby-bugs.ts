@@ -72,4 +72,19 @@ export const standbyBugs: readonly PlantedBug[] = [
       title: 'a standby of a home is not misled by a home that was put back and went on',
     },
   },
+  {
+    name: 'copies-kept-by-a-standby',
+    what: 'a copy of a segment that was read as far as it is wanted is not let go',
+    file: 'packages/recovery/src/source/log-reader.ts',
+    edits: [
+      {
+        find: '&& part.span !== ahead?.span) await',
+        replace: '&& part.span !== ahead?.span && false) await',
+      },
+    ],
+    caughtBy: {
+      testFile: 'packages/recovery/test/standby.test.ts',
+      title: 'begins with a backup and holds what is archived after it, record by record as it comes',
+    },
+  },
 ]

@@ -218,6 +218,23 @@ describe('a folder without room', () => {
   })
 })
 
+describe('whoever reads a series', () => {
+  it('leaves none of its files open, whether it is whole or damaged', async () => {
+    const disk = await emptyDisk()
+    await writeCall(disk, FIRST)
+    const watched = new FaultFileSystem(disk)
+    expect(await readCalls(watched)).toEqual([FIRST_SUMS])
+    expect(watched.openPaths).toEqual([])
+    for (const name of await namesOf(disk)) {
+      const content = await read(disk, name)
+      await put(disk, name, content.subarray(0, content.length - VOLUME_PAGE_BYTES))
+      await expect(readCalls(watched)).rejects.toMatchObject({ code: 'ARCHIVE_VOLUME_DAMAGED' })
+      expect(watched.openPaths).toEqual([])
+      await put(disk, name, content)
+    }
+  })
+})
+
 describe('one changed byte', () => {
   it('anywhere in a series is refused by name, and so is any cut and any byte too many', async () => {
     const disk = await emptyDisk()

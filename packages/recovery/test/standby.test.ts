@@ -2,7 +2,7 @@
  * A standby: what it holds is at every moment the state after one record of the line that is shipped, whatever it is interrupted by.
  * The writer's model knows the content after each record. No test waits: each asks the standby to look.
  */
-import { rm } from 'node:fs/promises'
+import { readdir, rm } from 'node:fs/promises'
 import { join } from 'node:path'
 import { archiveError, type ArchiveStore, createArchive, memoryStore } from '@timberline/archive'
 import { BULK_LOAD_MARK, TimberLevel } from '@timberline/engine'
@@ -13,7 +13,7 @@ import { isAt, scene, shipAdopted, shipperOf } from './standby-scene.ts'
 
 describe('a standby', () => {
   test('begins with a backup and holds what is archived after it, record by record as it comes', async () => {
-    const { env, archive, open } = await scene()
+    const { env, archive, home, open } = await scene()
     const standby = await open()
     await standby.caughtUp()
     expect(await isAt(standby, env, 10)).toBe(true)
@@ -24,6 +24,8 @@ describe('a standby', () => {
       await ship(env, archive)
       await standby.caughtUp()
       expect(await isAt(standby, env, env.lsn)).toBe(true)
+      // Of what it fetched, the segment that may grow on is kept and no other.
+      expect((await readdir(join(home, 'spool'))).length).toBeLessThanOrEqual(1)
     }
   })
 

@@ -50,12 +50,16 @@ export class LogReader {
       await this.#fetch(part.span)
       // Failing early would hide records that can still be read.
       if (ahead !== undefined) this.fetchAhead(ahead.span)
-      for await (const group of this.#readSpan(part)) {
-        checkOrder(group, { last, part })
-        last = group.at(-1)
-        yield group
+      try {
+        for await (const group of this.#readSpan(part)) {
+          checkOrder(group, { last, part })
+          last = group.at(-1)
+          yield group
+        }
+      } finally {
+        // Who has what he wanted asks for no more, and ends this here.
+        if (part.span !== options.keep && part.span !== ahead?.span) await this.#letGo(part.span)
       }
-      if (part.span !== options.keep && part.span !== ahead?.span) await this.#letGo(part.span)
     }
   }
 
