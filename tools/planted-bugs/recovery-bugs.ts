@@ -208,4 +208,19 @@ export const recoveryBugs: readonly PlantedBug[] = [
       title: 'a home recovered into folders that had to be made is not lost with their names',
     },
   },
+  {
+    name: 'memory-lent-while-it-is-written',
+    what: 'the memory of a chunk is lent to another reader while the chunk is being written, after it was proved',
+    file: 'packages/recovery/src/lent-buffers.ts',
+    edits: [
+      {
+        find: '      yield chunk\n      this.giveBack(chunk)',
+        replace: '      this.giveBack(chunk)\n      yield chunk',
+      },
+    ],
+    caughtBy: {
+      testFile: 'packages/recovery/test/lent-buffers.test.ts',
+      title: 'come back from whoever reads into them when the next chunk is asked for, and not before',
+    },
+  },
 ]
