@@ -106,7 +106,7 @@ export const leveldbDecoders: readonly Decoder[] = [
       'engine/leveldb/leveldb-table.ts#readFooter',
       'engine/leveldb/leveldb-table.ts#readStored',
       'engine/leveldb/leveldb-table.ts#entriesOf',
-      'engine/leveldb/leveldb-crc.ts#crc32cOf',
+      'engine/leveldb/leveldb-crc.ts#crc32c',
     ],
     codes: ['ENGINE_TABLE_DAMAGED'],
     seeds: async () => (await leveldbFiles()).tables,

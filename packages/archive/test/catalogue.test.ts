@@ -11,30 +11,11 @@ import {
   createArchive,
   memoryStore,
   openArchive,
-  type SegmentRef,
 } from '../src/index.ts'
 import { CatalogueFold } from '../src/catalogue/catalogue-fold.ts'
 import { journalName, pieceName } from '../src/layout.ts'
 import { archiveOn, IDENTITY } from './support/archive-scene.ts'
-
-function segment(segmentNumber: number, more: Partial<SegmentRef> = {}): SegmentRef {
-  return {
-    timeline: 1,
-    segmentNumber,
-    firstLsn: segmentNumber * 10 - 9,
-    lastLsn: segmentNumber * 10,
-    firstCommittedAtUs: segmentNumber * 1000,
-    lastCommittedAtUs: segmentNumber * 1000 + 9,
-    bytes: 5000,
-    sha256: 'ab'.repeat(32),
-    storedBytes: 1000,
-    headerChecksum: 1,
-    sealChecksum: 2,
-    marks: [],
-    name: `segment/00000001/${segmentNumber}`,
-    ...more,
-  }
-}
+import { segment } from './support/segment-ref.ts'
 
 function claim(epoch: number): CatalogueEvent {
   return {

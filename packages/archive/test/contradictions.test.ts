@@ -2,14 +2,7 @@
 import { expect, it } from 'vitest'
 import { CatalogueFold } from '../src/catalogue/catalogue-fold.ts'
 import type { BackupRef, CatalogueEvent, RetentionDecision, SegmentRef } from '../src/index.ts'
-
-function segment(segmentNumber: number, more: Partial<SegmentRef> = {}): SegmentRef {
-  const times = { firstCommittedAtUs: segmentNumber, lastCommittedAtUs: segmentNumber }
-  const content = { bytes: 50, sha256: 'ab'.repeat(32), storedBytes: 10, headerChecksum: 1, sealChecksum: 2 }
-  const lsns = { firstLsn: segmentNumber * 10 - 9, lastLsn: segmentNumber * 10 }
-  const place = { timeline: 1, segmentNumber, name: `segment/00000001/${segmentNumber}` }
-  return { ...place, ...lsns, ...times, ...content, marks: [], ...more }
-}
+import { segment } from './support/segment-ref.ts'
 
 function backup(label: string, references: readonly string[] = []): BackupRef {
   const lsns = { lsn: 1, committedAtUs: 1, beginLsn: 2, endLsn: 3, endCommittedAtUs: 3 }

@@ -11,26 +11,7 @@ import {
   type SegmentRef,
 } from '../src/index.ts'
 import { archiveOn } from './support/archive-scene.ts'
-
-/** Segment n holds records 10 n - 9 to 10 n. */
-function segment(segmentNumber: number, more: Partial<SegmentRef> = {}): SegmentRef {
-  return {
-    timeline: 1,
-    segmentNumber,
-    firstLsn: segmentNumber * 10 - 9,
-    lastLsn: segmentNumber * 10,
-    firstCommittedAtUs: segmentNumber * 1000,
-    lastCommittedAtUs: segmentNumber * 1000 + 9,
-    bytes: 5000,
-    sha256: 'ab'.repeat(32),
-    storedBytes: 1000,
-    headerChecksum: 1,
-    sealChecksum: 2,
-    marks: [],
-    name: `segment/00000001/${segmentNumber}`,
-    ...more,
-  }
-}
+import { segment } from './support/segment-ref.ts'
 
 function delta(first: number, last: number, more: Partial<DeltaRef> = {}): DeltaRef {
   const run = {

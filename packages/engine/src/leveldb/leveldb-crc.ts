@@ -15,17 +15,9 @@ const [Z0, Z1, Z2, Z3] = makeLaneTables()
 /** CRC32C (Castagnoli) as LevelDB computes it; pass the checksum so far to go on with it. */
 export function crc32c(bytes: Uint8Array, crcSoFar = 0): number {
   const words = new DataView(bytes.buffer, bytes.byteOffset, bytes.byteLength)
-  return crc32cOf(words, { begin: 0, end: bytes.length }, crcSoFar)
-}
-
-/** The same of a part of the bytes. */
-export function crc32cOf(
-  words: DataView,
-  { begin, end }: { readonly begin: number; readonly end: number },
-  crcSoFar = 0,
-): number {
+  const end = bytes.length
   let crc = ~crcSoFar
-  let at = begin
+  let at = 0
   for (; at + 2 * LANE_BYTES <= end; at += 2 * LANE_BYTES) crc = foldLanes(words, at, crc)
   for (; at + STRIDE <= end; at += STRIDE) {
     crc = fold(crc ^ words.getInt32(at, true), words.getInt32(at + 4, true))

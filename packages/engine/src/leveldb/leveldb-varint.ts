@@ -7,13 +7,6 @@ export function encodeVarint(value: number): Buffer {
   return Buffer.from(bytes)
 }
 
-/** How many bytes that takes. */
-export function varintBytes(value: number): number {
-  let bytes = 1
-  for (let rest = value; rest >= 0x80; rest = Math.floor(rest / 0x80)) bytes += 1
-  return bytes
-}
-
 /** Bytes behind their length. */
 export function encodeSlice(bytes: Uint8Array): Buffer {
   return Buffer.concat([encodeVarint(bytes.length), bytes])
