@@ -1,6 +1,6 @@
 /** The share of the disk that a copy at full speed takes beside a writer, on a clock that only flushes and rests move on. */
 import { describe, expect, it } from 'vitest'
-import { flushShare, REST_FACTOR, SHARED_SLICE_BYTES } from '../src/pace/flush-share.ts'
+import { flushShare, REST_FACTOR, REST_MS_MAX, SHARED_SLICE_BYTES } from '../src/pace/flush-share.ts'
 
 interface Disk {
   /** What happened, in order. */
@@ -64,6 +64,15 @@ describe('flushShare', () => {
       'flush',
       'flushed',
     ])
+  })
+
+  it('rests no longer behind a disk that stood still, or a machine that slept, than behind a slow flush', async () => {
+    const time = disk()
+    const share = flushShare({ applies: () => true, ...time })
+    await share.take(1)
+    await share.settle(time.flush(3_600_000))
+    await share.settle(time.flush(2))
+    expect(time.spans).toEqual(['flush', 'flushed', `rest ${REST_MS_MAX}`, 'flush', 'flushed'])
   })
 
   it('hands out slices while it holds, and flushes them one at a time', async () => {

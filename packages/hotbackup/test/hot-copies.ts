@@ -39,6 +39,9 @@ export interface HotCopiesReport {
   readonly failures: readonly string[]
 }
 
+/** Whatever takes so long waits for something that does not come, and would say nothing of it for as long as a soak may take. */
+const PATIENCE_MS = 300_000
+
 /** Makes the copies one after the other and checks each; failures are told in words. */
 export async function hotCopies(options: HotCopiesOptions): Promise<HotCopiesReport> {
   const {
@@ -71,17 +74,22 @@ export async function hotCopies(options: HotCopiesOptions): Promise<HotCopiesRep
         copy += 1
         if (ownerFailure !== undefined) throw ownerFailure
         let atLeast = 0
+        let reached = 'its begin'
         const digest = copy % digestEvery === 0
         const onEvent = (event: { type: string }): void => {
+          reached = event.type
           if (event.type === 'log.begun') atLeast = owner.acknowledged()
         }
+        const where = (): string => `copy ${copy}, ${owner.kills} kills: nothing came after ${reached}`
         // Pauses between all steps of every other copy widen every race with the owner.
         const fileSystem = copy % 2 === 0 ? hesitant(nodeFileSystem, 4) : nodeFileSystem
-        const backup = await hotbackup({ home, target, digest, onEvent, fileSystem })
+        const backup = await inPatience(hotbackup({ home, target, digest, onEvent, fileSystem }), where)
         if (backup.tries > 1) retried += 1
-        for (const finding of await verifyBackup(target))
+        reached = 'its end, verified'
+        for (const finding of await inPatience(verifyBackup(target), where))
           failures.push(`copy ${copy}: ${finding.code} ${finding.name}`)
-        const { n, state, lsn } = await restored(target)
+        reached = 'its verification, restored'
+        const { n, state, lsn } = await inPatience(restored(target), where)
         const wrong = difference(state, model.at(n))
         if (wrong !== undefined) failures.push(`copy ${copy} is no prefix: ${wrong}`)
         if (n < atLeast) failures.push(`copy ${copy} ends at ${n}, acknowledged were ${atLeast}`)
@@ -97,6 +105,18 @@ export async function hotCopies(options: HotCopiesOptions): Promise<HotCopiesRep
     }
     return { copies: copy, kills: owner.kills, retried, lastTransaction, failures }
   })
+}
+
+async function inPatience<Result>(work: Promise<Result>, where: () => string): Promise<Result> {
+  let timer: NodeJS.Timeout | undefined
+  const late = new Promise<never>((_, reject) => {
+    timer = setTimeout(() => reject(new Error(where())), PATIENCE_MS)
+  })
+  try {
+    return await Promise.race([work, late])
+  } finally {
+    clearTimeout(timer)
+  }
 }
 
 /** The file system with a random pause before each step that looks at what the owner may change. */
@@ -175,6 +195,8 @@ export class Owner {
       if (this.#isStopping) return
       await this.#kill()
       this.kills += 1
+      // Stopped while it died: nobody would end another one.
+      if (this.#isStopping) return
       await this.start()
     }
   }

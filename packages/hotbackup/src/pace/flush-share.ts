@@ -23,6 +23,9 @@ export const SHARED_SLICE_BYTES: number = 512 * 1024
 /** The writer has the disk so many times as long as the copy. */
 export const REST_FACTOR = 4
 
+/** A flush that would earn more was a disk that stood still, or a machine that slept: nobody had that time, and none is owed for it. */
+export const REST_MS_MAX = 10_000
+
 /** So much of a rest may be made up for by a shorter one: timers are late by a millisecond or two. */
 const CATCH_UP_MS = 5
 
@@ -77,6 +80,7 @@ class FlushShare implements RateLimit {
     const beginMs = this.#nowMs()
     await sync()
     const flushMs = this.#nowMs() - beginMs
-    this.#freeAtMs = Math.max(this.#freeAtMs, beginMs - CATCH_UP_MS) + flushMs * (1 + REST_FACTOR)
+    const restMs = Math.min(flushMs * REST_FACTOR, REST_MS_MAX)
+    this.#freeAtMs = Math.max(this.#freeAtMs, beginMs - CATCH_UP_MS) + flushMs + restMs
   }
 }
