@@ -186,7 +186,7 @@ export class Owner {
     const ended = once(child, 'exit').then(([code, signal]) => {
       if (signal !== 'SIGKILL') throw new Error(`the writer ended by itself with ${String(code)}`)
     })
-    await Promise.race([opened, ended])
+    await inPatience(Promise.race([opened, ended]), () => 'the writer has not opened its home')
   }
 
   async killAtRandom(everyMs: number): Promise<void> {
@@ -211,6 +211,6 @@ export class Owner {
     if (child === undefined || child.exitCode !== null || child.signalCode !== null) return
     const ended = once(child, 'exit')
     child.kill('SIGKILL')
-    await ended
+    await inPatience(ended, () => 'the writer has not died')
   }
 }
