@@ -3,10 +3,11 @@
  * sources takes a second of processor time before its first line, and a run begins well over a hundred; as one file of JavaScript
  * it takes a tenth. The bundle is made of the same sources by the same compiler (tsx is esbuild), anew in each run.
  */
+import { execFileSync } from 'node:child_process'
 import { existsSync, mkdtempSync, readdirSync, realpathSync, renameSync, rmSync, symlinkSync } from 'node:fs'
+import { createRequire } from 'node:module'
 import { tmpdir } from 'node:os'
 import { basename, dirname, join, relative, resolve, sep } from 'node:path'
-import { buildSync } from 'esbuild'
 import type { TestProject } from 'vitest/node'
 
 const ROOT = resolve(import.meta.dirname, '..')
@@ -17,6 +18,10 @@ const OUTSIDE = ['classic-level', '@aws-sdk/client-s3']
 /** What a bundled CommonJS library calls to get at Node's own modules. */
 const REQUIRE =
   "import{createRequire as requireOf}from'node:module';const require=requireOf(import.meta.url);"
+
+const ESBUILD = createRequire(import.meta.url).resolve('esbuild/bin/esbuild')
+/** It takes a third of a second. */
+const PATIENCE_MS = 60_000
 
 let folder: string | undefined
 
@@ -66,21 +71,30 @@ export function testProgram(program: string, ...beside: readonly string[]): stri
   return join(realpathSync(place), path.replace(/\.ts$/, '.mjs'))
 }
 
+/**
+ * By esbuild's command, not by its call in this process: that one blocks the thread until another one has spoken to the compiler, for
+ * ever if that fails, and no time limit of a test can end it.
+ */
 function bundle(into: string, programs: readonly string[]): void {
   const home = dirname(relative(ROOT, programs[0] ?? ''))
-  buildSync({
-    entryPoints: programs.map((path) => ({ in: path, out: join(home, basename(path, '.ts')) })),
-    outdir: into,
-    outExtension: { '.js': '.mjs' },
-    bundle: true,
-    platform: 'node',
-    format: 'esm',
-    target: `node${process.versions.node}`,
-    external: OUTSIDE,
-    banner: { js: REQUIRE },
-    sourcemap: 'linked',
-    sourcesContent: false,
-    logLevel: 'warning',
+  const options = [
+    ...programs.map((path) => `${join(home, basename(path, '.ts'))}=${path}`),
+    `--outdir=${into}`,
+    '--out-extension:.js=.mjs',
+    '--bundle',
+    '--platform=node',
+    '--format=esm',
+    `--target=node${process.versions.node}`,
+    ...OUTSIDE.map((name) => `--external:${name}`),
+    `--banner:js=${REQUIRE}`,
+    '--sourcemap=linked',
+    '--sources-content=false',
+    '--log-level=warning',
+  ]
+  execFileSync(ESBUILD, options, {
+    stdio: ['ignore', 'ignore', 'inherit'],
+    timeout: PATIENCE_MS,
+    killSignal: 'SIGKILL',
   })
   symlinkSync(join(ROOT, 'node_modules'), join(into, 'node_modules'))
   // The command reads its version there, as beside `src/`.
