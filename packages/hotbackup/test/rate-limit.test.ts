@@ -1,6 +1,7 @@
 import { describe, expect, it } from 'vitest'
 import type { RateLimit } from '../src/pace/rate-limit.ts'
-import { nextSliceBytes, rateLimit, SLICE_BYTES_MAX, SLICE_BYTES_MIN } from '../src/pace/rate-limit.ts'
+import { rateLimit } from '../src/pace/rate-limit.ts'
+import { SLICE_BYTES_MIN } from '../src/pace/slice-size.ts'
 
 /** A clock that only sleeping moves on. */
 function clock(): {
@@ -64,7 +65,7 @@ describe('rateLimit', () => {
   it('hands out slices, and has each of them flushed, only while it holds', async () => {
     let isHolding = true
     let flushes = 0
-    const limit = rateLimit({ bytesPerS: 1e6, applies: () => isHolding, ...clock() })
+    const limit = rateLimit({ bytesPerS: 1e5, applies: () => isHolding, ...clock() })
     const flush = async (): Promise<void> => {
       flushes += 1
     }
@@ -92,20 +93,12 @@ describe('rateLimit', () => {
     expect(lanes.waitedMs).toBe(500)
   })
 
-  it('makes slices larger where a flush is slow whatever its size, and small again where it is quick', () => {
-    expect(nextSliceBytes(SLICE_BYTES_MIN, 20)).toBe(2 * SLICE_BYTES_MIN)
-    expect(nextSliceBytes(4 * SLICE_BYTES_MIN, 3)).toBe(4 * SLICE_BYTES_MIN)
-    expect(nextSliceBytes(4 * SLICE_BYTES_MIN, 1)).toBe(2 * SLICE_BYTES_MIN)
-    expect(nextSliceBytes(SLICE_BYTES_MIN, 1)).toBe(SLICE_BYTES_MIN)
-    expect(nextSliceBytes(SLICE_BYTES_MAX, 20)).toBe(SLICE_BYTES_MAX)
-  })
-
   it('learns the size of its slices from the time that flushes take', async () => {
     const time = clock()
-    const limit = rateLimit({ bytesPerS: 1e6, ...time })
-    await limit.take(1e9)
+    const limit = rateLimit({ bytesPerS: 10e6, ...time })
+    expect(await limit.take(1e9)).toBe(16 * SLICE_BYTES_MIN)
     await limit.settle(async () => time.pass(9))
-    expect(await limit.take(1e9)).toBe(2 * SLICE_BYTES_MIN)
+    expect(await limit.take(1e9)).toBe(8 * SLICE_BYTES_MIN)
   })
 
   it('stops waiting when the signal aborts', async () => {

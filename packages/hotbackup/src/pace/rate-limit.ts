@@ -1,11 +1,12 @@
 import { sleep } from './sleep.ts'
+import { SliceSize } from './slice-size.ts'
 
 /**
  * A leaky bucket on a schedule: every byte taken moves the earliest time of the next one. Idle time earns at most one
  * burst, so that a pause (a slow flush, say) is not followed by a rush.
  *
- * What is limited moves in slices that are made durable one by one. Whoever else flushes to the same disk waits behind what is being
- * flushed there already: behind a slice for a fraction of a millisecond, behind a whole table ten times as long.
+ * What is limited moves in slices that are made durable one by one: whoever else flushes to the same disk waits behind what is being
+ * flushed there already, and must neither meet that often nor wait for long.
  */
 export interface RateLimit {
   /**
@@ -34,14 +35,6 @@ export interface RateLimitOptions {
 /** How much idle time may be caught up with, in milliseconds of allowance. */
 const BURST_MS = 100
 
-/** A slice on a disk whose flush is quick, and the most that one grows to where each flush takes long, whatever its size. */
-export const SLICE_BYTES_MIN: number = 64 * 1024
-export const SLICE_BYTES_MAX: number = 4 * 1024 * 1024
-
-/** A flush that takes so long is worth a larger slice, one that takes so little a smaller one. */
-const SLOW_FLUSH_MS = 4
-const QUICK_FLUSH_MS = 2
-
 /** Makes a limit shared by everything that calls its `take`. */
 export function rateLimit(options: RateLimitOptions): RateLimit {
   const { bytesPerS, signal } = options
@@ -56,20 +49,14 @@ export function rateLimit(options: RateLimitOptions): RateLimit {
   }
 }
 
-/** The slice after one whose flush took so long; pure. */
-export function nextSliceBytes(sliceBytes: number, flushMs: number): number {
-  if (flushMs > SLOW_FLUSH_MS) return Math.min(SLICE_BYTES_MAX, sliceBytes * 2)
-  return flushMs < QUICK_FLUSH_MS ? Math.max(SLICE_BYTES_MIN, sliceBytes / 2) : sliceBytes
-}
-
 class Bucket implements RateLimit {
   readonly #bytesPerS: number
+  readonly #slices: SliceSize
   readonly #signal: AbortSignal | undefined
   readonly #applies: () => boolean | Promise<boolean>
   readonly #nowMs: () => number
   readonly #sleepMs: (ms: number, signal: AbortSignal | undefined) => Promise<void>
   #freeAtMs: number
-  #sliceBytes = SLICE_BYTES_MIN
   #isLimiting = true
   #waitingCount = 0
   #waitingSinceMs = 0
@@ -77,6 +64,7 @@ class Bucket implements RateLimit {
 
   constructor(options: RateLimitOptions, bytesPerS: number) {
     this.#bytesPerS = bytesPerS
+    this.#slices = new SliceSize(bytesPerS)
     this.#signal = options.signal
     this.#applies = options.applies ?? (() => true)
     this.#nowMs = options.nowMs ?? (() => performance.now())
@@ -93,7 +81,7 @@ class Bucket implements RateLimit {
     // After that answer, in whose time it may have been aborted: a sleep waits for aborts to come only.
     this.#signal?.throwIfAborted()
     if (!this.#isLimiting) return bytes
-    const slice = Math.min(bytes, this.#sliceBytes)
+    const slice = Math.min(bytes, this.#slices.bytes)
     const now = this.#nowMs()
     const beginMs = Math.max(this.#freeAtMs, now - BURST_MS)
     this.#freeAtMs = beginMs + (slice / this.#bytesPerS) * 1000
@@ -105,7 +93,7 @@ class Bucket implements RateLimit {
     if (!this.#isLimiting) return false
     const beginMs = this.#nowMs()
     await sync()
-    this.#sliceBytes = nextSliceBytes(this.#sliceBytes, this.#nowMs() - beginMs)
+    this.#slices.flushed(this.#nowMs() - beginMs)
     return true
   }
 
