@@ -427,6 +427,27 @@ describe('segments', () => {
     await log.close()
   })
 
+  it.each([
+    { frame: 'small', bytes: 3 * 1024, pieces: [256, 256, 256, 256] },
+    { frame: 'larger', bytes: 5 * 1024, pieces: [512, 512] },
+    { frame: 'large', bytes: 100 * 1024, pieces: [1024] },
+  ])(
+    'flush more zeros at once where frames are $frame, so that many share that flush',
+    async ({ bytes, pieces }) => {
+      const disk = new FaultFileSystem(new CrashFileSystem())
+      const log = await openMemoryLog(disk, { preallocateBytes: 1024 * 1024 })
+      await log.commit(Buffer.alloc(bytes, 'a'))
+      const zeros = (): number[] =>
+        disk.operations.flatMap(({ kind, bytes: length = 0 }) =>
+          kind === 'write' && length % (256 * 1024) === 0 ? [length / 1024] : [],
+        )
+      // Behind those that the segment was made with.
+      while (zeros().length < 1 + pieces.length) await new Promise((resolve) => setImmediate(resolve))
+      await log.close()
+      expect(zeros()).toEqual([256, ...pieces])
+    },
+  )
+
   it('have no frame overwritten by zeros that are late', async () => {
     const disk = new CrashFileSystem()
     const log = await openMemoryLog(lateZeros(disk), { preallocateBytes: 4096 })

@@ -1,6 +1,11 @@
 import type { FileHandle, FileSystem } from '../files/file-system.ts'
 
-const ZEROS: Buffer = Buffer.alloc(256 * 1024)
+/** The most that are flushed in one go. */
+const ZEROS: Buffer = Buffer.alloc(1024 * 1024)
+/** Flushed in one go while frames are small: a commit that meets that flush does not wait for long. */
+const PIECE_BYTES = 256 * 1024
+/** Each piece costs the device two flushes or more; where frames are large, so many of them share that. */
+const FRAMES_A_PIECE = 64
 /** Filling costs a few flushes, and each frame costs one: with so many left it is done in time. */
 const YOUNG_FRAMES = 100
 
@@ -63,7 +68,7 @@ export class ZeroFill {
     if (this.#filled - position >= reserve || this.#filled >= bytesMax) return
     this.#begun = true
     const end = Math.min(this.#filled + stepBytes, bytesMax)
-    this.#running = this.#fill(this.#filled, end).finally(() => {
+    this.#running = this.#fill(this.#filled, { end, pieceBytes: pieceBytesFor(frameBytes) }).finally(() => {
       this.#running = undefined
     })
   }
@@ -79,18 +84,18 @@ export class ZeroFill {
     await this.#running
   }
 
-  async #fill(begin: number, end: number): Promise<void> {
+  async #fill(begin: number, { end, pieceBytes }: { end: number; pieceBytes: number }): Promise<void> {
     let handle: FileHandle | undefined
     try {
       handle = await this.#options.fileSystem.open(this.#options.path, 'write')
-      for (let at = begin; at < end && !this.#stopped; at += ZEROS.length) {
-        await handle.write(ZEROS.subarray(0, Math.min(ZEROS.length, end - at)), at)
+      for (let at = begin; at < end && !this.#stopped; at += pieceBytes) {
+        await handle.write(ZEROS.subarray(0, Math.min(pieceBytes, end - at)), at)
         // Promises nothing to anybody: it only keeps these zeros out of the next commit's flush.
         await handle.sync().catch((cause: unknown) => {
           this.#syncFailure = { cause }
           throw cause
         })
-        this.#filled = Math.min(at + ZEROS.length, end)
+        this.#filled = Math.min(at + pieceBytes, end)
       }
     } catch {
       // A full device stops the filling and nothing else: the next commit that needs room reports it.
@@ -101,4 +106,8 @@ export class ZeroFill {
       })
     }
   }
+}
+
+function pieceBytesFor(frameBytes: number): number {
+  return Math.min(ZEROS.length, Math.ceil((FRAMES_A_PIECE * frameBytes) / PIECE_BYTES) * PIECE_BYTES)
 }
