@@ -154,3 +154,38 @@ describe('the directory store on a refusing disk', () => {
     expect(await young.list('/archive/.tmp')).toEqual(['young'])
   })
 })
+
+describe('what the directory store hands to the disk at a time', () => {
+  const MIB = 1024 * 1024
+  async function* chunks(bytes: number): AsyncGenerator<Uint8Array> {
+    for (let at = 0; at < bytes; at += MIB / 4) yield Buffer.alloc(Math.min(MIB / 4, bytes - at), 'c')
+  }
+
+  /** Bytes written before each flush of the object, in KiB. */
+  async function flushes(content: Parameters<ArchiveStore['put']>[1]): Promise<number[]> {
+    const faulty = new FaultFileSystem(new CrashFileSystem())
+    await directoryStore('/archive', faulty).put(NAME, content)
+    const found: number[] = []
+    let unflushed = 0
+    for (const { kind, bytes = 0 } of faulty.operations) {
+      if (kind === 'write') unflushed += bytes
+      if (kind !== 'sync') continue
+      found.push(unflushed / 1024)
+      unflushed = 0
+    }
+    return found
+  }
+
+  it('is a MiB of a large object, so that whoever commits to that disk waits for no more', async () => {
+    const bytes = 5 * MIB + 1024
+    const inSlices = [1024, 1024, 1024, 1024, 1024, 1]
+    expect(await flushes(Buffer.alloc(bytes, 'c'))).toEqual(inSlices)
+    expect(await flushes({ bytes, read: () => chunks(bytes) })).toEqual(inSlices)
+    expect(await flushes({ read: () => chunks(bytes) })).toEqual(inSlices)
+  })
+
+  it('is all of one up to 4 MiB, which is flushed once', async () => {
+    expect(await flushes(Buffer.alloc(4 * MIB, 'c'))).toEqual([4096])
+    expect(await flushes({ bytes: 4 * MIB, read: () => chunks(4 * MIB) })).toEqual([4096])
+  })
+})

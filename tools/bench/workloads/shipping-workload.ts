@@ -44,6 +44,10 @@ export interface FloodResult {
 }
 
 const WRITERS = 64
+/** Until a new home's first checkpoint and most of V8's compiling are over. */
+const PACED_WARM_SECONDS = 3
+/** At these rates a segment of the log is full every third second, and its archiving is what commits wait for most. */
+const PACED_SECONDS_MIN = 5
 const FLOOD_WRITERS = 256
 /** A shipper that does not keep pace is behind by more than its interval after so long. */
 const FLOOD_SECONDS = 6
@@ -80,8 +84,8 @@ async function flatOut(db: OpenPeer, seconds: number): Promise<CommitResult> {
 }
 
 async function paced(db: OpenPeer, rate: number, seconds: number): Promise<CommitResult> {
-  await writeAt(db, rate, 1)
-  return writeAt(db, rate, seconds)
+  await writeAt(db, rate, PACED_WARM_SECONDS)
+  return writeAt(db, rate, Math.max(seconds, PACED_SECONDS_MIN))
 }
 
 type Eager = Pick<ShippingResult, 'eager' | 'eagerCpu' | 'idleCpu' | 'shipperRssMb' | 'eagerGzip'>

@@ -20,6 +20,10 @@ import { systemCodeOf, wrapped } from './system-failure.ts'
 const TEMPORARY_FOLDER = '.tmp'
 const TEMPORARY_AGE_MS_MAX = 24 * 3_600_000
 const CHUNK_BYTES = 1024 * 1024
+/** Up to this an object is flushed once, at its end. */
+const FLUSHED_ONCE_BYTES = 4 * 1024 * 1024
+/** A larger one this much at a time: commits of the database that is archived wait behind each flush, a millisecond for a MiB. */
+const FLUSHED_BYTES = 1024 * 1024
 
 /** A store in a folder, which is made with the first object. Its objects are plain files under their names. */
 export function directoryStore(path: string, fileSystem: FileSystem = nodeFileSystem): ArchiveStore {
@@ -139,13 +143,21 @@ class ObjectFolder {
 
   async #write(path: string, content: Uint8Array | PutStream): Promise<void> {
     const handle = await this.#fileSystem.open(path, 'create')
+    const isWhole = content instanceof Uint8Array
+    const announced = isWhole ? content.length : content.bytes
+    const isFlushedOnce = announced !== undefined && announced <= FLUSHED_ONCE_BYTES
     try {
       let position = 0
-      for await (const chunk of content instanceof Uint8Array ? [content] : content.read()) {
-        await handle.write(chunk, position)
-        position += chunk.length
+      let flushedTo = 0
+      for await (const chunk of isWhole ? [content] : content.read()) {
+        for (const part of partsOf(chunk)) {
+          await handle.write(part, position)
+          position += part.length
+          if (isFlushedOnce || position - flushedTo < FLUSHED_BYTES) continue
+          await handle.sync()
+          flushedTo = position
+        }
       }
-      const announced = content instanceof Uint8Array ? undefined : content.bytes
       if (announced !== undefined && announced !== position) {
         const details = { bytes: position, announcedBytes: announced }
         throw archiveError('ARCHIVE_SOURCE_CHANGED', 'a stream has another length than announced', {
@@ -216,6 +228,10 @@ class ObjectFolder {
       if (code !== 'ENOENT') this.#left.add(path)
     }
   }
+}
+
+function* partsOf(chunk: Uint8Array): Generator<Uint8Array> {
+  for (let at = 0; at < chunk.length; at += FLUSHED_BYTES) yield chunk.subarray(at, at + FLUSHED_BYTES)
 }
 
 async function created(fileSystem: FileSystem, path: string): Promise<FileHandle> {
