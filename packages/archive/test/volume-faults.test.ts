@@ -261,3 +261,21 @@ describe('one changed byte', () => {
     expect(tried).toBeGreaterThan(1000)
   })
 })
+
+describe('a volume that is written', () => {
+  it('is handed to the disk a MiB at a time, so that whoever commits to that disk waits for no more', async () => {
+    const disk = new FaultFileSystem(await emptyDisk())
+    await writeCall(disk, { a: noise(3 * 1024 * 1024, 'a') }, { volumePages: 1000 })
+    const flushed: number[] = []
+    let bytes = 0
+    for (const operation of disk.operations) {
+      if (!operation.path.includes('part')) continue
+      if (operation.kind === 'write') bytes += operation.bytes ?? 0
+      if (operation.kind !== 'sync') continue
+      flushed.push(bytes / 1024 / 1024)
+      bytes = 0
+    }
+    expect(flushed.length).toBeGreaterThanOrEqual(4)
+    expect(Math.max(...flushed)).toBeLessThan(1.5)
+  })
+})

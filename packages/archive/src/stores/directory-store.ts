@@ -13,6 +13,7 @@ import {
 } from './archive-store.ts'
 import { DurableFolders } from './durable-folders.ts'
 import { archiveError } from '../errors.ts'
+import { FLUSHED_BYTES } from '../flushed-bytes.ts'
 import { GrowingFile } from './growing-file.ts'
 import { listTree } from './directory-listing.ts'
 import { systemCodeOf, wrapped } from './system-failure.ts'
@@ -20,10 +21,8 @@ import { systemCodeOf, wrapped } from './system-failure.ts'
 const TEMPORARY_FOLDER = '.tmp'
 const TEMPORARY_AGE_MS_MAX = 24 * 3_600_000
 const CHUNK_BYTES = 1024 * 1024
-/** Up to this an object is flushed once, at its end. */
+/** Up to this an object is flushed once, at its end: tables of the usual size, which are many. */
 const FLUSHED_ONCE_BYTES = 4 * 1024 * 1024
-/** A larger one this much at a time: commits of the database that is archived wait behind each flush, a millisecond for a MiB. */
-const FLUSHED_BYTES = 1024 * 1024
 
 /** A store in a folder, which is made with the first object. Its objects are plain files under their names. */
 export function directoryStore(path: string, fileSystem: FileSystem = nodeFileSystem): ArchiveStore {

@@ -6,6 +6,7 @@ import { join } from 'node:path'
 import { invariant, readFully, removeIfPresent, systemCode } from '@timberline/wal'
 import type { FileHandle, FileSystem } from '@timberline/wal'
 import { archiveError } from '../errors.ts'
+import { FLUSHED_BYTES } from '../flushed-bytes.ts'
 import type { FolderQueue } from './folder-turns.ts'
 import { volumeDamaged } from './volume-header.ts'
 
@@ -23,6 +24,7 @@ export class SpillFile {
   #directory = ''
   #handle: FileHandle | undefined
   #bytes = 0
+  #unflushedBytes = 0
 
   constructor(
     { name, turn }: { readonly name: string; readonly turn: number },
@@ -52,12 +54,14 @@ export class SpillFile {
   async write(source: Buffer, position: number): Promise<void> {
     await this.#whereRoomIs(async () => (await this.#opened()).write(source, position))
     this.#bytes = Math.max(this.#bytes, position + source.length)
+    this.#unflushedBytes += source.length
+    if (this.#unflushedBytes >= FLUSHED_BYTES) await this.#flush()
   }
 
   /** Makes all of it durable, but for its name, and closes it. */
   async finish(): Promise<void> {
     // From here on the content survives power loss.
-    await this.#whereRoomIs(async () => (await this.#opened()).sync())
+    await this.#flush()
     await this.#close()
   }
 
@@ -65,6 +69,11 @@ export class SpillFile {
   async abandon(): Promise<void> {
     await this.#close()
     for (const path of this.#paths) await removeIfPresent(path, this.#fileSystem)
+  }
+
+  async #flush(): Promise<void> {
+    await this.#whereRoomIs(async () => (await this.#opened()).sync())
+    this.#unflushedBytes = 0
   }
 
   async #opened(): Promise<FileHandle> {
