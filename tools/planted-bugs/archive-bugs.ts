@@ -182,7 +182,7 @@ export const archiveBugs: readonly PlantedBug[] = [
     name: 'object-named-before-it-is-durable',
     what: 'an object gets its name before its content is on the device',
     file: 'packages/archive/src/stores/directory-store.ts',
-    edits: [{ find: 'await handle.sync()', replace: '' }],
+    edits: [{ find: 'before it gets its name.\n      await handle.sync()', replace: '' }],
     caughtBy: {
       testFile: 'packages/archive/test/directory-store.test.ts',
       title: 'has an object whole or not at all, and for good once put has resolved (ext4)',
