@@ -115,7 +115,9 @@ export const overtakenBackupBugs: readonly PlantedBug[] = [
     name: 'slice-not-flushed',
     what: 'a copy beside a writer leaves whole tables to be flushed at once',
     file: 'packages/hotbackup/src/sink/file-source.ts',
-    edits: [{ find: 'await context.limit.settle(() => handle.sync())', replace: 'void context' }],
+    edits: [
+      { find: 'await context.limit.settle(chunk.length, () => handle.sync())', replace: 'void context' },
+    ],
     caughtBy: {
       testFile: 'packages/hotbackup/test/beside-writers.test.ts',
       title: 'a copy beside a writer goes by slices, each durable before the next, and tells its limit',

@@ -40,7 +40,7 @@ describe('flushShare', () => {
     const time = disk()
     const share = flushShare({ applies: () => true, ...time })
     await share.take(1e9)
-    for (let slice = 0; slice < 100; slice += 1) expect(await share.settle(time.flush(2))).toBe(true)
+    for (let slice = 0; slice < 100; slice += 1) expect(await share.settle(1, time.flush(2))).toBe(true)
     // The last flush has no rest behind it, and the first few milliseconds of rest may be made up for.
     expect(time.nowMs() - 1000).toBeGreaterThanOrEqual(100 * 2 + 99 * 2 * REST_FACTOR - 5)
     expect(time.nowMs() - 1000).toBeLessThanOrEqual(100 * 2 * (1 + REST_FACTOR))
@@ -51,10 +51,10 @@ describe('flushShare', () => {
     const time = disk()
     const share = flushShare({ applies: () => true, ...time })
     await share.take(1)
-    await share.settle(time.flush(2))
+    await share.settle(1, time.flush(2))
     time.pass(60_000)
-    await share.settle(time.flush(2))
-    await share.settle(time.flush(2))
+    await share.settle(1, time.flush(2))
+    await share.settle(1, time.flush(2))
     expect(time.spans).toEqual([
       'flush',
       'flushed',
@@ -70,8 +70,8 @@ describe('flushShare', () => {
     const time = disk()
     const share = flushShare({ applies: () => true, ...time })
     await share.take(1)
-    await share.settle(time.flush(3_600_000))
-    await share.settle(time.flush(2))
+    await share.settle(1, time.flush(3_600_000))
+    await share.settle(1, time.flush(2))
     expect(time.spans).toEqual(['flush', 'flushed', `rest ${REST_MS_MAX}`, 'flush', 'flushed'])
   })
 
@@ -80,7 +80,11 @@ describe('flushShare', () => {
     const share = flushShare({ applies: () => true, ...time })
     expect(await share.take(1e9)).toBe(SHARED_SLICE_BYTES)
     expect(await share.take(10)).toBe(10)
-    await Promise.all([share.settle(time.flush(0)), share.settle(time.flush(0)), share.settle(time.flush(0))])
+    await Promise.all([
+      share.settle(1, time.flush(0)),
+      share.settle(1, time.flush(0)),
+      share.settle(1, time.flush(0)),
+    ])
     expect(time.spans).toEqual(['flush', 'flushed', 'flush', 'flushed', 'flush', 'flushed'])
   })
 
@@ -88,15 +92,15 @@ describe('flushShare', () => {
     const time = disk()
     const share = flushShare({ applies: () => false, ...time })
     expect(await share.take(1e9)).toBe(1e9)
-    expect(await share.settle(time.flush(2))).toBe(false)
+    expect(await share.settle(1, time.flush(2))).toBe(false)
     expect(time.spans).toEqual([])
     expect(share.waitedMs).toBe(0)
   })
 
   it('tells the failure of a flush to whoever asked for it, and to nobody else', async () => {
     const share = flushShare({ applies: () => true, ...disk() })
-    const failed = share.settle(() => Promise.reject(new Error('full')))
-    const next = share.settle(() => Promise.resolve())
+    const failed = share.settle(1, () => Promise.reject(new Error('full')))
+    const next = share.settle(1, () => Promise.resolve())
     await expect(failed).rejects.toThrow('full')
     expect(await next).toBe(true)
   })
@@ -106,8 +110,8 @@ describe('flushShare', () => {
     const time = disk()
     const share = flushShare({ applies: () => true, signal: abort.signal, nowMs: time.nowMs })
     await share.take(1)
-    await share.settle(time.flush(60_000))
-    const resting = share.settle(time.flush(1))
+    await share.settle(1, time.flush(60_000))
+    const resting = share.settle(1, time.flush(1))
     await new Promise((resolve) => setImmediate(resolve))
     abort.abort(new Error('stop'))
     await expect(resting).rejects.toThrow('stop')

@@ -70,13 +70,13 @@ describe('rateLimit', () => {
       flushes += 1
     }
     expect(await limit.take(1e9)).toBe(SLICE_BYTES_MIN)
-    await limit.settle(flush)
+    await limit.settle(SLICE_BYTES_MIN, flush)
     isHolding = false
     expect(await limit.take(1e9)).toBe(1e9)
-    await limit.settle(flush)
+    await limit.settle(SLICE_BYTES_MIN, flush)
     expect(flushes).toBe(1)
     expect(await rateLimit({ bytesPerS: undefined }).take(1e9)).toBe(1e9)
-    await rateLimit({ bytesPerS: undefined }).settle(flush)
+    await rateLimit({ bytesPerS: undefined }).settle(SLICE_BYTES_MIN, flush)
     expect(flushes).toBe(1)
   })
 
@@ -97,7 +97,7 @@ describe('rateLimit', () => {
     const time = clock()
     const limit = rateLimit({ bytesPerS: 10e6, ...time })
     expect(await limit.take(1e9)).toBe(16 * SLICE_BYTES_MIN)
-    await limit.settle(async () => time.pass(9))
+    await limit.settle(16 * SLICE_BYTES_MIN, async () => time.pass(9))
     expect(await limit.take(1e9)).toBe(8 * SLICE_BYTES_MIN)
   })
 

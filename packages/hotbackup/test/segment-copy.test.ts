@@ -67,24 +67,24 @@ describe('a segment that is copied', () => {
   it('goes slice by slice where a limit wants it, each of them durable before the next', async () => {
     const taken: number[] = []
     let left = 0
-    let settled = 0
+    const settled: number[] = []
     const limit: RateLimit = {
       waitedMs: 0,
       take: async (wanted) => {
-        expect(settled).toBe(taken.length)
+        expect(settled).toEqual(taken)
         left = Math.min(wanted, 400_000)
         taken.push(left)
         return left
       },
-      settle: async (sync) => {
-        settled += 1
+      settle: async (slice, sync) => {
+        settled.push(slice)
         await sync()
         return true
       },
     }
     const { sha256: hash } = await copied(limit)
     expect(taken).toEqual([400_000, 400_000, bytes - 800_000])
-    expect(settled).toBe(3)
+    expect(settled).toEqual(taken)
     expect(hash).toBe(sha256(await readFileWhole('/copy/one', disk)))
     expect(hash).toBe(sha256(await readFileWhole(FIRST, disk)))
   })

@@ -15,7 +15,7 @@ function sizesOn({ flushMs, msPerMiB }: Disk): number[] {
   const size = new SliceSize(TEN_MB_PER_S)
   return Array.from({ length: 100 }, () => {
     const { bytes } = size
-    size.flushed(flushMs + (bytes / MIB) * msPerMiB)
+    size.flushed(bytes, flushMs + (bytes / MIB) * msPerMiB)
     return bytes
   })
 }
@@ -50,9 +50,17 @@ describe('SliceSize', () => {
 
   it('grows back, and no further, after a disk that was slow for a moment', () => {
     const size = new SliceSize(TEN_MB_PER_S)
-    size.flushed(50)
+    size.flushed(MIB, 50)
     expect(size.bytes).toBe(MIB / 2)
-    for (const _ of [1, 2, 3]) size.flushed(1)
+    for (const _ of [1, 2, 3]) size.flushed(size.bytes, 1)
     expect(size.bytes).toBe(MIB)
+  })
+
+  it('learns nothing from a slice that was under way when it was halved, nor from the end of a file', () => {
+    const size = new SliceSize(TEN_MB_PER_S)
+    for (const bytes of [MIB, MIB, 1000]) size.flushed(bytes, 9)
+    expect(size.bytes).toBe(MIB / 2)
+    size.flushed(MIB / 2, 5)
+    expect(size.bytes).toBe(MIB / 4)
   })
 })

@@ -25,9 +25,9 @@ export function copyLimit(
   return {
     take: async (bytes) => always.take(await inCompany.take(bytes)),
     // Synced once: the second finds nothing left to do.
-    settle: async (sync) => {
-      const isDurable = await inCompany.settle(sync)
-      return (await always.settle(sync)) || isDurable
+    settle: async (bytes, sync) => {
+      const isDurable = await inCompany.settle(bytes, sync)
+      return (await always.settle(bytes, sync)) || isDurable
     },
     get waitedMs() {
       return always.waitedMs + inCompany.waitedMs

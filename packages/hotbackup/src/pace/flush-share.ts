@@ -62,7 +62,7 @@ class FlushShare implements RateLimit {
     return this.#isSharing ? Math.min(bytes, SHARED_SLICE_BYTES) : bytes
   }
 
-  async settle(sync: () => Promise<void>): Promise<boolean> {
+  async settle(_bytes: number, sync: () => Promise<void>): Promise<boolean> {
     if (!this.#isSharing) return false
     const flushed = this.#turn.then(() => this.#flush(sync))
     // A failure is told to whoever asked for that flush; the next one has its turn all the same.

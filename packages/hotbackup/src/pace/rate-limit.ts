@@ -15,9 +15,9 @@ export interface RateLimit {
    */
   take(bytes: number): Promise<number>
   /**
-   * Makes durable what was moved, if it is a slice, and tells whether it did; without a limit that is left for later, when it costs least.
+   * Makes durable so many bytes that were moved, if they are a slice, and tells whether it did; without a limit that is left for later, when it costs least.
    */
-  settle(sync: () => Promise<void>): Promise<boolean>
+  settle(bytes: number, sync: () => Promise<void>): Promise<boolean>
   /** For how long somebody has been made to wait so far, in milliseconds; several who wait at once count once. */
   readonly waitedMs: number
 }
@@ -89,11 +89,11 @@ class Bucket implements RateLimit {
     return slice
   }
 
-  async settle(sync: () => Promise<void>): Promise<boolean> {
+  async settle(bytes: number, sync: () => Promise<void>): Promise<boolean> {
     if (!this.#isLimiting) return false
     const beginMs = this.#nowMs()
     await sync()
-    this.#slices.flushed(this.#nowMs() - beginMs)
+    this.#slices.flushed(bytes, this.#nowMs() - beginMs)
     return true
   }
 

@@ -34,8 +34,9 @@ export class SliceSize {
     return this.#bytes
   }
 
-  /** A slice was flushed in so many milliseconds. */
-  flushed(ms: number): void {
+  /** So many bytes were flushed in so many milliseconds. Only those of the present size tell something: others were under way before, or ended a file. */
+  flushed(bytes: number, ms: number): void {
+    if (bytes !== this.#bytes) return
     const wholeMs = this.#wholeMs
     this.#wholeMs = undefined
     if (wholeMs !== undefined && ms > wholeMs * HALF_WORTH) {

@@ -102,7 +102,7 @@ export async function copyRange(
         await written
         position += part.length
       }
-      isDurable = await context.limit.settle(() => handle.sync())
+      isDurable = await context.limit.settle(chunk.length, () => handle.sync())
     }
   } catch (error) {
     await handle.close()

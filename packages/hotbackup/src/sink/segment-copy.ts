@@ -84,6 +84,8 @@ class PassingSource implements ByteSource {
   #passedBytes = 0
   /** Left of what the limit has allowed. */
   #sliceBytes = 0
+  /** All of it. */
+  #sliceBytesTaken = 0
   /** The write that is under way, or what the limit made of it. */
   #writing: Promise<boolean> = Promise.resolve(false)
   #isLimited = true
@@ -138,8 +140,10 @@ class PassingSource implements ByteSource {
     const { limit, onBytes } = this.#context
     for (let begin = 0; begin < content.length;) {
       await this.#writing
-      if (this.#sliceBytes === 0)
+      if (this.#sliceBytes === 0) {
         this.#sliceBytes = await limit.take(Math.min(this.bytes - this.#passedBytes, CHUNK_BYTES))
+        this.#sliceBytesTaken = this.#sliceBytes
+      }
       const part = content.subarray(begin, begin + Math.min(this.#sliceBytes, WRITE_BYTES))
       onBytes(part.length)
       this.#writing = this.#write(part)
@@ -162,7 +166,7 @@ class PassingSource implements ByteSource {
       this.#flushAhead()
       return false
     }
-    const isDurable = await this.#context.limit.settle(() => to.sync())
+    const isDurable = await this.#context.limit.settle(this.#sliceBytesTaken, () => to.sync())
     this.#isLimited = isDurable
     if (!isDurable) this.#flushAhead()
     return isDurable
