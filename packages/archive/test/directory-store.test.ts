@@ -188,4 +188,15 @@ describe('what the directory store hands to the disk at a time', () => {
     expect(await flushes(Buffer.alloc(4 * MIB, 'c'))).toEqual([4096])
     expect(await flushes({ bytes: 4 * MIB, read: () => chunks(4 * MIB) })).toEqual([4096])
   })
+
+  it.each([1, 3, 6])(
+    "is refused by the name of the disk's error when flush %i of a large object fails",
+    async (nth) => {
+      const disk = new CrashFileSystem()
+      const faulty = new FaultFileSystem(disk, failOn({ kind: 'sync' }, 'EIO', { after: nth - 1 }))
+      const put = directoryStore('/archive', faulty).put(NAME, Buffer.alloc(5 * MIB + 1024, 'c'))
+      await expect(put).rejects.toMatchObject({ code: 'ARCHIVE_STORE_FAILED' })
+      expect(await directoryStore('/archive', disk).status(NAME)).toBeUndefined()
+    },
+  )
 })
