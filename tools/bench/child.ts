@@ -17,8 +17,10 @@ import { measureReplay } from './workloads/replay-workload.ts'
 import { measureRestore } from './workloads/restore-workload.ts'
 import { measureShipping } from './workloads/shipping-workload.ts'
 import { measureStandby } from './workloads/standby-workload.ts'
+import { measureBesideTables } from './workloads/tables-workload.ts'
 
 const workloads: Readonly<Record<string, (work: never) => Promise<unknown>>> = {
+  'beside-tables': measureBesideTables,
   backup: measureBackup,
   bulk: measureBulk,
   changes: measureChanges,

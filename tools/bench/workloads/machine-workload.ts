@@ -23,7 +23,7 @@ const FILES = 64
 
 export async function measureMachine({ seconds }: { seconds: number }): Promise<MachineResult> {
   return withFolder((folder) => {
-    const waits = flushes(join(folder, 'log'), seconds)
+    const waits = flushes(join(folder, 'log'), { seconds, recordBytes: LOG_RECORD_BYTES })
     const chunk = Buffer.alloc(FILE_BYTES, 7)
     const writeMs = timed(() => {
       for (let file = 0; file < FILES; file++) writeWhole(join(folder, String(file)), chunk)
@@ -45,17 +45,20 @@ export async function measureMachine({ seconds }: { seconds: number }): Promise<
 }
 
 /** The milliseconds of each; calls on this thread, since a way to another one is nothing of the disk's. */
-function flushes(path: string, seconds: number): readonly number[] {
+export function flushes(
+  path: string,
+  { seconds, recordBytes }: { readonly seconds: number; readonly recordBytes: number },
+): readonly number[] {
   const file = openSync(path, 'w')
   writeSync(file, Buffer.alloc(SPACE_BYTES))
   fsyncSync(file)
-  const record = Buffer.alloc(LOG_RECORD_BYTES, 1)
+  const record = Buffer.alloc(recordBytes, 1)
   const waits: number[] = []
   const end = performance.now() + seconds * 1000
-  for (let at = 0; performance.now() < end; at = (at + LOG_RECORD_BYTES) % SPACE_BYTES)
+  for (let at = 0; performance.now() < end; at = (at + recordBytes) % SPACE_BYTES)
     waits.push(
       timed(() => {
-        writeSync(file, record, 0, LOG_RECORD_BYTES, at)
+        writeSync(file, record, 0, recordBytes, at)
         fdatasyncSync(file)
       }),
     )

@@ -92,7 +92,7 @@ export async function writeAt(db: Writable, rate: number, seconds: number): Prom
   return resultOf(waits, performance.now() - begin)
 }
 
-function resultOf(waits: readonly number[], elapsedMs: number): CommitResult {
+export function resultOf(waits: readonly number[], elapsedMs: number): CommitResult {
   return {
     commitsPerSecond: waits.length / (elapsedMs / 1000),
     p50Ms: quantile(waits, 0.5),
