@@ -35,11 +35,12 @@ function printed(): {
 const progressed = (bytesCopied: number, bytesTotal: number) =>
   ({ type: 'progressed', bytesCopied, bytesTotal, filesCopied: 0, filesTotal: 1 }) as const
 
-test('a copy has the limit beside writers, unless a rate is asked for, or none', () => {
+test('a copy has the limit beside writers, unless a rate is asked for, none, or all there is', () => {
   expect(ratesBy()).toEqual({ maxMbPerSBesideWriters: BESIDE_WRITERS_MB_PER_S })
   expect(ratesBy('--max-mb-per-s', '2.5')).toEqual({ maxMbPerS: 2.5 })
   expect(ratesBy('--max-mb-per-s', 'none')).toEqual({})
-  expect(() => ratesBy('--max-mb-per-s', '0')).toThrow(/rate, or none/)
+  expect(ratesBy('--max-mb-per-s', 'full')).toEqual({ maxMbPerS: Infinity })
+  expect(() => ratesBy('--max-mb-per-s', '0')).toThrow(/rate, none or full/)
 })
 
 test('more than a minute at the limit is warned of, once, and the progress tells the limit while it holds', () => {

@@ -51,7 +51,7 @@ export interface HotbackupOptions {
   readonly digest?: boolean
   /**
    * Upper limit of the copy in 10^6 bytes a second, more than 0. Default none: then a copy beside commits flushes for a fifth of the time at
-   * most, so that a writer keeps most of its rate.
+   * most, so that a writer keeps most of its rate. `Infinity`: as fast as the disk takes it, and commits wait behind the copy.
    */
   readonly maxMbPerS?: number
   /**
@@ -197,7 +197,7 @@ export function completeOptions(options: HotbackupOptions): CompletedOptions {
  */
 export function rateOf(name: string, mbPerS: number | undefined): number | undefined {
   if (mbPerS === undefined) return undefined
-  if (mbPerS > 0 && Number.isFinite(mbPerS)) return mbPerS * 1e6
+  if (mbPerS > 0) return mbPerS * 1e6
   throw hotbackupError('HOTBACKUP_OPTIONS', `${name} must be more than 0`, { details: { [name]: mbPerS } })
 }
 

@@ -10,7 +10,7 @@ import { estimateBackup, hotbackup, verifyBackup } from '../src/index.ts'
 import type { HotbackupEvent } from '../src/index.ts'
 import { WRITE_BYTES } from '../src/sink/file-source.ts'
 import { SHARED_SLICE_BYTES } from '../src/pace/flush-share.ts'
-import { SLICE_BYTES_MIN } from '../src/pace/slice-size.ts'
+import { SLICE_BYTES_MAX, SLICE_BYTES_MIN } from '../src/pace/slice-size.ts'
 import { makeFolder, openUsedHome } from './fixture.ts'
 
 /** Its slices are a quarter of the table that is copied. */
@@ -134,6 +134,25 @@ it('a copy at full speed goes by slices too while somebody writes, each flushed 
   expect(await verifyBackup(target)).toEqual([])
 })
 
+it('at a rate without bound whole tables are moved, whoever writes', async () => {
+  await db.put('larger', randomBytes(SLICE_BYTES_MAX).toString('base64'))
+  await db.checkpoint()
+  const { runs, fileSystem } = meteredFiles()
+  const events: HotbackupEvent[] = []
+  const onEvent = (event: HotbackupEvent): number => events.push(event)
+  const busy = keepWriting()
+  const options = { home, target, fileSystem, onEvent, digest: false, maxMbPerS: Infinity }
+  const { heldBackMs, writers } = await hotbackup(options)
+  expect(await estimateBackup({ home, target, maxMbPerS: Infinity })).toMatchObject({ rate: 'measured' })
+  writing.abort()
+  await busy
+  expect(writers?.commitCount).toBeGreaterThan(0)
+  expect(heldBackMs).toBe(0)
+  expect(limitsIn(events)).toEqual([])
+  expect(Math.max(...runs)).toBeGreaterThan(SLICE_BYTES_MAX)
+  expect(await verifyBackup(target)).toEqual([])
+})
+
 it('with nobody writing, or nobody there, the limit is not told, and whole tables are moved, by writes that Linux finds pages for', async () => {
   const { runs, writes, fileSystem } = meteredFiles()
   const events: HotbackupEvent[] = []
@@ -169,8 +188,8 @@ it('an estimate takes the limit beside writers while there are commits', async (
   await busy
 })
 
-it('a limit that is no rate is refused', async () => {
-  await expect(hotbackup({ home, target, maxMbPerSBesideWriters: 0 })).rejects.toMatchObject({
-    code: 'HOTBACKUP_OPTIONS',
-  })
+it.each([0, -1, Number.NaN])('a limit that is no rate is refused: %d', async (rate) => {
+  const refused = { code: 'HOTBACKUP_OPTIONS' }
+  await expect(hotbackup({ home, target, maxMbPerSBesideWriters: rate })).rejects.toMatchObject(refused)
+  await expect(hotbackup({ home, target, maxMbPerS: rate })).rejects.toMatchObject(refused)
 })

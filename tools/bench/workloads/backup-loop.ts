@@ -1,6 +1,6 @@
 /**
  * Backs up a home again and again for some seconds, from when it is told to, and prints how often and how long:
- * `backup-loop.ts <home> <target> <seconds> [<MB a second beside writers>]`.
+ * `backup-loop.ts <home> <target> <seconds> [<MB a second beside writers> | full]`.
  */
 import { once } from 'node:events'
 import { hotbackup, type HotbackupOptions } from '@timberline/hotbackup'
@@ -10,7 +10,12 @@ const [home = '', target = '', seconds = '1', maxMbPerS] = process.argv.slice(2)
 // As the command does by itself.
 lowerPriority()
 const end = new AbortController()
-const limit = maxMbPerS === undefined ? {} : { maxMbPerSBesideWriters: Number(maxMbPerS) }
+const limit =
+  maxMbPerS === undefined
+    ? {}
+    : maxMbPerS === 'full'
+      ? { maxMbPerS: Infinity }
+      : { maxMbPerSBesideWriters: Number(maxMbPerS) }
 let bytes = 0
 let copies = 0
 

@@ -39,6 +39,7 @@ export async function measureIncremental({
   changedEvery,
 }: IncrementalWork): Promise<IncrementalResult> {
   return withFolder(async (folder) => {
+    await warmUpdate(join(folder, 'small'), records / changedEvery)
     const home = join(folder, 'home')
     const db = new TimberLevel<Buffer, Buffer>(home, BUFFERS)
     await db.open()
@@ -54,7 +55,7 @@ export async function measureIncremental({
       })
       return { ms, bytes }
     }
-    // The first of each kind warms the compiler; the hold keeps the log that an update needs.
+    // The first warms the compiler; the hold keeps the log that an update needs.
     await back('warm', { checkpoint: true })
     const hold = await placeHold(homeLayout(home).logDirectory, { purpose: 'bench' })
     for (const name of ['base', 'updated', 'updated-proved']) await back(name, { digest: false })
@@ -76,6 +77,18 @@ export async function measureIncremental({
     await db.close()
     return { full, byFiles, byLog }
   })
+}
+
+/** An update of as much log as the one that is measured, of a home of its own: the full backup that it stands beside is not its process's first either. */
+async function warmUpdate(folder: string, commits: number): Promise<void> {
+  const home = join(folder, 'home')
+  const target = join(folder, 'backup')
+  const db = new TimberLevel<Buffer, Buffer>(home, BUFFERS)
+  await db.open()
+  await hotbackup({ home, target, digest: false })
+  for (let number = 0; number < commits; number++) await db.put(keyOf(number), valueOf(number))
+  await hotbackup({ home, target, digest: false, update: true })
+  await db.close()
 }
 
 /** In the order of their keys, so that nothing is sorted twice; one after the other, because all of them would fill the memory. */

@@ -1,7 +1,7 @@
 import { type Arguments, oneWord, positiveNumber, wholeNumber } from '../arguments.ts'
 import type { CommandRow } from '../command.ts'
 import { parseSpan } from '../span.ts'
-import { BESIDE_WRITERS_MB_PER_S, UNLIMITED } from '../copy-rate.ts'
+import { BESIDE_WRITERS_MB_PER_S, RATE_WORDS } from '../copy-rate.ts'
 import { volumeOptions, volumesComplaint } from './volume-options.ts'
 import { archiveIfAnyOption, homeIfAnyOption, homeOption } from './shared-options.ts'
 
@@ -63,8 +63,8 @@ export const backupRows: readonly CommandRow[] = [
       {
         name: 'max-mb-per-s',
         value: 'MB',
-        help: `upper limit of the copy, in 10^6 bytes a second, or none (${String(BESIDE_WRITERS_MB_PER_S)} while the database is written to)`,
-        parse: (text) => (text === 'none' ? UNLIMITED : positiveNumber('a rate, or none')(text)),
+        help: `upper limit of the copy, in 10^6 bytes a second, or none, or full (${String(BESIDE_WRITERS_MB_PER_S)} while the database is written to)`,
+        parse: (text) => RATE_WORDS.get(text) ?? positiveNumber('a rate, none or full')(text),
       },
       { name: 'no-digest', help: 'leave out the digest of the state' },
       ...volumeOptions,
@@ -92,7 +92,8 @@ export const backupRows: readonly CommandRow[] = [
       'How long a recovery takes is what the newest `timberline drill` measured, for the backup and the log that there are now.',
       'The first call with --prefix is a full backup; the home remembers prefix, pages and folders, and refuses other ones later.',
       `Unless told otherwise it goes easy on the database: while there are commits it copies at most ${String(BESIDE_WRITERS_MB_PER_S)} MB/s, and`,
-      'other processes get processors first. With --max-mb-per-s none it flushes for a fifth of the time beside commits, as fast as that is.',
+      'other processes get processors first. With --max-mb-per-s none it flushes for a fifth of the time beside commits, as fast as that is;',
+      'with full it takes all that the disk gives, and commits wait behind it.',
       'With --plain TARGET becomes an ordinary LevelDB folder: a prefix of the application’s writes, with all that had reached the file system.',
     ],
     example: 'timberline hotbackup -h ./home -b ./copy -v',
