@@ -50,7 +50,7 @@ export interface HotbackupOptions {
   /** Record the digest of the state at the end, by opening the copy in a scratch folder. Default true. */
   readonly digest?: boolean
   /**
-   * Upper limit of the copy in 10^6 bytes a second, more than 0. Default none: then a copy beside commits flushes for a fifth of the time at
+   * Upper limit of the copy in 10^6 bytes a second, more than 0. Default none: then a copy beside commits flushes for a sixth of the time at
    * most, so that a writer keeps most of its rate. `Infinity`: as fast as the disk takes it, and commits wait behind the copy.
    */
   readonly maxMbPerS?: number
@@ -182,7 +182,7 @@ export function completeOptions(options: HotbackupOptions): CompletedOptions {
     asOf: asOf ?? DEFAULTS.asOf,
     checkpoint: options.checkpoint ?? DEFAULTS.checkpoint,
     digest: options.digest ?? DEFAULTS.digest,
-    bytesPerS: rateOf('maxMbPerS', options.maxMbPerS),
+    bytesPerS: limitOf('maxMbPerS', options.maxMbPerS),
     bytesPerSBesideWriters: rateOf('maxMbPerSBesideWriters', options.maxMbPerSBesideWriters),
     signal: options.signal,
     onEvent: guardedListener(options.onEvent),
@@ -195,10 +195,19 @@ export function completeOptions(options: HotbackupOptions): CompletedOptions {
  *
  * @throws HOTBACKUP_OPTIONS
  */
-export function rateOf(name: string, mbPerS: number | undefined): number | undefined {
+function rateOf(name: string, mbPerS: number | undefined): number | undefined {
   if (mbPerS === undefined) return undefined
-  if (mbPerS > 0) return mbPerS * 1e6
+  if (mbPerS > 0 && Number.isFinite(mbPerS)) return mbPerS * 1e6
   throw hotbackupError('HOTBACKUP_OPTIONS', `${name} must be more than 0`, { details: { [name]: mbPerS } })
+}
+
+/**
+ * As `rateOf`, or without bound.
+ *
+ * @throws HOTBACKUP_OPTIONS
+ */
+export function limitOf(name: string, mbPerS: number | undefined): number | undefined {
+  return mbPerS === Infinity ? mbPerS : rateOf(name, mbPerS)
 }
 
 /** A target for people: the folder, the archive's address, or the volumes' folders and prefix. */

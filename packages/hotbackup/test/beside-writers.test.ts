@@ -192,4 +192,5 @@ it.each([0, -1, Number.NaN])('a limit that is no rate is refused: %d', async (ra
   const refused = { code: 'HOTBACKUP_OPTIONS' }
   await expect(hotbackup({ home, target, maxMbPerSBesideWriters: rate })).rejects.toMatchObject(refused)
   await expect(hotbackup({ home, target, maxMbPerS: rate })).rejects.toMatchObject(refused)
+  await expect(hotbackup({ home, target, maxMbPerSBesideWriters: Infinity })).rejects.toMatchObject(refused)
 })

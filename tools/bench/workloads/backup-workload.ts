@@ -21,7 +21,7 @@ export interface Limited extends Beside {
   readonly mbPerS: number
 }
 
-/** As fast as it goes with flushes in a fifth of the time, or as peers go; megabytes are those of keys and values. */
+/** As fast as it goes with flushes in a sixth of the time, or as peers go; megabytes are those of keys and values. */
 export interface BackupResult extends Limited {
   /** The same beside a backup that spares nobody. Absent for peers, none of whom does. */
   readonly unsparing?: Limited

@@ -92,7 +92,7 @@ export const backupRows: readonly CommandRow[] = [
       'How long a recovery takes is what the newest `timberline drill` measured, for the backup and the log that there are now.',
       'The first call with --prefix is a full backup; the home remembers prefix, pages and folders, and refuses other ones later.',
       `Unless told otherwise it goes easy on the database: while there are commits it copies at most ${String(BESIDE_WRITERS_MB_PER_S)} MB/s, and`,
-      'other processes get processors first. With --max-mb-per-s none it flushes for a fifth of the time beside commits, as fast as that is;',
+      'other processes get processors first. With --max-mb-per-s none it flushes for a sixth of the time beside commits, as fast as that is;',
       'with full it takes all that the disk gives, and commits wait behind it.',
       'With --plain TARGET becomes an ordinary LevelDB folder: a prefix of the application’s writes, with all that had reached the file system.',
     ],

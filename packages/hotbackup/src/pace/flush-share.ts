@@ -21,7 +21,7 @@ export interface FlushShareOptions {
 export const SHARED_SLICE_BYTES: number = 512 * 1024
 
 /** The writer has the disk so many times as long as the copy. */
-export const REST_FACTOR = 4
+export const REST_FACTOR = 5
 
 /** A flush that would earn more was a disk that stood still, or a machine that slept: nobody had that time, and none is owed for it. */
 export const REST_MS_MAX = 10_000

@@ -10,7 +10,7 @@ import { asHotbackupError, hotbackupError, systemCodeOf } from '../errors.ts'
 import { guardedListener, type HotbackupListener } from '../events.ts'
 import { copyRange } from '../sink/file-source.ts'
 import { removePartial, SYNCS_PENDING_MAX, writeFile } from '../sink/folder-sink.ts'
-import { rateOf } from '../options.ts'
+import { limitOf } from '../options.ts'
 import { beginPartial, namesIn, settleLeftovers } from '../sink/partial-folder.ts'
 import { rateLimit } from '../pace/rate-limit.ts'
 import { type SyncQueue, syncQueue } from '@timberline/wal'
@@ -49,7 +49,7 @@ export async function plainBackup(options: PlainBackupOptions): Promise<PlainBac
   if (folder === '') throw hotbackupError('HOTBACKUP_OPTIONS', 'folder is empty')
   if (options.target === '') throw hotbackupError('HOTBACKUP_OPTIONS', 'target is empty')
   const onEvent = guardedListener(options.onEvent)
-  const limit = rateLimit({ bytesPerS: rateOf('maxMbPerS', maxMbPerS), signal })
+  const limit = rateLimit({ bytesPerS: limitOf('maxMbPerS', maxMbPerS), signal })
   const meter = copyMeter({ fileSystem, onEvent, signal }, limit)
   try {
     signal?.throwIfAborted()

@@ -8,7 +8,7 @@ export interface PlainBackupOptions {
   readonly folder: string
   /** The folder that becomes a LevelDB of its own: absent or empty. */
   readonly target: string
-  /** Upper limit of the copy in 10^6 bytes a second, more than 0. Default none. */
+  /** Upper limit of the copy in 10^6 bytes a second, more than 0. Default none, as is `Infinity`. */
   readonly maxMbPerS?: number
   /** Aborts the copy; nothing is left behind. */
   readonly signal?: AbortSignal
