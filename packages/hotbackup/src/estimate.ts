@@ -135,7 +135,7 @@ async function rateFor(run: BackupRun, files: readonly FileRange[]): Promise<Rat
       writers.close()
     }
   }
-  if (bytesPerS !== undefined && bytesPerS !== Infinity) return { bytesPerS, rate: 'limit' }
+  if (bytesPerS !== undefined) return { bytesPerS, rate: 'limit' }
   return { bytesPerS: await readRate(run, files), rate: 'measured' }
 }
 

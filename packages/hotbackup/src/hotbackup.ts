@@ -81,7 +81,7 @@ async function besideOwner(
 /** Watched unless a rate was asked for that holds whether anybody writes or not. */
 function writersToSpare(options: CompletedOptions): WriterWatch | undefined {
   if (options.bytesPerSBesideWriters !== undefined) return watchWriters(options)
-  return options.bytesPerS === undefined
+  return options.sharesDisk
     ? watchWriters({ home: options.home, firstSpanMs: FULL_SPEED_SPAN_MS })
     : undefined
 }

@@ -117,6 +117,8 @@ export interface CompletedOptions {
   readonly digest: boolean
   readonly bytesPerS: number | undefined
   readonly bytesPerSBesideWriters: number | undefined
+  /** Nothing was said of a rate: then a copy beside commits takes its share of the flushes only. */
+  readonly sharesDisk: boolean
   readonly signal: AbortSignal | undefined
   readonly onEvent: HotbackupListener
   readonly fileSystem: FileSystem
@@ -184,6 +186,7 @@ export function completeOptions(options: HotbackupOptions): CompletedOptions {
     digest: options.digest ?? DEFAULTS.digest,
     bytesPerS: limitOf('maxMbPerS', options.maxMbPerS),
     bytesPerSBesideWriters: rateOf('maxMbPerSBesideWriters', options.maxMbPerSBesideWriters),
+    sharesDisk: options.maxMbPerS === undefined,
     signal: options.signal,
     onEvent: guardedListener(options.onEvent),
     fileSystem: options.fileSystem ?? nodeFileSystem,
@@ -202,12 +205,12 @@ function rateOf(name: string, mbPerS: number | undefined): number | undefined {
 }
 
 /**
- * As `rateOf`, or without bound.
+ * As `rateOf`; a rate without bound is no limit.
  *
  * @throws HOTBACKUP_OPTIONS
  */
 export function limitOf(name: string, mbPerS: number | undefined): number | undefined {
-  return mbPerS === Infinity ? mbPerS : rateOf(name, mbPerS)
+  return mbPerS === Infinity ? undefined : rateOf(name, mbPerS)
 }
 
 /** A target for people: the folder, the archive's address, or the volumes' folders and prefix. */

@@ -90,7 +90,7 @@ function judge(run: BenchRun, small: Measured<Growth>, large: Measured<Growth>):
       atMost,
       limit: NO_GROWTH,
     })
-  // At full speed a larger database is being copied for a larger share of the time, which says nothing of how long a commit waits.
+  // Without a limit a larger database is being copied for a larger share of the time, which says nothing of how long a commit waits.
   grown('p99 of a commit during backups as they come', ({ beside }) => limited(beside).during.p99Ms, 1.2)
   run.judge({
     what: 'longest commit during backups without a limit, ms more, ten times the data',

@@ -22,7 +22,7 @@ export interface RateLimit {
   readonly waitedMs: number
 }
 
-/** `bytesPerS` undefined or `Infinity` = no limit. The clock is an argument so that tests need not wait. */
+/** `bytesPerS` undefined = no limit. The clock is an argument so that tests need not wait. */
 export interface RateLimitOptions {
   readonly bytesPerS: number | undefined
   /** Asked at each take: while it says no, nothing waits. Default: always. */
@@ -38,7 +38,7 @@ const BURST_MS = 100
 /** Makes a limit shared by everything that calls its `take`. */
 export function rateLimit(options: RateLimitOptions): RateLimit {
   const { bytesPerS, signal } = options
-  if (bytesPerS !== undefined && bytesPerS !== Infinity) return new Bucket(options, bytesPerS)
+  if (bytesPerS !== undefined) return new Bucket(options, bytesPerS)
   return {
     waitedMs: 0,
     take: async (bytes) => {
