@@ -14,6 +14,11 @@ const root = fileURLToPath(new URL('../..', import.meta.url))
 
 export const modules: readonly WasmModule[] = [
   {
+    source: 'packages/wal/wasm/plain-groups.ts',
+    path: `${root}packages/wal/src/segments/plain-groups-module.ts`,
+    constant: 'PLAIN_GROUPS_MODULE',
+  },
+  {
     source: 'packages/engine/wasm/table-blocks.ts',
     path: `${root}packages/engine/src/tables/table-blocks-module.ts`,
     constant: 'TABLE_BLOCKS_MODULE',

@@ -2,7 +2,7 @@
 import { crc32 } from 'node:zlib'
 import fc from 'fast-check'
 import { expect, it } from 'vitest'
-import { crcOfRange, crcOfWords } from '../src/records/short-crc.ts'
+import { crcOfRange } from '../src/records/short-crc.ts'
 
 it('the checksum of a range is the one of zlib, for every length about the one where zlib is asked', () => {
   const bytes = Buffer.from(Array.from({ length: 700 }, (_, index) => (index * 167) ^ (index >> 3)))
@@ -22,19 +22,5 @@ it('the checksum of a range is the one of zlib, for any bytes and seed', () => {
       const bytes = Buffer.from(content)
       expect(crcOfRange(bytes, { begin: 0, end: bytes.length }, seed)).toBe(crc32(bytes, seed))
     }),
-  )
-})
-
-it('the checksum of words is the one of zlib, for any words and seed', () => {
-  fc.assert(
-    fc.property(
-      fc.int32Array({ minLength: 2, maxLength: 40 }),
-      fc.nat({ max: 2 ** 32 - 1 }),
-      (words, seed) => {
-        const begin = 1
-        const bytes = Buffer.from(words.buffer, words.byteOffset + begin * 4, (words.length - begin) * 4)
-        expect(crcOfWords(words, begin, words.length, seed) >>> 0).toBe(crc32(bytes, seed))
-      },
-    ),
   )
 })

@@ -2,9 +2,11 @@
  * The memory of a window, in one piece, so that the module that makes blocks reaches all of it: the module's own, keys and values, where each
  * of them lies, and room for the order, the filters and two pieces of a table. What is never touched is no memory.
  */
+import { PAGE_BYTES } from '@timberline/wal'
+import type { ModuleMemory } from '@timberline/wal'
 import { type Bytes, bytesOf } from '../byte-copy.ts'
-import { moduleMemory, PAGE_BYTES, tableBlocks } from './table-blocks.ts'
-import type { ModuleMemory, TableBlocks } from './table-blocks.ts'
+import { tableBlocks, windowPages } from './table-blocks.ts'
+import type { TableBlocks } from './table-blocks.ts'
 
 /** The module keeps its own below. */
 const CONTENT_AT = 16_384
@@ -41,7 +43,7 @@ export class WindowMemory {
     const pieceBytes = aligned(PIECE_BYTES + 2 * BLOCK_BYTES + contentBytes)
     this.piecesAt = [firstAt, firstAt + pieceBytes]
     const pages = Math.ceil((firstAt + 2 * pieceBytes) / PAGE_BYTES)
-    this.#memory = moduleMemory(pages)
+    this.#memory = windowPages(pages)
     this.content = bytesOf(this.bytes(CONTENT_AT, contentBytes))
     this.places = this.numbers(this.placesAt, operations * PLACE_NUMBERS)
   }

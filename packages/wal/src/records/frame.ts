@@ -142,27 +142,3 @@ export function decodeGroup(header: FrameHeader, payload: Buffer): LogRecord[] |
   }
   return position === payload.length ? records : 'bytes are left over behind the last record'
 }
-
-/**
- * Checks the records of a group as `decodeGroup` does, without making anything of them: the commit time of the last one, or `undefined` for a
- * group that has a mark in it or contradicts itself.
- */
-export function lastOfPlainGroup(
-  header: Pick<FrameHeader, 'records' | 'payloadBytes' | 'committedAtUs'>,
-  { bytes, begin }: { readonly bytes: Buffer; readonly begin: number },
-): number | undefined {
-  const groupEnd = begin + header.payloadBytes
-  let position = begin
-  let previousUs = header.committedAtUs - 1
-  for (let index = 0; index < header.records; index += 1) {
-    if (position + RECORD_HEADER_BYTES > groupEnd) return undefined
-    const kind = kindOf(readU32(bytes, position + 4))
-    const committedAtUs = readU64(bytes, position + 8)
-    if (kind === undefined || kind === 'mark') return undefined
-    if (committedAtUs > Number.MAX_SAFE_INTEGER || committedAtUs <= previousUs) return undefined
-    if (index === 0 && committedAtUs !== header.committedAtUs) return undefined
-    previousUs = committedAtUs
-    position += RECORD_HEADER_BYTES + readU32(bytes, position)
-  }
-  return position === groupEnd ? previousUs : undefined
-}

@@ -43,39 +43,6 @@ function shortCrc(bytes: Buffer, begin: number, end: number, seed: number): numb
   return ~sum >>> 0
 }
 
-/**
- * The same sum, as a signed number, of words of four bytes each from the place `begin` to before `end`; the words are those of a machine whose
- * lowest byte comes first.
- */
-// oxlint-disable-next-line max-params -- as above
-export function crcOfWords(words: Int32Array, begin: number, end: number, seed: number): number {
-  const tables = TABLES
-  let sum = ~seed
-  let at = begin
-  for (; at + 2 <= end; at += 2) {
-    const low = sum ^ (words[at] as number)
-    const high = words[at + 1] as number
-    sum =
-      (tables[1792 + (low & 255)] as number) ^
-      (tables[1536 + ((low >>> 8) & 255)] as number) ^
-      (tables[1280 + ((low >>> 16) & 255)] as number) ^
-      (tables[1024 + (low >>> 24)] as number) ^
-      (tables[768 + (high & 255)] as number) ^
-      (tables[512 + ((high >>> 8) & 255)] as number) ^
-      (tables[256 + ((high >>> 16) & 255)] as number) ^
-      (tables[high >>> 24] as number)
-  }
-  if (at < end) {
-    const word = sum ^ (words[at] as number)
-    sum =
-      (tables[768 + (word & 255)] as number) ^
-      (tables[512 + ((word >>> 8) & 255)] as number) ^
-      (tables[256 + ((word >>> 16) & 255)] as number) ^
-      (tables[word >>> 24] as number)
-  }
-  return ~sum
-}
-
 function makeTables(): Int32Array {
   const tables = new Int32Array(8 * 256)
   for (let byte = 0; byte < 256; byte += 1) {
