@@ -6,7 +6,9 @@ import fc from 'fast-check'
 import { describe, expect, it } from 'vitest'
 import { type ByteSource, memorySource } from '../src/index.ts'
 import { FrameReader, WINDOW_BYTES } from '../src/segments/frame-reader.ts'
+import { passPlainGroups } from '../src/segments/plain-groups.ts'
 import { decodeSegmentHeader } from '../src/segments/segment-decoder.ts'
+import { SegmentTally } from '../src/segments/segment-tally.ts'
 import {
   type ForgedFrame,
   forgeFrame,
@@ -195,5 +197,65 @@ describe('passing plain groups', () => {
         expect(await ending(...frames)).toMatchObject({ nextLsn: lsn })
       }),
     )
+  })
+})
+
+/** Groups of one record each, and a tally at their beginning. */
+async function groupsOf(
+  count: number,
+  payloadBytes: number,
+): Promise<{ window: Buffer; tally: SegmentTally }> {
+  const window = Buffer.concat(
+    Array.from({ length: count }, (_, index) => {
+      const time = BigInt(2_000 + index)
+      const payload = forgeRecord({ time, payload: Buffer.alloc(payloadBytes, index) })
+      return forgeFrame(HEADER, {
+        firstLsn: BigInt(index + 1),
+        durableLsn: BigInt(index),
+        time,
+        records: 1,
+        payload,
+      })
+    }),
+  )
+  return { window, tally: new SegmentTally(await decodeSegmentHeader(memorySource(HEADER))) }
+}
+
+// What is left to the reader comes to the same; so it is the module alone that is asked here.
+describe('the module that passes groups', () => {
+  it.each([0, 1, 400, 500, 1_000, 100_000])('passes those with %i bytes of payload', async (payloadBytes) => {
+    const { window, tally } = await groupsOf(2, payloadBytes)
+    expect(passPlainGroups(window, { begin: 0, end: Infinity, throughLsn: Infinity }, tally)).toBe(
+      window.length,
+    )
+    expect(tally).toMatchObject({ nextLsn: 3, durableLsn: 1, lastCommittedAtUs: 2_001 })
+  })
+
+  it('passes what its memory holds of a larger window, and the rest when it is asked again', async () => {
+    const { window, tally } = await groupsOf(2_000, 1_000)
+    const reached: number[] = []
+    for (let at = 0; at < window.length;) {
+      const next = passPlainGroups(window, { begin: at, end: window.length, throughLsn: Infinity }, tally)
+      expect(next).toBeGreaterThan(at)
+      reached.push(next)
+      at = next
+    }
+    expect(reached.length).toBeGreaterThan(2)
+    expect(tally.nextLsn).toBe(2_001)
+  })
+
+  it.each([
+    ['that begins where it should end', 56, 56, 0],
+    ['that begins behind where it should end', 112, 56, 0],
+    ['that begins before where it should end', 0, 57, 2],
+  ])('passes no group %s', async (_, begin, end, passed) => {
+    const { window, tally } = await groupsOf(3, 0)
+    tally.advance(begin / 56, 1_999 + begin / 56, 1_999 + begin / 56)
+    expect(passPlainGroups(window, { begin, end, throughLsn: Infinity }, tally)).toBe(begin + passed * 56)
+  })
+
+  it('passes none behind the record that is asked for', async () => {
+    const { window, tally } = await groupsOf(3, 0)
+    expect(passPlainGroups(window, { begin: 0, end: Infinity, throughLsn: 2 }, tally)).toBe(2 * 56)
   })
 })
