@@ -186,6 +186,21 @@ export const walBugs: readonly PlantedBug[] = [
     },
   },
   {
+    name: 'groups-passed-behind-the-end',
+    what: 'who passes groups up to a place that lies behind the first of them passes all that were read',
+    file: 'packages/wal/src/segments/plain-groups.ts',
+    edits: [
+      {
+        find: 'Math.max(0, Math.min(there.length, range.end - range.begin))',
+        replace: 'Math.min(there.length, range.end - range.begin)',
+      },
+    ],
+    caughtBy: {
+      testFile: 'packages/wal/test/plain-groups.test.ts',
+      title: 'passes none far behind where it should end',
+    },
+  },
+  {
     name: 'torn-tail-called-corrupt',
     what: 'any whole frame behind a torn one counts as proof of corruption, also one that proves nothing',
     file: 'packages/wal/src/segments/tail-verdict.ts',

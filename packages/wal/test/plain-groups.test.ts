@@ -245,10 +245,11 @@ describe('the module that passes groups', () => {
   })
 
   it.each([
-    ['that begins where it should end', 56, 56, 0],
-    ['that begins behind where it should end', 112, 56, 0],
-    ['that begins before where it should end', 0, 57, 2],
-  ])('passes no group %s', async (_, begin, end, passed) => {
+    ['none where it should end', 56, 56, 0],
+    ['none behind where it should end', 112, 56, 0],
+    ['none far behind where it should end', 112, -100_000, 0],
+    ['all that begin before where it should end', 56, 113, 2],
+  ])('passes %s', async (_, begin, end, passed) => {
     const { window, tally } = await groupsOf(3, 0)
     tally.advance(begin / 56, 1_999 + begin / 56, 1_999 + begin / 56)
     expect(passPlainGroups(window, { begin, end, throughLsn: Infinity }, tally)).toBe(begin + passed * 56)
