@@ -39,8 +39,8 @@ export const plainCopyBugs: readonly PlantedBug[] = [
     file: backup,
     edits: [
       {
-        find: 'nodeFileSystem, TimberlineError }',
-        replace: 'nodeFileSystem, readFileWhole, TimberlineError }',
+        find: '  makeDirectoryDurable,\n  nodeFileSystem,',
+        replace: '  makeDirectoryDurable,\n  readFileWhole,\n  nodeFileSystem,',
       },
       {
         find: 'version.manifest, more)',

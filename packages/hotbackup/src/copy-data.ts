@@ -3,10 +3,10 @@ import type { BackupFile } from '@timberline/archive'
 import { checkpointName, encodeCheckpoint } from '@timberline/engine'
 import type { CheckpointManifest, CheckpointTable } from '@timberline/engine'
 import { unchangedTables } from './sink/backup-base.ts'
+import { inParallel } from '@timberline/wal'
 import { hotbackupError } from './errors.ts'
 import type { CopyMeter } from './copy-meter.ts'
 import type { BackupSink } from './sink/sink.ts'
-import { inParallel } from './workers.ts'
 
 /** Two at a time keep a disk busy; more only take the owner's share of it. */
 const FILES_AT_A_TIME = 2

@@ -4,7 +4,7 @@
  */
 import { join } from 'node:path'
 import type { BackupFile } from '@timberline/archive'
-import { listSegments, segmentName } from '@timberline/wal'
+import { inParallel, listSegments, segmentName } from '@timberline/wal'
 import type { FileSystem, SegmentSummary } from '@timberline/wal'
 import type { CopyMeter } from './copy-meter.ts'
 import { planCopy } from './copy-plan.ts'
@@ -13,7 +13,6 @@ import { hotbackupError } from './errors.ts'
 import { logGap, plannedSegment } from './log-copy.ts'
 import type { DurableLog } from './log-copy.ts'
 import type { BackupSink } from './sink/sink.ts'
-import { inParallel } from './workers.ts'
 
 /** Two at a time keep a disk busy; more only take the owner's share of it. */
 const FILES_AT_A_TIME = 2

@@ -8,13 +8,12 @@
 import { join } from 'node:path'
 import { newestCheckpoint } from '@timberline/engine'
 import type { CheckpointManifest, HomeLayout } from '@timberline/engine'
-import { liveHolds, parseSegmentName, placeHold, removeStaleTemporaries } from '@timberline/wal'
+import { inParallel, liveHolds, parseSegmentName, placeHold, removeStaleTemporaries } from '@timberline/wal'
 import type { FileSystem, Hold } from '@timberline/wal'
 import { askForCheckpoint } from './checkpoint-request.ts'
 import { hotbackupError, systemCodeOf } from './errors.ts'
 import type { HotbackupListener } from './events.ts'
 import { namesIn } from './sink/partial-folder.ts'
-import { inParallel } from './workers.ts'
 
 const STAGING_PREFIX = 'staging.'
 /** The engine may replace its checkpoint while it is being linked; so often in a row means something else is wrong. */

@@ -5,11 +5,11 @@
 import { join } from 'node:path'
 import type { BackupFile } from '@timberline/archive'
 import type { CheckpointManifest } from '@timberline/engine'
+import { inParallel } from '@timberline/wal'
 import type { FileSystem } from '@timberline/wal'
 import { holdsTable } from './sink/backup-base.ts'
 import type { BackupBase } from './sink/backup-base.ts'
 import type { BackupSink } from './sink/sink.ts'
-import { inParallel } from './workers.ts'
 
 const LINKS_AT_A_TIME = 8
 

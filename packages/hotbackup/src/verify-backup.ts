@@ -7,12 +7,13 @@ import { decodeBackupManifest, logEndOf, logGoesOn } from '@timberline/archive'
 import type { BackupFile, BackupManifest } from '@timberline/archive'
 import { BACKUP_LABEL, decodeCheckpoint } from '@timberline/engine'
 import {
-  TimberlineError,
+  inParallel,
   listSegments,
   nodeFileSystem,
   parseSegmentName,
   readFileWhole,
   segmentName,
+  TimberlineError,
 } from '@timberline/wal'
 import type { FileSystem } from '@timberline/wal'
 import { planCopy } from './copy-plan.ts'
@@ -21,7 +22,6 @@ import { hashFile } from './sink/file-source.ts'
 import { plannedSegment } from './log-copy.ts'
 import { chunkBuffers } from './chunk-buffers.ts'
 import { rateLimit } from './pace/rate-limit.ts'
-import { inParallel } from './workers.ts'
 
 /** What is wrong with a backup. */
 export interface BackupFinding {

@@ -1,11 +1,10 @@
 /* oxlint-disable max-params -- from and to stand side by side in every call of writeDataFromCheckpoint */
 import { createHash } from 'node:crypto'
 import { dirname, join } from 'node:path'
-import { nodeFileSystem } from '@timberline/wal'
+import { inParallel, nodeFileSystem } from '@timberline/wal'
 import type { FileSystem } from '@timberline/wal'
 import { verifyTable } from './checkpoint-hash.ts'
 import type { CheckpointManifest, CheckpointTable } from './checkpoint-manifest.ts'
-import { inParallel } from './checkpoint-workers.ts'
 import { codeOf, engineError } from '../errors.ts'
 import { leveldbNames, parseLeveldbName } from '../leveldb/leveldb-files.ts'
 import { parseManifest } from '../leveldb/leveldb-manifest.ts'

@@ -4,10 +4,9 @@
  * checkpoint through the shared content, and destroy the live table.
  */
 import { dirname, join } from 'node:path'
-import { makeDirectoryDurable, removeIfPresent } from '@timberline/wal'
+import { inParallel, makeDirectoryDurable, removeIfPresent } from '@timberline/wal'
 import type { FileSystem } from '@timberline/wal'
 import type { CheckpointTable } from './checkpoint-manifest.ts'
-import { inParallel } from './checkpoint-workers.ts'
 import { codeOf, engineError } from '../errors.ts'
 import type { ManifestTable } from '../leveldb/leveldb-edit.ts'
 import { parseLeveldbName, tableName } from '../leveldb/leveldb-files.ts'

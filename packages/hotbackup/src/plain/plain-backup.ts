@@ -4,7 +4,13 @@
  */
 import { dirname, join } from 'node:path'
 import { checkTable, withTable } from '@timberline/engine'
-import { type FileSystem, makeDirectoryDurable, nodeFileSystem, TimberlineError } from '@timberline/wal'
+import {
+  inParallel,
+  makeDirectoryDurable,
+  nodeFileSystem,
+  TimberlineError,
+  type FileSystem,
+} from '@timberline/wal'
 import { type CopyMeter, copyMeter } from '../copy-meter.ts'
 import { asHotbackupError, hotbackupError, systemCodeOf } from '../errors.ts'
 import { guardedListener, type HotbackupListener } from '../events.ts'
@@ -15,7 +21,6 @@ import { beginPartial, namesIn, settleLeftovers } from '../sink/partial-folder.t
 import { rateLimit } from '../pace/rate-limit.ts'
 import { type SyncQueue, syncQueue } from '@timberline/wal'
 import { refuseOverlap, settledPath } from '../sink/target-check.ts'
-import { inParallel } from '../workers.ts'
 import { Pins } from './pins.ts'
 import { type PinnedVersion, pinVersion } from './pinned-version.ts'
 import type { PlainBackupOptions, PlainBackupResult } from './plain-options.ts'

@@ -4,7 +4,7 @@ import { decodeBackupManifest, encodeBackupManifest } from '@timberline/archive'
 import type { BackupFile, BackupManifest } from '@timberline/archive'
 import { BACKUP_LABEL } from '@timberline/engine'
 import type { HomeIdentity } from '@timberline/engine'
-import { makeDirectoryDurable, readFileWhole } from '@timberline/wal'
+import { inParallel, makeDirectoryDurable, readFileWhole } from '@timberline/wal'
 import type { FileSystem } from '@timberline/wal'
 import type { FolderBase } from './backup-base.ts'
 import { hotbackupError, systemCodeOf } from '../errors.ts'
@@ -16,7 +16,6 @@ import { copySegment } from './segment-copy.ts'
 import type { BackupSink } from './sink.ts'
 import { syncQueue } from '@timberline/wal'
 import type { SyncQueue } from '@timberline/wal'
-import { inParallel } from '../workers.ts'
 
 /** Folders inside a set, innermost first. */
 const SET_FOLDERS = ['checkpoint/tables', 'checkpoint', 'log'] as const

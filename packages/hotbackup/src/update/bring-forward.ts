@@ -7,12 +7,11 @@ import { join } from 'node:path'
 import type { BackupFile } from '@timberline/archive'
 import { checkpointName, encodeCheckpoint, homeLayout } from '@timberline/engine'
 import type { CheckpointManifest, CheckpointTable, StateDigest } from '@timberline/engine'
-import { segmentName } from '@timberline/wal'
+import { inParallel, segmentName } from '@timberline/wal'
 import type { BackupRun } from '../backup-run.ts'
 import { hotbackupError } from '../errors.ts'
 import type { FolderSink } from '../sink/folder-sink.ts'
 import { inScratch } from '../scratch-digest.ts'
-import { inParallel } from '../workers.ts'
 
 /** A set that holds its data files and all its log, and has not appeared yet. */
 export interface SetToForward {

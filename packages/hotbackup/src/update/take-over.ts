@@ -3,9 +3,9 @@ import type { BackupFile } from '@timberline/archive'
 import type { BackupRun } from '../backup-run.ts'
 import { systemCodeOf } from '../errors.ts'
 import { copyRange } from '../sink/file-source.ts'
+import { inParallel } from '@timberline/wal'
 import type { SyncQueue } from '@timberline/wal'
 import { damagedBase } from './update-plan.ts'
-import { inParallel } from '../workers.ts'
 
 const LINKS_AT_A_TIME = 8
 

@@ -3,6 +3,7 @@ import { FileSource } from '../files/byte-source.ts'
 import { TimberlineError } from '../errors.ts'
 import type { FileSystem } from '../files/file-system.ts'
 import { nodeFileSystem } from '../files/node-file-system.ts'
+import { inParallel } from '../in-parallel.ts'
 import { verifySegment } from './segment-decoder.ts'
 import {
   checkLink,
@@ -15,6 +16,9 @@ import {
   type SegmentSummary,
 } from './segment-file.ts'
 import { segmentName } from './segment-name.ts'
+
+/** Side by side: a look is a chain of short calls, and a log may have thousands of segments. */
+const LOOKS_AT_A_TIME = 4
 
 /** How thoroughly to look. */
 export interface ListOptions {
@@ -41,26 +45,56 @@ export async function listSegments(
   const { scan = false, through } = options
   const there = await segmentNumbers(directory, fileSystem)
   const numbers = through === undefined ? there : there.filter((number) => number <= through.segmentNumber)
+  const how = { fileSystem, scan, last: numbers.at(-1), through }
+  const looks = await inParallel(numbers, LOOKS_AT_A_TIME, (number) => look(directory, number, how))
+  return linked(directory, looks)
+}
+
+/** What was found of one segment: nothing where it has vanished since the folder was read. */
+interface Look {
+  readonly number: number
+  readonly found?: { readonly source: FileSource; readonly summary: SegmentSummary } | undefined
+  /** Why it is refused. It is told when all before it are in order: the first that is wrong is what is told of a log. */
+  readonly refusal?: { readonly reason: unknown } | undefined
+}
+
+async function look(
+  directory: string,
+  number: number,
+  how: ListOptions & { readonly fileSystem: FileSystem; readonly last: number | undefined },
+): Promise<Look> {
+  const { fileSystem, scan = false, last, through } = how
+  try {
+    const source = await openSegmentFile(directory, number, fileSystem)
+    if (source === undefined) return { number }
+    try {
+      if (number === through?.segmentNumber) source.endAt(through.bytes)
+      const summary = await summarize(source, number, { scan, last: number === last })
+      return { number, found: { source, summary } }
+    } finally {
+      await source.handle.close()
+    }
+  } catch (reason) {
+    return { number, refusal: { reason } }
+  }
+}
+
+/** Segments that follow each other; what is wrong is told of the first of which something is. */
+function linked(directory: string, looks: readonly Look[]): readonly SegmentSummary[] {
   const summaries: SegmentSummary[] = []
-  for (const number of numbers) {
+  for (const { number, found, refusal } of looks) {
     const before = summaries.at(-1)
     if (before !== undefined && number !== before.header.segmentNumber + 1) {
       throw missingSegment(directory, before.header.segmentNumber + 1)
     }
-    const source = await openSegmentFile(directory, number, fileSystem)
-    if (source === undefined) {
+    if (refusal !== undefined) throw refusal.reason
+    if (found === undefined) {
       // Removal goes from the oldest on: one that vanished had only vanished ones before it.
       if (before === undefined) continue
       throw missingSegment(directory, number)
     }
-    try {
-      if (number === through?.segmentNumber) source.endAt(through.bytes)
-      const summary = await summarize(source, number, { scan, last: number === numbers.at(-1) })
-      if (before !== undefined) checkLink(before, summary.header, source)
-      summaries.push(summary)
-    } finally {
-      await source.handle.close()
-    }
+    if (before !== undefined) checkLink(before, found.summary.header, found.source)
+    summaries.push(found.summary)
   }
   return summaries
 }
