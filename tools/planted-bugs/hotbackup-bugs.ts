@@ -233,4 +233,14 @@ export const hotbackupBugs: readonly PlantedBug[] = [
       title: 'brings the data files to the end of the backup, round after round',
     },
   },
+  {
+    name: 'full-spares-the-writer',
+    what: 'a copy without bound rests between its flushes like one that has been given no limit',
+    file: 'packages/hotbackup/src/options.ts',
+    edits: [{ find: 'sharesDisk: options.maxMbPerS === undefined', replace: 'sharesDisk: true' }],
+    caughtBy: {
+      testFile: 'packages/hotbackup/test/beside-writers.test.ts',
+      title: 'at a rate without bound whole tables are moved, whoever writes',
+    },
+  },
 ]

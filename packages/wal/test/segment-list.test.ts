@@ -1,6 +1,7 @@
 import { describe, expect, it } from 'vitest'
 import { listSegments, memorySource, verifySegment } from '../src/index.ts'
-import { folderOf, fourSegments } from './folder-scene.ts'
+import { FaultFileSystem } from '../src/testing/index.ts'
+import { folderOf, fourSegments, pathOf } from './folder-scene.ts'
 import { DIRECTORY, segmentContent } from './log-scenario.ts'
 
 describe('a folder that is listed through a place', () => {
@@ -34,6 +35,36 @@ describe('a folder that is listed through a place', () => {
       lastLsn: 4,
       sealed: true,
     })
+  })
+})
+
+describe('a folder that is listed', () => {
+  it('is looked at four segments at a time', async () => {
+    const disk = await fourSegments()
+    const contents = await Promise.all([1, 2, 3, 4].map((number) => segmentContent(disk, number)))
+    const many = await folderOf(...contents, ...contents)
+    let open = 0
+    const opened: number[] = []
+    const watched = new FaultFileSystem(many, ({ kind }) => {
+      if (kind === 'open') opened.push((open += 1))
+      if (kind === 'close') open -= 1
+      return undefined
+    })
+    await expect(listSegments(DIRECTORY, watched)).rejects.toMatchObject({ code: 'WAL_CORRUPT' })
+    expect(opened).toHaveLength(8)
+    expect(Math.max(...opened)).toBe(4)
+    expect(open).toBe(0)
+  })
+
+  it('is refused for the first segment that is wrong, whichever was looked at first', async () => {
+    const disk = await fourSegments()
+    const garbage = Buffer.alloc(64, 0xa5)
+    const damaged = await folderOf(await segmentContent(disk, 1), garbage, garbage, garbage)
+    const refused = { code: 'WAL_CORRUPT', details: { path: pathOf(2) } }
+    await expect(listSegments(DIRECTORY, damaged)).rejects.toMatchObject(refused)
+    await damaged.remove(pathOf(2))
+    const missing = { code: 'WAL_GAP', details: { path: pathOf(2) } }
+    await expect(listSegments(DIRECTORY, damaged)).rejects.toMatchObject(missing)
   })
 })
 
