@@ -62,9 +62,10 @@ export async function measureBackup(work: { records: number; seconds: number }):
       ])
       return { mbPerS: done.bytes / 1000 / done.spentMs, without, during, ...done }
     }
+    // First what is compared with peers: theirs have not been written to for longer.
+    const full = await beside(['full'])
     const limited = await beside([String(BESIDE_WRITERS_MB_PER_S)])
     const shared = await beside([])
-    const full = await beside(['full'])
     await db.close()
     const ofRecords = ({ copies, spentMs, without, during }: Limited & Loop): Limited => ({
       mbPerS: (copies * work.records * RECORD_BYTES) / 1e6 / (spentMs / 1000),

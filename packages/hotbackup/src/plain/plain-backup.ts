@@ -5,11 +5,13 @@
 import { dirname, join } from 'node:path'
 import { checkTable, withTable } from '@timberline/engine'
 import {
+  type FileSystem,
   inParallel,
   makeDirectoryDurable,
   nodeFileSystem,
+  type SyncQueue,
+  syncQueue,
   TimberlineError,
-  type FileSystem,
 } from '@timberline/wal'
 import { type CopyMeter, copyMeter } from '../copy-meter.ts'
 import { asHotbackupError, hotbackupError, systemCodeOf } from '../errors.ts'
@@ -19,7 +21,6 @@ import { removePartial, SYNCS_PENDING_MAX, writeFile } from '../sink/folder-sink
 import { limitOf } from '../options.ts'
 import { beginPartial, namesIn, settleLeftovers } from '../sink/partial-folder.ts'
 import { rateLimit } from '../pace/rate-limit.ts'
-import { type SyncQueue, syncQueue } from '@timberline/wal'
 import { refuseOverlap, settledPath } from '../sink/target-check.ts'
 import { Pins } from './pins.ts'
 import { type PinnedVersion, pinVersion } from './pinned-version.ts'

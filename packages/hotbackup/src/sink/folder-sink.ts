@@ -4,8 +4,8 @@ import { decodeBackupManifest, encodeBackupManifest } from '@timberline/archive'
 import type { BackupFile, BackupManifest } from '@timberline/archive'
 import { BACKUP_LABEL } from '@timberline/engine'
 import type { HomeIdentity } from '@timberline/engine'
-import { inParallel, makeDirectoryDurable, readFileWhole } from '@timberline/wal'
-import type { FileSystem } from '@timberline/wal'
+import { inParallel, makeDirectoryDurable, readFileWhole, syncQueue } from '@timberline/wal'
+import type { FileSystem, SyncQueue } from '@timberline/wal'
 import type { FolderBase } from './backup-base.ts'
 import { hotbackupError, systemCodeOf } from '../errors.ts'
 import type { HotbackupListener } from '../events.ts'
@@ -14,8 +14,6 @@ import { appear, beginPartial, foreignNames, namesIn, removeSet, settleLeftovers
 import type { PartialFolder } from './partial-folder.ts'
 import { copySegment } from './segment-copy.ts'
 import type { BackupSink } from './sink.ts'
-import { syncQueue } from '@timberline/wal'
-import type { SyncQueue } from '@timberline/wal'
 
 /** Folders inside a set, innermost first. */
 const SET_FOLDERS = ['checkpoint/tables', 'checkpoint', 'log'] as const

@@ -10,14 +10,12 @@ import { join } from 'node:path'
 import { encodeBackupManifest } from '@timberline/archive'
 import type { BackupManifest } from '@timberline/archive'
 import { BACKUP_LABEL } from '@timberline/engine'
-import { removeIfPresent } from '@timberline/wal'
-import type { FileSystem } from '@timberline/wal'
+import { removeIfPresent, syncQueue } from '@timberline/wal'
+import type { FileSystem, SyncQueue } from '@timberline/wal'
 import { SYNCS_PENDING_MAX, removePartial, writeFile } from '../sink/folder-sink.ts'
 import { beginPartial } from '../sink/partial-folder.ts'
 import type { PartialFolder } from '../sink/partial-folder.ts'
 import type { BackupSink } from '../sink/sink.ts'
-import { syncQueue } from '@timberline/wal'
-import type { SyncQueue } from '@timberline/wal'
 
 export interface FolderUpdateOptions {
   readonly target: string

@@ -13,7 +13,7 @@ import type { UpdateLogs } from './new-log.ts'
 import type { BackupResult } from '../options.ts'
 import { backupLabel } from '../sink/sink.ts'
 import { takeOver } from './take-over.ts'
-import { begunBeside } from '../workers.ts'
+import { begunBeside } from './side-by-side.ts'
 
 /** Makes an updated backup, whose data files reach its end, take the place of the one that is there. */
 export async function recoveredUpdate(

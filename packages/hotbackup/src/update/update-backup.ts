@@ -21,7 +21,7 @@ import { removeDeadStaging } from '../staging.ts'
 import { takeOver } from './take-over.ts'
 import { foldersOf, refuseOverlap } from '../sink/target-check.ts'
 import { damagedBase, planUpdate, readBase, updatable } from './update-plan.ts'
-import { allOf, begunBeside } from '../workers.ts'
+import { allOf, begunBeside } from './side-by-side.ts'
 
 /** Adds the log written since to the backup in the target. */
 export async function updateBackup(run: BackupRun, target: string): Promise<BackupResult> {

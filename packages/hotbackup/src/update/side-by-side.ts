@@ -1,3 +1,5 @@
+// Works of an update that are under way side by side, and what becomes of the others when one fails.
+
 /**
  * The results of works that are under way side by side. It waits for all of them, so that nothing goes on in the background, and then throws
  * the error of the first in order that failed.
