@@ -46,8 +46,8 @@ export interface FloodResult {
 const WRITERS = 64
 /** Until a new home's first checkpoint and most of V8's compiling are over. */
 const PACED_WARM_SECONDS = 3
-/** At these rates a segment of the log is full every third second, and its archiving is what commits wait for most. */
-const PACED_SECONDS_MIN = 5
+/** Several segments of the log, which are full every third second at these rates, and several merges of LevelDB: commits wait most for either. */
+const PACED_SECONDS_MIN = 10
 const FLOOD_WRITERS = 256
 /** A shipper that does not keep pace is behind by more than its interval after so long. */
 const FLOOD_SECONDS = 6
