@@ -1,19 +1,22 @@
 /** Hot backups of a live home, against copying a closed one, and what they do to its writer. */
-import { spawn } from 'node:child_process'
+import { execFile, spawn } from 'node:child_process'
 import { once } from 'node:events'
-import { readdir, stat } from 'node:fs/promises'
+import { readdir, rm, stat } from 'node:fs/promises'
 import { join } from 'node:path'
+import { setTimeout as pause } from 'node:timers/promises'
 import { fileURLToPath } from 'node:url'
-import { controlCall } from '@timberline/engine'
+import { promisify } from 'node:util'
 import { hotbackup } from '@timberline/hotbackup'
 import { BESIDE_WRITERS_MB_PER_S } from '../../../packages/cli/src/copy-rate.ts'
 import { withFolder } from '../folder.ts'
-import { openPeer } from '../peers.ts'
+import { type OpenPeer, openPeer } from '../peers.ts'
 import { RECORD_BYTES } from '../records.ts'
 import { median } from '../statistics.ts'
 import { copyTree } from './closed-copy.ts'
 import { timed } from './timing.ts'
 import { type Beside, fill, writeFor } from './writers.ts'
+
+const run = promisify(execFile)
 
 const SETTLE_MS = 2000
 
@@ -47,26 +50,28 @@ export async function measureBackup(work: { records: number; seconds: number }):
     const filled = await openPeer('timberline', home)
     await fill(filled, work.records)
     await filled.close()
-    const db = await openPeer('timberline', home)
-    // What LevelDB has still to sort after the load is neither a writer nor a backup.
-    await new Promise((resolve) => setTimeout(resolve, SETTLE_MS))
-    const quiet = await quietBackups(folder, home)
-    const beside = async (limit: readonly string[]): Promise<Limited & Loop> => {
-      // As peers begin: what the writer has committed in the turn before is not copied as log in this one.
-      await controlCall(home, { type: 'checkpoint' })
-      const loop = await backupLoop([home, join(folder, 'b4'), String(work.seconds), ...limit])
-      const without = await writeFor(db, { writers: 1, seconds: work.seconds })
-      const [during, done] = await Promise.all([
-        writeFor(db, { writers: 1, seconds: work.seconds }),
-        loop.run(),
-      ])
-      return { mbPerS: done.bytes / 1000 / done.spentMs, without, during, ...done }
+    const quiet = await withSettled(home, () => quietBackups(folder, home))
+    // Each on a home of its own, as peers have: LevelDB merges once in some sixteen seconds of this writer, and would do so in one of them.
+    const beside = async (...limit: readonly string[]): Promise<Limited & Loop> => {
+      const own = join(folder, 'own')
+      await run('cp', ['-a', home, own])
+      // What the copying leaves in memory would be written some day in between.
+      await run('sync', ['-f', own])
+      const result = await withSettled(own, async (db) => {
+        const loop = await backupLoop([own, join(folder, 'b4'), String(work.seconds), ...limit])
+        const without = await writeFor(db, { writers: 1, seconds: work.seconds })
+        const [during, done] = await Promise.all([
+          writeFor(db, { writers: 1, seconds: work.seconds }),
+          loop.run(),
+        ])
+        return { mbPerS: done.bytes / 1000 / done.spentMs, without, during, ...done }
+      })
+      await rm(own, { recursive: true })
+      return result
     }
-    // First what is compared with peers: theirs have not been written to for longer.
-    const full = await beside(['full'])
-    const limited = await beside([String(BESIDE_WRITERS_MB_PER_S)])
-    const shared = await beside([])
-    await db.close()
+    const limited = await beside(String(BESIDE_WRITERS_MB_PER_S))
+    const shared = await beside()
+    const full = await beside('full')
     const ofRecords = ({ copies, spentMs, without, during }: Limited & Loop): Limited => ({
       mbPerS: (copies * work.records * RECORD_BYTES) / 1e6 / (spentMs / 1000),
       without,
@@ -75,6 +80,15 @@ export async function measureBackup(work: { records: number; seconds: number }):
     const unsparing = ofRecords(full)
     return { ...ofRecords(shared), limited, unsparing, quiet: { ...quiet, besideMbPerS: full.mbPerS } }
   })
+}
+
+/** With a home that is open, when LevelDB has sorted what the load has left: that is neither a writer nor a backup. */
+async function withSettled<T>(home: string, work: (db: OpenPeer) => Promise<T>): Promise<T> {
+  const db = await openPeer('timberline', home)
+  await pause(SETTLE_MS)
+  const result = await work(db)
+  await db.close()
+  return result
 }
 
 /** Three times in turn, because one copy of so little says little; all of the same tables, which nobody changes meanwhile. */
