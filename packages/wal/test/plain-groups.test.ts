@@ -45,7 +45,9 @@ async function reached(content: Buffer, how: 'passing' | 'reading'): Promise<obj
 }
 
 /** How far both come. */
-async function ending(...frames: readonly Buffer[]): Promise<{ readonly nextLsn?: number }> {
+async function ending(
+  ...frames: readonly Buffer[]
+): Promise<{ readonly nextLsn?: number; readonly durableLsn?: number }> {
   const content = Buffer.concat([HEADER, FIRST, ...frames])
   const read = await reached(content, 'reading')
   expect(await reached(content, 'passing')).toEqual(read)
@@ -168,6 +170,16 @@ describe('passing plain groups', () => {
     ['a payload past any length', framed({ payloadBytes: 0xffff_ffff })],
   ])('leaves to the reader a group with %s', async (_, frame) => {
     expect(await ending(frame, third)).toMatchObject({ nextLsn: expect.any(Number) as number })
+  })
+
+  it('forgets no promise over a group that makes a smaller one', async () => {
+    const smaller = forgeFrame(HEADER, {
+      firstLsn: 3n,
+      durableLsn: 0n,
+      time: 3_000n,
+      payload: forgeRecord({ time: 3_000n }),
+    })
+    expect(await ending(framed({ durableLsn: 1n }), smaller)).toMatchObject({ nextLsn: 4, durableLsn: 1 })
   })
 
   it('ends where reading ends, wherever a byte is flipped or the segment is cut', async () => {
