@@ -2,6 +2,7 @@
 import { join } from 'node:path'
 import type { LogRecord } from '@timberline/wal'
 import { afterEach, describe, expect, test, vi } from 'vitest'
+import { LACKING_WEB_ASSEMBLY } from '../../wal/test/lacking-web-assembly.ts'
 import { encodeTransaction } from '../src/records/transaction-codec.ts'
 import { replayInto } from '../src/state/replay.ts'
 import { openStateAtRest } from '../src/state/state-at-rest.ts'
@@ -48,19 +49,7 @@ async function loaded(): Promise<readonly (readonly [string, string])[]> {
 
 afterEach(() => vi.unstubAllGlobals())
 
-describe.each([
-  ['without WebAssembly', () => undefined],
-  [
-    'that is denied its memory',
-    () => ({
-      Memory: class {
-        constructor() {
-          throw new RangeError('could not allocate memory')
-        }
-      },
-    }),
-  ],
-])('a process %s', (_, given) => {
+describe.each(LACKING_WEB_ASSEMBLY)('a process %s', (_, given) => {
   test('replays a log all the same', async () => {
     const expected = await replayed()
     vi.stubGlobal('WebAssembly', given())

@@ -2,6 +2,7 @@
 import { afterEach, beforeEach, expect, test, vi } from 'vitest'
 import { memorySource } from '../src/index.ts'
 import { forgeFrame, forgeHeader, forgeRecord } from './forged-segment.ts'
+import { LACKING_WEB_ASSEMBLY } from './lacking-web-assembly.ts'
 
 const HEADER = forgeHeader()
 const GROUPS = 5
@@ -38,19 +39,7 @@ async function passed(): Promise<{ readonly byModule: number; readonly tally: ob
 beforeEach(() => vi.resetModules())
 afterEach(() => vi.unstubAllGlobals())
 
-test.each([
-  ['without WebAssembly', () => undefined],
-  [
-    'that is denied its memory',
-    () => ({
-      Memory: class {
-        constructor() {
-          throw new RangeError('could not allocate memory')
-        }
-      },
-    }),
-  ],
-])('a process %s passes groups one by one', async (_, given) => {
+test.each(LACKING_WEB_ASSEMBLY)('a process %s passes groups one by one', async (_, given) => {
   const { byModule, tally } = await passed()
   expect(byModule).toBe(CONTENT.length)
   vi.resetModules()
