@@ -85,6 +85,24 @@ describe('holds', () => {
     }
   })
 
+  it('of an earlier boot that power loss has left without content counts no more; one of this boot does', async () => {
+    const disk = await folder()
+    const own = processIdentity(process.pid).bootId.slice(0, 8)
+    const other = own === '00000000' ? '11111111' : '00000000'
+    for (const boot of [own, other])
+      await writeFileAtomic(`${DIRECTORY}/hold.${process.pid}.${boot}12345678.json`, Buffer.alloc(0), disk)
+    expect(await liveHolds(DIRECTORY, disk)).toMatchObject([{ purpose: 'unreadable' }])
+    expect(await disk.list(DIRECTORY)).toEqual([`hold.${process.pid}.${own}12345678.json`])
+  })
+
+  it('wait for no disk, and have their boot in their name', async () => {
+    const disk = new FaultFileSystem(await folder())
+    const { id } = await placeHold(DIRECTORY, { purpose: 'x', fileSystem: disk })
+    expect(disk.operations.map(({ kind }) => kind)).toEqual(['open', 'write', 'close', 'rename'])
+    const boot = processIdentity(process.pid).bootId.slice(0, 8)
+    expect(id).toMatch(new RegExp(`^hold\\.${process.pid}\\.${boot}[0-9a-f]{8}\\.json$`))
+  })
+
   it.each(['{', '{"pid":0,"startedAt":"","bootId":"","purpose":"p","fromSegment":9,"createdAtMs":1}'])(
     'that cannot be read hold everything, as long as their process may live: %s',
     async (text) => {

@@ -1,8 +1,9 @@
-import { existsSync, readFileSync } from 'node:fs'
+import { existsSync, readdirSync, readFileSync, readlinkSync } from 'node:fs'
 import { mkdtemp, rm } from 'node:fs/promises'
 import { tmpdir } from 'node:os'
 import { join } from 'node:path'
-import { afterAll, beforeAll, expect, test } from 'vitest'
+import { afterAll, beforeAll, expect, test, vi } from 'vitest'
+import { NodeFileHandle } from '../src/files/node-file-system.ts'
 import { promptFileSystem } from '../src/index.ts'
 
 let directory: string
@@ -58,6 +59,31 @@ test('a copy is a new file, and never one that was there', async () => {
   })
 })
 
+test('a file is closed when the call returns, and once', async () => {
+  const openCount = (): number =>
+    readdirSync('/proc/self/fd').filter((descriptor) => leadsTo(descriptor, at('closed'))).length
+  const file = await promptFileSystem.open(at('closed'), 'create')
+  expect(openCount()).toBe(1)
+  const closing = file.close()
+  expect(openCount()).toBe(0)
+  await Promise.all([closing, file.close()])
+})
+
+test.each([
+  ['of little is on this thread', 1000, 1],
+  ['of much is not', 100_000, 0],
+])('the second flush %s', async (_, bytes, countHere) => {
+  const file = await promptFileSystem.open(at(`second-${String(bytes)}`), 'create')
+  await file.write(Buffer.alloc(bytes), 0)
+  await file.sync()
+  const here = vi.spyOn(NodeFileHandle.prototype, 'syncNow')
+  await file.write(Buffer.alloc(bytes), bytes)
+  await file.sync()
+  expect(here).toHaveBeenCalledTimes(countHere)
+  here.mockRestore()
+  await file.close()
+})
+
 test('a flush is one, on either thread, and its failure rejects', async () => {
   const file = await promptFileSystem.open(at('flushed'), 'create')
   for (let count = 0; count < 3; count++) {
@@ -68,3 +94,12 @@ test('a flush is one, on either thread, and its failure rejects', async () => {
   await file.close()
   await expect(file.sync()).rejects.toMatchObject({ code: 'EBADF' })
 })
+
+function leadsTo(descriptor: string, path: string): boolean {
+  try {
+    return readlinkSync(`/proc/self/fd/${descriptor}`) === path
+  } catch {
+    // The one that the folder itself was read with is closed by now.
+    return false
+  }
+}

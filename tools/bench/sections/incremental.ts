@@ -2,7 +2,8 @@
 import { limit } from '../goals.ts'
 import type { BenchRun } from '../run.ts'
 import { median, medianRatio, ratios } from '../statistics.ts'
-import type { BackupCost, IncrementalResult } from '../workloads/incremental-workload.ts'
+import type { BackupCost } from '../workloads/backup-process.ts'
+import type { IncrementalResult } from '../workloads/incremental-workload.ts'
 
 export async function benchIncremental(run: BenchRun): Promise<void> {
   const records = run.quick ? 500_000 : 4_000_000

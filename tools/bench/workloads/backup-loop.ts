@@ -5,10 +5,11 @@
 import { once } from 'node:events'
 import { rm } from 'node:fs/promises'
 import { hotbackup, type HotbackupOptions } from '@timberline/hotbackup'
+import { promptFileSystem } from '@timberline/wal'
 import { lowerPriority } from '../../../packages/cli/src/priority.ts'
 
 const [home = '', target = '', seconds = '1', maxMbPerS] = process.argv.slice(2)
-// As the command does by itself.
+// As the command does by itself, and so is the file system.
 lowerPriority()
 const end = new AbortController()
 const limit =
@@ -32,6 +33,7 @@ async function backUp(more: Partial<HotbackupOptions> = {}): Promise<void> {
       home,
       target: folder,
       digest: false,
+      fileSystem: promptFileSystem,
       ...more,
       onEvent: (event) => {
         if ('bytesTotal' in event) copied = event

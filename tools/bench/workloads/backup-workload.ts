@@ -52,26 +52,25 @@ export async function measureBackup(work: { records: number; seconds: number }):
     await filled.close()
     const quiet = await withSettled(home, () => quietBackups(folder, home))
     // Each on a home of its own, as peers have: LevelDB merges once in some sixteen seconds of this writer, and would do so in one of them.
-    const beside = async (...limit: readonly string[]): Promise<Limited & Loop> => {
+    const beside = async (seconds: number, ...limit: readonly string[]): Promise<Limited & Loop> => {
       const own = join(folder, 'own')
       await run('cp', ['-a', home, own])
       // What the copying leaves in memory would be written some day in between.
       await run('sync', ['-f', own])
       const result = await withSettled(own, async (db) => {
-        const loop = await backupLoop([own, join(folder, 'b4'), String(work.seconds), ...limit])
-        const without = await writeFor(db, { writers: 1, seconds: work.seconds })
-        const [during, done] = await Promise.all([
-          writeFor(db, { writers: 1, seconds: work.seconds }),
-          loop.run(),
-        ])
+        const loop = await backupLoop([own, join(folder, 'b4'), String(seconds), ...limit])
+        const without = await writeFor(db, { writers: 1, seconds })
+        const [during, done] = await Promise.all([writeFor(db, { writers: 1, seconds }), loop.run()])
         return { mbPerS: done.bytes / 1000 / done.spentMs, without, during, ...done }
       })
       await rm(own, { recursive: true })
       return result
     }
-    const limited = await beside(String(BESIDE_WRITERS_MB_PER_S))
-    const shared = await beside()
-    const full = await beside('full')
+    // A whole one: in the first seconds of it, its beginning would weigh several times as much.
+    const wholeSeconds = (await treeBytes(join(home, 'checkpoint', 'tables'))) / 1e6 / BESIDE_WRITERS_MB_PER_S
+    const limited = await beside(Math.max(work.seconds, wholeSeconds), String(BESIDE_WRITERS_MB_PER_S))
+    const shared = await beside(work.seconds)
+    const full = await beside(work.seconds, 'full')
     const ofRecords = ({ copies, spentMs, without, during }: Limited & Loop): Limited => ({
       mbPerS: (copies * work.records * RECORD_BYTES) / 1e6 / (spentMs / 1000),
       without,

@@ -1,23 +1,16 @@
 /** What a backup costs after one key in a hundred changed, beside a full one of the same home. */
 import { join } from 'node:path'
 import { homeLayout, TimberLevel } from '@timberline/engine'
-import { hotbackup, type HotbackupOptions } from '@timberline/hotbackup'
 import { placeHold } from '@timberline/wal'
 import { withFolder } from '../folder.ts'
 import { BUFFERS } from '../peers.ts'
 import { keyOf, valueOf } from '../records.ts'
-import { timed } from './timing.ts'
+import { type BackupCost, type BackupProcess, backupProcess, type BackupRequest } from './backup-process.ts'
 
 export interface IncrementalWork {
   readonly records: number
   /** Each so many-th key is written anew before the backup. */
   readonly changedEvery: number
-}
-
-/** One backup: how long it took, and how many bytes it read from the home. */
-export interface BackupCost {
-  readonly ms: number
-  readonly bytes: number
 }
 
 /** Each without the digest of its state, which reads every record, and with it. */
@@ -39,7 +32,8 @@ export async function measureIncremental({
   changedEvery,
 }: IncrementalWork): Promise<IncrementalResult> {
   return withFolder(async (folder) => {
-    await warmUpdate(join(folder, 'small'), records / changedEvery)
+    const backups = backupProcess()
+    await warmUpdate(backups, join(folder, 'small'), records / changedEvery)
     const home = join(folder, 'home')
     const db = new TimberLevel<Buffer, Buffer>(home, BUFFERS)
     await db.open()
@@ -48,13 +42,8 @@ export async function measureIncremental({
     await db.compactRange(Buffer.alloc(1), Buffer.alloc(15, 0xff))
     // Without a commit there is no newer checkpoint: the base would be of the tables before they were sorted, a quarter of which are gone.
     await db.put(keyOf(0), valueOf(0))
-    const back = async (name: string, options: Partial<HotbackupOptions>): Promise<BackupCost> => {
-      let bytes = 0
-      const ms = await timed(async () => {
-        bytes = (await hotbackup({ home, target: join(folder, name), ...options })).copiedBytes
-      })
-      return { ms, bytes }
-    }
+    const back = (name: string, options: Partial<BackupRequest>): Promise<BackupCost> =>
+      backups.backUp({ home, target: join(folder, name), ...options })
     // The first warms the compiler; the hold keeps the log that an update needs.
     await back('warm', { checkpoint: true })
     const hold = await placeHold(homeLayout(home).logDirectory, { purpose: 'bench' })
@@ -74,20 +63,21 @@ export async function measureIncremental({
       proved: await back('few-proved', { base }),
     }
     const full = { plain: await back('whole', { digest: false }), proved: await back('whole-proved', {}) }
+    await backups.end()
     await db.close()
     return { full, byFiles, byLog }
   })
 }
 
 /** An update of as much log as the one that is measured, of a home of its own: the full backup that it stands beside is not its process's first either. */
-async function warmUpdate(folder: string, commits: number): Promise<void> {
+async function warmUpdate(backups: BackupProcess, folder: string, commits: number): Promise<void> {
   const home = join(folder, 'home')
   const target = join(folder, 'backup')
   const db = new TimberLevel<Buffer, Buffer>(home, BUFFERS)
   await db.open()
-  await hotbackup({ home, target, digest: false })
+  await backups.backUp({ home, target, digest: false })
   for (let number = 0; number < commits; number++) await db.put(keyOf(number), valueOf(number))
-  await hotbackup({ home, target, digest: false, update: true })
+  await backups.backUp({ home, target, digest: false, update: true })
   await db.close()
 }
 

@@ -1,4 +1,5 @@
 import { plainBackup, type PlainBackupResult } from '@timberline/hotbackup'
+import { promptFileSystem } from '@timberline/wal'
 import type { Arguments } from '../arguments.ts'
 import type { Outcome, Surroundings } from '../command.ts'
 import { ratesOf } from '../copy-rate.ts'
@@ -24,6 +25,7 @@ export async function plainHotbackup(
       target: args.required('target'),
       signal: surroundings.signal,
       ...(maxMbPerS === undefined ? {} : { maxMbPerS }),
+      fileSystem: promptFileSystem,
       onEvent: (event) => {
         if ('bytesTotal' in event) progress.update(event.bytesCopied, event.bytesTotal)
         tellEvent(event, surroundings)

@@ -10,7 +10,7 @@ import {
   type RestartReason,
   offlineBackup,
 } from '@timberline/hotbackup'
-import { segmentName } from '@timberline/wal'
+import { promptFileSystem, segmentName } from '@timberline/wal'
 import { type Arguments, folderList } from '../arguments.ts'
 import type { Command } from '../command.ts'
 import { ratesOf } from '../copy-rate.ts'
@@ -49,6 +49,8 @@ export const hotbackupCommand: Command = async (args, surroundings) => {
     signal: surroundings.signal,
     ...ratesOf(args),
     ...(moment === undefined ? {} : { asOf: moment }),
+    // This process does nothing else meanwhile.
+    fileSystem: promptFileSystem,
     onEvent: progress.onEvent,
   }
   if (args.flag('estimate')) {

@@ -20,6 +20,24 @@ export async function writeFileAtomic(
   bytes: Uint8Array,
   fileSystem: FileSystem = nodeFileSystem,
 ): Promise<void> {
+  await moveInto(path, { bytes, isDurable: true }, fileSystem)
+  // From here on the new name survives power loss.
+  await fileSystem.syncDirectory(dirname(path))
+}
+
+/**
+ * Puts a file in place whole or not at all for who looks meanwhile, and waits for no disk. Of a power loss it may come back with its name
+ * and without its content, or not at all: for what says nothing any more by then.
+ */
+export function writeFileUnsynced(path: string, bytes: Uint8Array, fileSystem: FileSystem): Promise<void> {
+  return moveInto(path, { bytes, isDurable: false }, fileSystem)
+}
+
+async function moveInto(
+  path: string,
+  content: { readonly bytes: Uint8Array; readonly isDurable: boolean },
+  fileSystem: FileSystem,
+): Promise<void> {
   const temporary = join(
     dirname(path),
     `.${basename(path)}.${process.pid}.${randomBytes(6).toString('hex')}.tmp`,
@@ -27,9 +45,9 @@ export async function writeFileAtomic(
   try {
     const handle = await fileSystem.open(temporary, 'create')
     try {
-      await handle.write(bytes, 0)
-      // The content is durable before any name shows it.
-      await handle.sync()
+      await handle.write(content.bytes, 0)
+      // Durable before any name shows it.
+      if (content.isDurable) await handle.sync()
     } finally {
       await handle.close()
     }
@@ -38,8 +56,6 @@ export async function writeFileAtomic(
     await removeIfPresent(temporary, fileSystem)
     throw error
   }
-  // From here on the new name survives power loss.
-  await fileSystem.syncDirectory(dirname(path))
 }
 
 /** Removes temporary files that {@link writeFileAtomic} left in a folder when its process died; returns their names. */

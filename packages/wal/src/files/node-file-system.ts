@@ -116,6 +116,11 @@ export class NodeFileHandle implements FileHandle {
     // A second close would close a descriptor that by then may belong to another file.
     if (this.#closed) return Promise.resolve()
     this.#closed = true
+    return this.release()
+  }
+
+  /** Gives the descriptor back, once. */
+  protected release(): Promise<void> {
     return new Promise((resolve, reject) => {
       fs.close(this.descriptor, (error) =>
         error ? /* v8 ignore next -- only network file systems fail here */ reject(error) : resolve(),

@@ -1,12 +1,20 @@
 import { randomBytes } from 'node:crypto'
 import { join } from 'node:path'
-import { readFileWhole, removeIfPresent, writeFileAtomic } from '../files/atomic-file.ts'
+import { readFileWhole, removeIfPresent, writeFileUnsynced } from '../files/atomic-file.ts'
 import { systemCode } from '../errors.ts'
 import type { FileSystem } from '../files/file-system.ts'
 import { nodeFileSystem } from '../files/node-file-system.ts'
-import { isSameProcessAlive, processIsAlive, processIdentity } from '../files/process-identity.ts'
+import {
+  isSameProcessAlive,
+  processIsAlive,
+  processIdentity,
+  type ProcessIdentity,
+} from '../files/process-identity.ts'
 
-const NAME = /^hold\.(\d+)\.[0-9a-f]+\.json$/
+const NAME = /^hold\.(\d+)\.([0-9a-f]+)\.json$/
+/** Digits of the tail of a name: those of the boot in which it was made, and as many random ones. */
+const BOOT_DIGITS = 8
+const TAIL_DIGITS = 16
 const HOLD_BYTES_MAX = 64 * 1024
 
 /** What a hold is for. */
@@ -47,14 +55,15 @@ interface HoldFile {
 
 /**
  * Keeps the segments of a log folder from being removed. Place it first and look for segments afterwards: a removal that began
- * before may still take the one segment it was at.
+ * before may still take the one segment it was at. It waits for no disk, since a process that power loss ends holds nothing.
  */
 export async function placeHold(directory: string, options: HoldOptions): Promise<Hold> {
   const { purpose, fromSegment = 0, pid = process.pid, fileSystem = nodeFileSystem } = options
-  const id = `hold.${pid}.${randomBytes(6).toString('hex')}.json`
+  const identity = processIdentity(pid)
+  const id = `hold.${pid}.${bootDigits(identity)}${randomBytes(4).toString('hex')}.json`
   const path = join(directory, id)
-  const content: HoldFile = { ...processIdentity(pid), purpose, fromSegment, createdAtMs: Date.now() }
-  await writeFileAtomic(path, Buffer.from(`${JSON.stringify(content)}\n`), fileSystem)
+  const content: HoldFile = { ...identity, purpose, fromSegment, createdAtMs: Date.now() }
+  await writeFileUnsynced(path, Buffer.from(`${JSON.stringify(content)}\n`), fileSystem)
   return {
     id,
     release: async () => {
@@ -70,11 +79,11 @@ export async function liveHolds(
 ): Promise<readonly HoldInfo[]> {
   const holds: HoldInfo[] = []
   for (const id of await fileSystem.list(directory)) {
-    const pid = NAME.exec(id)?.[1]
+    const [, pid, tail = ''] = NAME.exec(id) ?? []
     if (pid === undefined) continue
     const content = await readHold(join(directory, id), fileSystem)
     if (content === 'gone') continue
-    if (content === undefined ? !processIsAlive(Number(pid)) : !isSameProcessAlive(content)) {
+    if (content === undefined ? !mayLive(Number(pid), tail) : !isSameProcessAlive(content)) {
       await removeIfPresent(join(directory, id), fileSystem)
       continue
     }
@@ -87,6 +96,17 @@ export async function liveHolds(
     holds.push({ id, pid: Number(pid), purpose, fromSegment, createdAtMs })
   }
   return holds
+}
+
+/** Whether the process of a hold that cannot be read may live: a name outlasts a power loss that its content does not. */
+function mayLive(pid: number, tail: string): boolean {
+  if (tail.length === TAIL_DIGITS && !tail.startsWith(bootDigits(processIdentity(pid)))) return false
+  return processIsAlive(pid)
+}
+
+/** The first digits of the boot's id; zeros where the system does not tell boots apart. */
+function bootDigits({ bootId }: ProcessIdentity): string {
+  return bootId.slice(0, BOOT_DIGITS).padEnd(BOOT_DIGITS, '0')
 }
 
 async function readHold(path: string, fileSystem: FileSystem): Promise<HoldFile | 'gone' | undefined> {
