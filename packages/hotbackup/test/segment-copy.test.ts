@@ -122,6 +122,8 @@ describe('a segment that is copied', () => {
     await copyWith(sound, '/copy/sound')
     const written = sound.operations.filter(({ kind, path }) => kind === 'write' && path === '/copy/sound')
     const flushed = sound.operations.find(({ kind }) => kind === 'sync')
-    expect(flushed?.index).toBeLessThan(written.at(-1)?.index ?? 0)
+    const before = written.filter(({ index }) => index < (flushed?.index ?? 0))
+    // A MiB, in writes that frames have cut short now and then.
+    expect(before.length * WRITE_BYTES).toBeLessThan(2 * 1024 * 1024)
   })
 })
