@@ -60,13 +60,22 @@ test('a copy is a new file, and never one that was there', async () => {
 })
 
 test('a file is closed when the call returns, and once', async () => {
-  const openCount = (): number =>
-    readdirSync('/proc/self/fd').filter((descriptor) => leadsTo(descriptor, at('closed'))).length
   const file = await promptFileSystem.open(at('closed'), 'create')
-  expect(openCount()).toBe(1)
+  expect(openCount('closed')).toBe(1)
   const closing = file.close()
-  expect(openCount()).toBe(0)
+  expect(openCount('closed')).toBe(0)
   await Promise.all([closing, file.close()])
+})
+
+test('a file that the pool is still at stays open until that is done', async () => {
+  const file = await promptFileSystem.open(at('busy'), 'create')
+  const content = Buffer.alloc(200_000, 'busy')
+  const writing = file.write(content, 0)
+  const closing = file.close()
+  expect(openCount('busy')).toBe(1)
+  await Promise.all([writing, closing])
+  expect(openCount('busy')).toBe(0)
+  expect(readFileSync(at('busy')).equals(content)).toBe(true)
 })
 
 test.each([
@@ -94,6 +103,10 @@ test('a flush is one, on either thread, and its failure rejects', async () => {
   await file.close()
   await expect(file.sync()).rejects.toMatchObject({ code: 'EBADF' })
 })
+
+function openCount(name: string): number {
+  return readdirSync('/proc/self/fd').filter((descriptor) => leadsTo(descriptor, at(name))).length
+}
 
 function leadsTo(descriptor: string, path: string): boolean {
   try {

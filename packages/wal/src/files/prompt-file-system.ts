@@ -33,16 +33,16 @@ class PromptFileHandle extends NodeFileHandle {
   #flushMs = Infinity
   #unflushedBytes = 0
   /** Calls that the pool has not answered yet. */
-  #pooledCount = 0
+  readonly #pooled = new Set<Promise<unknown>>()
 
   override async read(target: Uint8Array, position: number): Promise<number> {
-    if (target.length > BYTES_AT_ONCE_MAX) return this.#pooled(super.read(target, position))
+    if (target.length > BYTES_AT_ONCE_MAX) return this.#inPool(super.read(target, position))
     return fs.readSync(this.descriptor, target, 0, target.length, position)
   }
 
   override async write(source: Uint8Array, position: number): Promise<void> {
     this.#unflushedBytes += source.length
-    if (source.length > BYTES_AT_ONCE_MAX) return this.#pooled(super.write(source, position))
+    if (source.length > BYTES_AT_ONCE_MAX) return this.#inPool(super.write(source, position))
     this.writeNow(source, position)
   }
 
@@ -51,7 +51,7 @@ class PromptFileHandle extends NodeFileHandle {
     const isShort = this.#unflushedBytes <= BYTES_AT_ONCE_MAX && this.#flushMs <= FLUSH_MS_AT_ONCE_MAX
     this.#unflushedBytes = 0
     if (isShort) this.syncNow()
-    else await this.#pooled(super.sync())
+    else await this.#inPool(super.sync())
     this.#flushMs = performance.now() - begunMs
   }
 
@@ -61,16 +61,16 @@ class PromptFileHandle extends NodeFileHandle {
 
   protected override async release(): Promise<void> {
     // What the pool is still at must not find another file under this number.
-    if (this.#pooledCount > 0) return super.release()
+    if (this.#pooled.size > 0) await Promise.allSettled(this.#pooled)
     fs.closeSync(this.descriptor)
   }
 
-  async #pooled<Result>(call: Promise<Result>): Promise<Result> {
-    this.#pooledCount += 1
+  async #inPool<Result>(call: Promise<Result>): Promise<Result> {
+    this.#pooled.add(call)
     try {
       return await call
     } finally {
-      this.#pooledCount -= 1
+      this.#pooled.delete(call)
     }
   }
 }
