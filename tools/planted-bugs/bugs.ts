@@ -4,6 +4,7 @@ import { bulkLoadBugs } from './bulk-load-bugs.ts'
 import { checkpointBugs } from './checkpoint-bugs.ts'
 import { cliBugs } from './cli-bugs.ts'
 import { engineBugs } from './engine-bugs.ts'
+import { holdBugs } from './hold-bugs.ts'
 import { hotbackupBugs } from './hotbackup-bugs.ts'
 import { pauseBugs } from './pause-bugs.ts'
 import { overtakenBackupBugs } from './overtaken-backup-bugs.ts'
@@ -20,6 +21,7 @@ import { walBugs } from './wal-bugs.ts'
 /** All planted bugs, package by package. */
 export const bugs: readonly PlantedBug[] = [
   ...walBugs,
+  ...holdBugs,
   ...engineBugs,
   ...checkpointBugs,
   ...bulkLoadBugs,
