@@ -305,12 +305,11 @@ test('O17: the copy keeps to the rate that it is given', async () => {
 
 test('O17: beside a writer the command keeps to a limit of its own, and tells it', async () => {
   let isOver = false
-  const writing = (async () => {
-    for (let n = 0; !isOver; n++) {
-      await db.put('busy', String(n))
-      await new Promise((resolve) => setTimeout(resolve, 1))
-    }
-  })()
+  const writer = async (name: string): Promise<void> => {
+    for (let n = 0; !isOver; n++) await db.put(name, String(n))
+  }
+  // Without a pause: the command looks for a few milliseconds, and this process may be given none of them.
+  const writing = Promise.all(['a', 'b', 'c', 'd'].map(writer))
   const { err } = await timberline(['hotbackup', '-v', '-h', at('home'), '-b', at('backup'), '--no-digest'])
   isOver = true
   await writing
