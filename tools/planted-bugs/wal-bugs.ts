@@ -117,6 +117,13 @@ export const walBugs: readonly PlantedBug[] = [
     },
   },
   {
+    name: 'long-flush-left-out',
+    what: 'a process that does nothing else, such as a backup, does not flush what is long',
+    file: 'packages/wal/src/files/prompt-file-system.ts',
+    edits: [{ find: 'else await this.#inPool(super.sync())', replace: '' }],
+    caughtBy: { testFile: 'packages/wal/test/prompt-file-system.test.ts', title: 'and none is left out' },
+  },
+  {
     name: 'no-folder-fsync-after-a-rename',
     what: 'a file put in place atomically counts as there before its name is durable',
     file: 'packages/wal/src/files/atomic-file.ts',
