@@ -69,6 +69,7 @@ describe('a segment that is copied', () => {
     let left = 0
     const settled: number[] = []
     const limit: RateLimit = {
+      isSlicing: true,
       waitedMs: 0,
       take: async (wanted) => {
         expect(settled).toEqual(taken)
@@ -102,10 +103,14 @@ describe('a segment that is copied', () => {
     await log.roll()
     await log.close()
     const range = { path: '/long/log.0000000001', bytes: (await listSegments('/long', disk))[0]?.bytes ?? 0 }
-    const copyWith = async (fileSystem: FaultFileSystem, path: string): Promise<void> => {
+    const copyWith = async (
+      fileSystem: FaultFileSystem,
+      path: string,
+      limit: RateLimit = rateLimit({ bytesPerS: undefined }),
+    ): Promise<void> => {
       const context = {
         fileSystem,
-        limit: rateLimit({ bytesPerS: undefined }),
+        limit,
         buffers: chunkBuffers(),
         onBytes: () => undefined,
       }
@@ -125,5 +130,10 @@ describe('a segment that is copied', () => {
     const before = written.filter(({ index }) => index < (flushed?.index ?? 0))
     // A MiB, in writes that frames have cut short now and then.
     expect(before.length * WRITE_BYTES).toBeLessThan(2 * 1024 * 1024)
+    // A limit decides itself when, however large its slices are: 4 MiB, and the rest.
+    const limited = new FaultFileSystem(disk)
+    const limit = rateLimit({ bytesPerS: 40e6, nowMs: () => 0, sleepMs: async () => undefined })
+    await copyWith(limited, '/copy/limited', limit)
+    expect(limited.operations.filter(({ kind }) => kind === 'sync')).toHaveLength(2)
   })
 })

@@ -9,7 +9,7 @@ import { promptFileSystem } from '@timberline/wal'
 import { lowerPriority } from '../../../packages/cli/src/priority.ts'
 
 const [home = '', target = '', seconds = '1', maxMbPerS] = process.argv.slice(2)
-// As the command does by itself, and so is the file system.
+// Priority and file system are those of the command.
 lowerPriority()
 const end = new AbortController()
 const limit =

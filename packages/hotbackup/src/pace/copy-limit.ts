@@ -29,6 +29,9 @@ export function copyLimit(
       const isDurable = await inCompany.settle(bytes, sync)
       return (await always.settle(bytes, sync)) || isDurable
     },
+    get isSlicing() {
+      return inCompany.isSlicing || always.isSlicing
+    },
     get waitedMs() {
       return always.waitedMs + inCompany.waitedMs
     },

@@ -52,6 +52,10 @@ class FlushShare implements RateLimit {
     this.#freeAtMs = this.#nowMs()
   }
 
+  get isSlicing(): boolean {
+    return this.#isSharing
+  }
+
   get waitedMs(): number {
     return this.#waitedMs
   }

@@ -18,6 +18,8 @@ export interface RateLimit {
    * Makes durable so many bytes that were moved, if they are a slice, and tells whether it did; without a limit that is left for later, when it costs least.
    */
   settle(bytes: number, sync: () => Promise<void>): Promise<boolean>
+  /** Whether what was taken last is a slice, to be flushed by `settle` and not before. */
+  readonly isSlicing: boolean
   /** For how long somebody has been made to wait so far, in milliseconds; several who wait at once count once. */
   readonly waitedMs: number
 }
@@ -40,6 +42,7 @@ export function rateLimit(options: RateLimitOptions): RateLimit {
   const { bytesPerS, signal } = options
   if (bytesPerS !== undefined) return new Bucket(options, bytesPerS)
   return {
+    isSlicing: false,
     waitedMs: 0,
     take: async (bytes) => {
       signal?.throwIfAborted()
@@ -70,6 +73,10 @@ class Bucket implements RateLimit {
     this.#nowMs = options.nowMs ?? (() => performance.now())
     this.#sleepMs = options.sleepMs ?? sleep
     this.#freeAtMs = this.#nowMs()
+  }
+
+  get isSlicing(): boolean {
+    return this.#isLimiting
   }
 
   get waitedMs(): number {

@@ -88,8 +88,6 @@ class PassingSource implements ByteSource {
   #sliceBytesTaken = 0
   /** The write that is under way, or what the limit made of it. */
   #writing: Promise<boolean> = Promise.resolve(false)
-  /** Known for certain once a slice was settled; before, whoever is given all that was asked for is taken for free. */
-  #isLimited: boolean | undefined
   #unflushedBytes = 0
   /** The flush that is under way beside the writing, if any. */
   #flushing: Promise<void> | undefined
@@ -142,10 +140,8 @@ class PassingSource implements ByteSource {
     for (let begin = 0; begin < content.length;) {
       await this.#writing
       if (this.#sliceBytes === 0) {
-        const wanted = Math.min(this.bytes - this.#passedBytes, CHUNK_BYTES)
-        this.#sliceBytes = await limit.take(wanted)
+        this.#sliceBytes = await limit.take(Math.min(this.bytes - this.#passedBytes, CHUNK_BYTES))
         this.#sliceBytesTaken = this.#sliceBytes
-        this.#isLimited ??= this.#sliceBytes < wanted
       }
       const part = content.subarray(begin, begin + Math.min(this.#sliceBytes, WRITE_BYTES))
       onBytes(part.length)
@@ -170,15 +166,14 @@ class PassingSource implements ByteSource {
       return false
     }
     const isDurable = await this.#context.limit.settle(this.#sliceBytesTaken, () => to.sync())
-    this.#isLimited = isDurable
-    if (!isDurable) this.#flushAhead()
+    if (isDurable) this.#unflushedBytes = 0
+    else this.#flushAhead()
     return isDurable
   }
 
   #flushAhead(): void {
-    // A limit decides itself when to flush.
-    if (this.#isLimited === true || this.#unflushedBytes < FLUSH_AHEAD_BYTES || this.#flushing !== undefined)
-      return
+    if (this.#context.limit.isSlicing || this.#flushing !== undefined) return
+    if (this.#unflushedBytes < FLUSH_AHEAD_BYTES) return
     this.#unflushedBytes = 0
     const flushing = this.#passage.to.sync().then(() => {
       this.#flushing = undefined
