@@ -4,7 +4,16 @@
  * it takes a tenth. The bundle is made of the same sources by the same compiler (tsx is esbuild), anew in each run.
  */
 import { execFileSync } from 'node:child_process'
-import { existsSync, mkdtempSync, readdirSync, realpathSync, renameSync, rmSync, symlinkSync } from 'node:fs'
+import {
+  chmodSync,
+  existsSync,
+  mkdtempSync,
+  readdirSync,
+  realpathSync,
+  renameSync,
+  rmSync,
+  symlinkSync,
+} from 'node:fs'
 import { createRequire } from 'node:module'
 import { tmpdir } from 'node:os'
 import { basename, dirname, join, relative, resolve, sep } from 'node:path'
@@ -29,7 +38,7 @@ let folder: string | undefined
 export function setup(project: TestProject): void {
   // The first of several projects makes it for all.
   if (process.env[FOLDER] !== undefined) return
-  const made = mkdtempSync(join(tmpdir(), 'timberline-programs-'))
+  const made = readableFolder(join(tmpdir(), 'timberline-programs-'))
   folder = made
   process.env[FOLDER] = made
   // Sources may have changed.
@@ -59,7 +68,7 @@ export function testProgram(program: string, ...beside: readonly string[]): stri
   const place = join(run, path.replaceAll(sep, '-'))
   if (!existsSync(place)) {
     // Another worker may be making it, too: the first whole one is taken.
-    const own = mkdtempSync(join(run, 'new-'))
+    const own = readableFolder(join(run, 'new-'))
     bundle(own, [program, ...beside])
     try {
       renameSync(own, place)
@@ -69,6 +78,13 @@ export function testProgram(program: string, ...beside: readonly string[]): stri
     }
   }
   return join(realpathSync(place), path.replace(/\.ts$/, '.mjs'))
+}
+
+/** Servers begin programs as users of their own. */
+function readableFolder(prefix: string): string {
+  const made = mkdtempSync(prefix)
+  chmodSync(made, 0o755)
+  return made
 }
 
 /**

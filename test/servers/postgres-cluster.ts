@@ -9,7 +9,7 @@ import { join } from 'node:path'
 import { promisify } from 'node:util'
 
 const PROGRAMS = '/usr/lib/postgresql/15/bin'
-const READY_MS_MAX = 60_000
+const READY_MS_MAX = 120_000
 const run = promisify(execFile)
 
 /** Whether PostgreSQL 15 is here, and may be run. */

@@ -1,12 +1,12 @@
 /**
  * PostgreSQL archives by `archive push` and recovers by `archive get`: the database that these commands are for decides whether
- * their exit codes mean what it takes them for. The commands run from the sources, each in a process of its own.
+ * their exit codes mean what it takes them for. Each runs in a process of its own; a recovery begins one for each segment.
  */
 import { mkdtemp, readdir, readFile, writeFile } from 'node:fs/promises'
 import { tmpdir } from 'node:os'
 import { join } from 'node:path'
-import { fileURLToPath } from 'node:url'
 import { afterAll, beforeAll, describe, expect, test } from 'vitest'
+import { commandProgram } from '../../packages/cli/test/terminal.ts'
 import { hasPostgres, PostgresCluster } from './postgres-cluster.ts'
 
 const BATCHES = 6
@@ -128,6 +128,5 @@ describe.skipIf(!hasPostgres())('PostgreSQL 15 (needs its Debian package)', () =
 })
 
 function program(): string {
-  const main = fileURLToPath(new URL('../../packages/cli/src/main.ts', import.meta.url))
-  return `#!/bin/sh\nexec '${process.execPath}' --import '${import.meta.resolve('tsx')}' '${main}' "$@"\n`
+  return `#!/bin/sh\nexec '${process.execPath}' '${commandProgram()}' "$@"\n`
 }

@@ -28,6 +28,7 @@ import {
 import { expect, test } from 'vitest'
 import { makeFastFolder } from '../../packages/hotbackup/test/fixture.ts'
 import { difference, Model, POSITION_KEY } from '../../packages/hotbackup/test/history.ts'
+import { testProgram } from '../../tools/test-programs.ts'
 import { digestOf } from '../support/running-application.ts'
 import { type FileCall, readTrace, type SystemCall, TRACED_CALLS } from './system-calls.ts'
 import { TRACED_COMMITS, TRACED_SHAPE } from './traced-history.ts'
@@ -96,14 +97,7 @@ function record(folder: string): readonly SystemCall[] {
     '-o',
     trace,
   ]
-  const node = [
-    process.execPath,
-    '--import',
-    import.meta.resolve('tsx'),
-    PROGRAM,
-    home,
-    `${folder}${ACKNOWLEDGED}`,
-  ]
+  const node = [process.execPath, testProgram(PROGRAM), home, `${folder}${ACKNOWLEDGED}`]
   // What goes through an io_uring is no system call.
   execFileSync('strace', [...options, ...node], { env: { ...process.env, UV_USE_IO_URING: '0' } })
   return readTrace(readFileSync(trace, 'latin1'), folder)

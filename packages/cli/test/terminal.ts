@@ -40,13 +40,16 @@ export async function outcome(words: readonly string[]): Promise<Record<string, 
   return JSON.parse(out) as Record<string, unknown>
 }
 
-/** Begins one in a process of its own. */
-export function begin(words: readonly string[]): ChildProcess & { readonly ended: Promise<Result> } {
+/** The command as one file of JavaScript. */
+export function commandProgram(): string {
   const main = fileURLToPath(new URL('../src/main.ts', import.meta.url))
   const worker = fileURLToPath(new URL('../src/spool/push-worker.ts', import.meta.url))
-  const child = spawn(process.execPath, [testProgram(main, worker), ...words], {
-    stdio: 'pipe',
-  })
+  return testProgram(main, worker)
+}
+
+/** Begins one in a process of its own. */
+export function begin(words: readonly string[]): ChildProcess & { readonly ended: Promise<Result> } {
+  const child = spawn(process.execPath, [commandProgram(), ...words], { stdio: 'pipe' })
   let out = ''
   let err = ''
   child.stdout.on('data', (chunk: Buffer) => (out += chunk.toString()))
