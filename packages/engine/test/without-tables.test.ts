@@ -47,7 +47,8 @@ async function loaded(): Promise<readonly (readonly [string, string])[]> {
   return all
 }
 
-afterEach(() => vi.unstubAllGlobals())
+// The next file of this worker might find a module that found nothing.
+afterEach(() => vi.unstubAllGlobals().resetModules())
 
 describe.each(LACKING_WEB_ASSEMBLY)('a process %s', (_, given) => {
   test('replays a log all the same', async () => {
