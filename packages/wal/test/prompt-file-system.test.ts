@@ -3,7 +3,7 @@ import { mkdtemp, rm } from 'node:fs/promises'
 import { createRequire, syncBuiltinESMExports } from 'node:module'
 import { tmpdir } from 'node:os'
 import { join } from 'node:path'
-import { afterAll, beforeAll, expect, test, vi } from 'vitest'
+import { afterAll, afterEach, beforeAll, expect, test, vi } from 'vitest'
 import { promptFileSystem } from '../src/index.ts'
 
 /** The system's calls as every module sees them once they were put in place. */
@@ -14,6 +14,11 @@ beforeAll(async () => {
   directory = await mkdtemp(join(tmpdir(), 'timberline-prompt-'))
 })
 afterAll(() => rm(directory, { recursive: true }))
+afterEach(() => {
+  vi.useRealTimers()
+  vi.restoreAllMocks()
+  syncBuiltinESMExports()
+})
 const at = (name: string): string => join(directory, name)
 
 test('what is short is done when the call returns', async () => {
@@ -81,12 +86,19 @@ test('a file that the pool is still at stays open until that is done', async () 
   expect(readFileSync(at('busy')).equals(content)).toBe(true)
 })
 
+// By a clock of the test's: a busy machine makes any flush a slow one.
 test.each([
-  ['of little is on this thread', 1000, { here: 1, inPool: 1 }],
-  ['of much is not', 100_000, { here: 0, inPool: 2 }],
-])('the second flush %s, and none is left out', async (_, bytes, expected) => {
-  const file = await promptFileSystem.open(at(`flushed-${String(bytes)}`), 'create')
-  const inPool = vi.spyOn(mutableFs, 'fdatasync')
+  ['of little is on this thread', { bytes: 1000, flushMs: 10 }, { here: 1, inPool: 1 }],
+  ['of little behind a slow one is not', { bytes: 1000, flushMs: 11 }, { here: 0, inPool: 2 }],
+  ['of much is not', { bytes: 100_000, flushMs: 1 }, { here: 0, inPool: 2 }],
+])('the second flush %s, and none is left out', async (which, { bytes, flushMs }, expected) => {
+  const file = await promptFileSystem.open(at(which), 'create')
+  vi.useFakeTimers({ toFake: ['performance'] })
+  const { fdatasync } = mutableFs
+  const inPool = vi.spyOn(mutableFs, 'fdatasync').mockImplementation((descriptor, done) => {
+    vi.advanceTimersByTime(flushMs)
+    fdatasync(descriptor, done)
+  })
   const here = vi.spyOn(mutableFs, 'fdatasyncSync')
   syncBuiltinESMExports()
   for (const position of [0, bytes]) {
@@ -94,8 +106,6 @@ test.each([
     await file.sync()
   }
   expect({ here: here.mock.calls.length, inPool: inPool.mock.calls.length }).toEqual(expected)
-  vi.restoreAllMocks()
-  syncBuiltinESMExports()
   await file.close()
 })
 
