@@ -47,8 +47,7 @@ async function loaded(): Promise<readonly (readonly [string, string])[]> {
   return all
 }
 
-// The next file of this worker might find a module that found nothing.
-afterEach(() => vi.unstubAllGlobals().resetModules())
+afterEach(() => vi.unstubAllGlobals())
 
 describe.each(LACKING_WEB_ASSEMBLY)('a process %s', (_, given) => {
   test('replays a log all the same', async () => {
